@@ -1,0 +1,41 @@
+# SegFormer with 0.5 M parameters, small enough to train on two CPU cores in minutes.
+norm_cfg = dict(type='BN', requires_grad=True)
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(128, 128),
+    ),
+    backbone=dict(
+        type='MixVisionTransformer',
+        in_channels=3,
+        embed_dims=16,
+        num_stages=4,
+        num_layers=[1, 1, 1, 1],
+        num_heads=[1, 2, 4, 4],
+        patch_sizes=[7, 3, 3, 3],
+        sr_ratios=[4, 2, 1, 1],
+        out_indices=(0, 1, 2, 3),
+        mlp_ratio=2,
+        qkv_bias=True,
+        drop_path_rate=0.0,
+    ),
+    decode_head=dict(
+        type='SegformerHead',
+        in_channels=[16, 32, 64, 64],
+        in_index=[0, 1, 2, 3],
+        channels=64,
+        dropout_ratio=0.1,
+        num_classes=14,
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)

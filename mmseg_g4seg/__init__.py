@@ -1,0 +1,17 @@
+"""Refinement of segmentation masks with a text-to-image diffusion model (G4Seg).
+
+Importing the package registers what the installed host can use, so that a config needs
+`custom_imports = dict(imports=['mmseg_g4seg'])` and nothing else. Without a host it works on
+tensors. diffusers, transformers and open_clip are imported when a refiner is built, not here.
+"""
+
+from importlib.util import find_spec
+
+from .refiners import G4SegRefiner, G4SegSettings, Prediction, Refiner, build_refiner
+
+__version__ = '0.1.0'
+
+if find_spec('mmseg') is not None and find_spec('mmengine') is not None:
+    from . import mmseg as mmseg
+
+__all__ = ['G4SegRefiner', 'G4SegSettings', 'Prediction', 'Refiner', 'build_refiner']

@@ -1,0 +1,112 @@
+"""What a refiner asks of a text-to-image diffusion model, whatever its family.
+
+Shapes: B images, H W image size, c latent channels, h w latent grid, P prompts, R names in a prompt,
+T text tokens, E text width, D feature channels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..attention import MaskInjection
+from ..prompts import ClassName
+from .prediction import PredictionType, add_noise, predict_x0
+
+
+@dataclass(frozen=True)
+class EncodedPrompts:
+    """Prompts as a denoiser reads them.
+
+    Attributes:
+        embeds: (P, T, E) float.
+        token_masks: (P, R, T) float in {0, 1}, where each name stands.
+    """
+
+    embeds: Tensor
+    token_masks: Tensor
+
+    def __getitem__(self, index: Any) -> 'EncodedPrompts':
+        return EncodedPrompts(self.embeds[index], self.token_masks[index])
+
+
+class DiffusionPrior(ABC):
+    """A frozen diffusion model. Tensors are on `device` and in `dtype` unless said otherwise.
+
+    A family implements the abstract members; the rest follows from them.
+    """
+
+    prediction_type: PredictionType
+    num_train_timesteps: int
+    latent_stride: int
+    """Image pixels a latent cell, along each side."""
+    image_multiple: int
+    """Image sides must be multiples of this: the latent stride times the denoiser's halvings."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device: ...
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype: ...
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> 'DiffusionPrior':
+        """Moves all networks to a device, in place."""
+
+    @abstractmethod
+    def encode_prompts(self, prompts: Sequence[Sequence[ClassName]], template: str) -> EncodedPrompts:
+        """Encodes P prompts, each naming the classes listed; embeddings are kept for next time.
+
+        Raises:
+            ValueError: if a name is empty or does not fit into the text encoder's length.
+        """
+
+    @abstractmethod
+    def encode_images(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) float32 RGB in [0, 1] -> (B, c, h, w) float32 scaled latents."""
+
+    @abstractmethod
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """(B, c, h, w) scaled latents -> (B, 3, H, W) float32 RGB in [0, 1]."""
+
+    @abstractmethod
+    def alpha_cumprod(self, timestep: int) -> float:
+        """The scheduler's cumulative alpha at a training timestep."""
+
+    @abstractmethod
+    def denoise(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+    ) -> Tensor:
+        """One pass of the denoiser: (B, c, h, w) -> (B, c, h, w) float32, as `prediction_type` says."""
+
+    @abstractmethod
+    def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:
+        """Decoder features of one pass: (B, c, h, w) -> (B, D, h', w') float32."""
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+        """Noises (B, c, h, w) clean latents to a training timestep."""
+        return add_noise(latents, noise, self.alpha_cumprod(timestep))
+
+    def predict_latents(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+    ) -> Tensor:
+        """Predicts clean latents in one step (Eq. 2): (B, c, h, w) -> (B, c, h, w)."""
+        output = self.denoise(noisy, timestep, prompts, injection)
+        return predict_x0(output, noisy, self.alpha_cumprod(timestep), self.prediction_type)
+
+    def check_image_size(self, size: Sequence[int]) -> None:
+        """Raises ValueError unless both sides are positive multiples of `image_multiple`."""
+        if any(side <= 0 or side % self.image_multiple for side in size):
+            raise ValueError(
+                f'image_size: this prior takes positive multiples of {self.image_multiple}, got {tuple(size)}'
+            )
+
+    def check_timestep(self, timestep: int) -> None:
+        """Raises ValueError unless the scheduler has this training timestep."""
+        if not 0 <= timestep < self.num_train_timesteps:
+            raise ValueError(f'timestep: expected 0 to {self.num_train_timesteps - 1}, got {timestep}')

@@ -1,0 +1,80 @@
+"""Noising and one-step prediction of clean latents (G4Seg, Eq. 2).
+
+Shapes: B images, c latent channels, h w latent grid; all tensors (B, c, h, w) float.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+PredictionType = Literal['epsilon', 'v_prediction', 'flow_prediction', 'sample']
+
+
+def add_noise(latents: Tensor, noise: Tensor, alpha_cumprod: Tensor | float) -> Tensor:
+    """Noises clean latents: sqrt(a) z0 + sqrt(1 - a) noise.
+
+    Args:
+        latents: (B, c, h, w) clean latents z0.
+        noise: (B, c, h, w) standard normal noise.
+        alpha_cumprod: the scheduler's cumulative alpha at the timestep, a scalar or (B,), in (0, 1].
+
+    Returns:
+        (B, c, h, w) noisy latents.
+    """
+    alpha = _per_image(alpha_cumprod, latents)
+    return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+
+
+def predict_x0(
+    model_output: Tensor, latents: Tensor, alpha_cumprod: Tensor | float, prediction_type: PredictionType
+) -> Tensor:
+    """Predicts the clean latents from one output of the denoiser.
+
+    Args:
+        model_output: (B, c, h, w), in the sense of `prediction_type`.
+        latents: (B, c, h, w) noisy latents that the denoiser saw.
+        alpha_cumprod: cumulative alpha at the timestep, a scalar or (B,), in (0, 1]; for flow
+            matching, where z = (1 - sigma) z0 + sigma noise, 1 - sigma.
+        prediction_type: the scheduler's own.
+
+    Returns:
+        (B, c, h, w) clean latents.
+
+    Raises:
+        ValueError: if the prediction type is not known.
+    """
+    alpha = _per_image(alpha_cumprod, latents)
+    if prediction_type == 'epsilon':
+        return (latents - (1 - alpha).sqrt() * model_output) / alpha.sqrt()
+    if prediction_type == 'v_prediction':
+        return alpha.sqrt() * latents - (1 - alpha).sqrt() * model_output
+    if prediction_type == 'flow_prediction':
+        return latents - (1 - alpha) * model_output
+    if prediction_type == 'sample':
+        return model_output
+    raise ValueError(f'prediction_type: expected one of {get_args(PredictionType)}, got {prediction_type!r}')
+
+
+def noise_target(
+    latents: Tensor, noise: Tensor, alpha_cumprod: Tensor | float, prediction_type: PredictionType
+) -> Tensor:
+    """What the denoiser should have answered for `add_noise(latents, noise, alpha_cumprod)`.
+
+    Args and errors as `add_noise` and `predict_x0`; returns (B, c, h, w).
+    """
+    alpha = _per_image(alpha_cumprod, latents)
+    if prediction_type == 'epsilon':
+        return noise
+    if prediction_type == 'v_prediction':
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+    if prediction_type == 'flow_prediction':
+        return noise - latents
+    if prediction_type == 'sample':
+        return latents
+    raise ValueError(f'prediction_type: expected one of {get_args(PredictionType)}, got {prediction_type!r}')
+
+
+def _per_image(alpha_cumprod: Tensor | float, latents: Tensor) -> Tensor:
+    """Shapes a scalar or (B,) to (1 or B, 1, 1, 1), on the latents' device and in their dtype."""
+    return torch.as_tensor(alpha_cumprod, device=latents.device, dtype=latents.dtype).reshape(-1, 1, 1, 1)

@@ -1,0 +1,94 @@
+"""Class selection, resizing, and merging of per-class results.
+
+Shapes: C classes of the data set, K classes refined, H W image size, h w a smaller grid.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def present_classes(
+    label_map: Tensor, num_classes: int, *, min_area: float = 0.0, background_index: int | None = None
+) -> list[int]:
+    """Lists the classes worth refining: those that cover enough of the coarse label map.
+
+    Args:
+        label_map: (H, W) int64 class indices; values outside [0, C) are ignored.
+        num_classes: C.
+        min_area: least share of the image's pixels, in [0, 1].
+        background_index: class that is never refined.
+
+    Returns:
+        Class indices in ascending order.
+    """
+    valid = label_map[(label_map >= 0) & (label_map < num_classes)]
+    areas = torch.bincount(valid.flatten(), minlength=num_classes).tolist()
+    least = max(1.0, min_area * label_map.numel())
+    return [c for c, area in enumerate(areas) if area >= least and c != background_index]
+
+
+def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Resizes maps: averages areas when shrinking, bilinear when growing.
+
+    Args:
+        maps: (..., H, W) float.
+        size: (h, w) wanted.
+
+    Returns:
+        (..., h, w), dtype of `maps`.
+    """
+    height, width = int(size[0]), int(size[1])
+    if maps.shape[-2:] == (height, width):
+        return maps
+    batch = maps.reshape(-1, 1, *maps.shape[-2:])
+    # each axis on its own: a 7 x 2000 image shrinks along one and grows along the other
+    rows = min(height, maps.shape[-2])
+    cols = min(width, maps.shape[-1])
+    shrunk = F.adaptive_avg_pool2d(batch, (rows, cols))
+    grown = F.interpolate(shrunk, (height, width), mode='bilinear', align_corners=False)
+    return grown.reshape(*maps.shape[:-2], height, width)
+
+
+def merge_class_probs(probs: Tensor, classes: Sequence[int], updated: Tensor) -> Tensor:
+    """Puts K independently updated foreground probabilities back among all classes.
+
+    Pixels where no class changed keep their probabilities bit by bit; the others are normalised to
+    a sum of 1 again.
+
+    Args:
+        probs: (C, H, W) float in [0, 1].
+        classes: K class indices.
+        updated: (K, H, W) float in [0, 1].
+
+    Returns:
+        (C, H, W), dtype of `probs`.
+    """
+    merged = probs.clone()
+    index = torch.as_tensor(list(classes), device=probs.device, dtype=torch.long)
+    merged[index] = updated.to(probs)
+    changed = (merged != probs).any(dim=0, keepdim=True)  # (1, H, W)
+    return torch.where(changed, merged / merged.sum(dim=0, keepdim=True).clamp_min(1e-12), probs)
+
+
+def decide_labels(
+    probs: Tensor, *, background_index: int | None = None, background_threshold: float | None = None
+) -> Tensor:
+    """Decides a label map: argmax, or background where no foreground class reaches a threshold.
+
+    Args:
+        probs: (C, H, W) float in [0, 1].
+        background_index: the background class; needed by the threshold.
+        background_threshold: least probability of a foreground class; None takes the argmax.
+
+    Returns:
+        (H, W) int64.
+    """
+    if background_threshold is None or background_index is None:
+        return probs.argmax(dim=0)
+    foreground = probs.clone()
+    foreground[background_index] = -1.0
+    best, labels = foreground.max(dim=0)
+    return torch.where(best < background_threshold, torch.full_like(labels, background_index), labels)

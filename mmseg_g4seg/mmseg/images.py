@@ -1,0 +1,53 @@
+"""Recovers the picture from a segmentor's normalised, padded, flipped inputs.
+
+Shapes: Hp Wp padded input, H W image size as the data set gave it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def recover_image(inputs: Tensor, metainfo: dict[str, Any], preprocessor: nn.Module) -> Tensor:
+    """Undoes normalisation, padding, flip and resizing.
+
+    Args:
+        inputs: (3, Hp, Wp) float, as the data preprocessor gave it.
+        metainfo: of the image's data sample.
+        preprocessor: mmseg's `SegDataPreProcessor`, whose mean, deviation and channel order count.
+
+    Returns:
+        (3, H, W) float32 RGB in [0, 1], H W being `ori_shape` where the sample has it.
+
+    Raises:
+        ValueError: if the inputs have other than three channels.
+    """
+    if inputs.ndim != 3 or inputs.shape[0] != 3:
+        raise ValueError(f'a refiner needs (3, H, W) inputs, got {tuple(inputs.shape)}')
+    image = inputs.float()
+    if getattr(preprocessor, '_enable_normalize', False):
+        image = image * preprocessor.std.to(image) + preprocessor.mean.to(image)
+    # mmseg loads BGR; a preprocessor that converts has made it RGB
+    if not getattr(preprocessor, '_channel_conversion', False):
+        image = image.flip(0)
+    image = (image / 255).clamp(0, 1)
+    # the same fields in the same order as BaseSegmentor.postprocess_result
+    left, right, top, bottom = metainfo.get('img_padding_size', metainfo.get('padding_size', [0] * 4))
+    image = image[:, top : image.shape[1] - bottom, left : image.shape[2] - right]
+    if metainfo.get('flip'):
+        image = image.flip(-1 if metainfo.get('flip_direction') == 'horizontal' else -2)
+    size = tuple(metainfo.get('ori_shape', image.shape[1:]))[:2]
+    if size == tuple(image.shape[1:]):
+        return image
+    shrinks = size[0] < image.shape[1] or size[1] < image.shape[2]
+    resized = F.interpolate(image[None], size, mode='bilinear', align_corners=False, antialias=shrinks)
+    return resized[0].clamp(0, 1)
+
+
+def image_key(metainfo: dict[str, Any]) -> str:
+    """The image's key: its file name, so that noise does not depend on order, batch or machine."""
+    path = str(metainfo.get('img_path') or metainfo.get('file_name') or '')
+    return Path(path).name if path else 'image'

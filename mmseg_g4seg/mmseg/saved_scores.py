@@ -1,0 +1,142 @@
+"""A segmentor whose predictions lie in files: any model's scores go through mmseg's evaluation.
+
+Shapes: C classes, K classes stored, h w stored grid, H W image size.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from PIL import Image
+from torch import Tensor, nn
+
+SUFFIXES = ('.npz', '.npy', '.png')
+
+
+def read_scores(path: Path, num_classes: int) -> Tensor:
+    """Reads the scores of one image.
+
+    Formats: `.npz` with `classes` (K,) and `probs` (K, h, w), uint8 in 1/255 or float, other classes
+    being 0; `.npz` or `.npy` with one array (C, h, w); `.png` with 8-bit labels (h, w), which become
+    scores of 0 and 1.
+
+    Args:
+        path: of the file.
+        num_classes: C.
+
+    Returns:
+        (C, h, w) float32.
+
+    Raises:
+        ValueError: if the file does not hold scores of C classes; names the file.
+    """
+    try:
+        if path.suffix == '.png':
+            return _one_hot(np.asarray(Image.open(path)), num_classes)
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {'probs': loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        return _dense(arrays, num_classes)
+    except Exception as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def _one_hot(labels: np.ndarray, num_classes: int) -> Tensor:
+    if labels.ndim != 2:
+        raise ValueError(f'expected an 8-bit index image (h, w), got {labels.shape}')
+    found = np.unique(labels)
+    if found.max() >= num_classes and set(found[found >= num_classes]) != {255}:
+        raise ValueError(f'expected labels below {num_classes} (or 255), got {found[found >= num_classes].tolist()}')
+    return torch.stack([torch.from_numpy(labels == c) for c in range(num_classes)]).float()
+
+
+def _dense(arrays: dict[str, np.ndarray], num_classes: int) -> Tensor:
+    """Fills up the classes that a sparse file leaves out."""
+    if 'probs' not in arrays and len(arrays) == 1:
+        arrays = {'probs': next(iter(arrays.values()))}
+    if 'probs' not in arrays:
+        raise ValueError(f"expected an array 'probs', got {sorted(arrays)}")
+    probs = torch.from_numpy(np.ascontiguousarray(arrays['probs']))
+    probs = probs.float() / 255 if probs.dtype == torch.uint8 else probs.float()
+    if 'classes' not in arrays:
+        if probs.ndim != 3 or len(probs) != num_classes:
+            raise ValueError(f'expected ({num_classes}, h, w) scores, got {tuple(probs.shape)}')
+        return probs
+    classes = torch.from_numpy(arrays['classes'].astype(np.int64))
+    if probs.ndim != 3 or classes.shape != probs.shape[:1]:
+        raise ValueError(f'expected classes (K,) and probs (K, h, w), got {tuple(classes.shape)}, {tuple(probs.shape)}')
+    if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
+        raise ValueError(f'expected classes 0 to {num_classes - 1}, got {classes.tolist()}')
+    dense = torch.zeros(num_classes, *probs.shape[1:])
+    dense[classes] = probs
+    return dense
+
+
+@MODELS.register_module()
+class SavedScoresSegmentor(BaseSegmentor):
+    """Reads another model's saved scores by image name, in place of computing them.
+
+    Its scores are probabilities where the files hold probabilities: wrap it with
+    `RefinedSegmentor(score_type='softmax')`. It has no weights, so `tools/test.py` needs no checkpoint.
+
+    Args:
+        scores_dir: folder of one file an image, `NAME.npz`, `NAME.npy` or `NAME.png` for the image
+            `NAME.*`.
+        num_classes: C.
+        normalise: make scores sum to 1 over classes after resizing.
+        data_preprocessor: as for any segmentor; the wrapper recovers the picture through it.
+        init_cfg: as for every mmengine model.
+    """
+
+    def __init__(
+        self,
+        scores_dir: str,
+        num_classes: int,
+        normalise: bool = True,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.scores_dir = Path(scores_dir)
+        if not self.scores_dir.is_dir():
+            raise FileNotFoundError(f'scores_dir: no such folder: {self.scores_dir}')
+        self.num_classes = self.out_channels = num_classes
+        self.normalise = normalise
+        self.align_corners = False
+
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Looks up each sample's scores and resizes them to `ori_shape`."""
+        if data_samples is None:
+            raise ValueError('SavedScoresSegmentor finds scores by image name: expected data samples with img_path')
+        for sample in data_samples:
+            scores = self._scores(sample.metainfo).to(inputs.device)
+            labels = scores.argmax(dim=0, keepdim=True)
+            sample.set_data({'seg_logits': PixelData(data=scores), 'pred_sem_seg': PixelData(data=labels)})
+        return data_samples
+
+    def _scores(self, metainfo: dict[str, Any]) -> Tensor:
+        stem = Path(str(metainfo['img_path'])).stem
+        paths = [self.scores_dir / f'{stem}{suffix}' for suffix in SUFFIXES]
+        path = next((p for p in paths if p.is_file()), None)
+        if path is None:
+            raise FileNotFoundError(f'no scores for image {stem!r}: expected {paths[0]} (or {", ".join(SUFFIXES[1:])})')
+        scores = read_scores(path, self.num_classes)
+        size = tuple(metainfo['ori_shape'])[:2]
+        scores = F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
+        return scores / scores.sum(dim=0, keepdim=True).clamp_min(1e-12) if self.normalise else scores
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        raise TypeError('SavedScoresSegmentor has no features: its scores come from files')
+
+    encode_decode = extract_feat
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        raise TypeError('SavedScoresSegmentor cannot be trained: its scores come from files')
+
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
+        raise TypeError('SavedScoresSegmentor needs data samples: use predict')

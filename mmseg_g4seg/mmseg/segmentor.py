@@ -1,0 +1,168 @@
+"""The wrapper that puts a refiner behind any mmseg segmentor.
+
+Shapes: B images, C classes, H W image size.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from ..prompts import ClassName
+from ..refiners import Prediction, Refiner, build_refiner
+from ..scores import ScoreType, binary_probs, scores_to_probs
+from .class_names import find_class_names
+from .images import image_key, recover_image
+
+WRAPPED = 'segmentor.'
+
+
+@MODELS.register_module()
+class RefinedSegmentor(BaseSegmentor):
+    """Runs a segmentor, then refines its prediction.
+
+    Each data sample comes out with the refined `pred_sem_seg` and `seg_logits` (probabilities, C, H,
+    W), the untouched prediction as `coarse_sem_seg`, and `coarse_seconds` and `refine_seconds` in
+    its metainfo. Checkpoints are those of the plain segmentor, in both directions.
+
+    Args:
+        segmentor: the coarse model, a config or a built segmentor.
+        refiner: config or built refiner; None leaves predictions bit-identical.
+        score_type: what the coarse model's `seg_logits` are (see `ScoreType`).
+        class_names: names of the classes, where neither checkpoint nor data set says.
+        pretrained: taken for mmseg's `init_model`, which sets it on every model; unused.
+        train_cfg: likewise.
+        init_cfg: as for every mmengine model.
+    """
+
+    def __init__(
+        self,
+        segmentor: 'dict | BaseSegmentor',
+        refiner: 'dict | Refiner | None' = None,
+        score_type: ScoreType = 'logits',
+        class_names: Sequence[ClassName] | None = None,
+        pretrained: None = None,
+        train_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        built = segmentor if isinstance(segmentor, nn.Module) else MODELS.build(segmentor)
+        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
+        self.segmentor = built
+        self.score_type = score_type
+        self.class_names = class_names
+        self.refiner = build_refiner(refiner)
+        self._register_state_dict_hook(_unwrap_keys)
+        self.register_load_state_dict_pre_hook(_wrap_keys)
+
+    def __getattr__(self, name: str) -> Any:
+        """Answers for the wrapped segmentor (`decode_head`, `out_channels`, `align_corners`, ...)."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == 'segmentor':
+                raise
+            return getattr(super().__getattr__('segmentor'), name)
+
+    with_neck = property(lambda self: self.segmentor.with_neck)
+    with_auxiliary_head = property(lambda self: self.segmentor.with_auxiliary_head)
+    with_decode_head = property(lambda self: self.segmentor.with_decode_head)
+
+    def extract_feat(self, inputs: Tensor) -> Any:
+        return self.segmentor.extract_feat(inputs)
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list) -> Tensor:
+        return self.segmentor.encode_decode(inputs, batch_data_samples)
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        return self.segmentor.loss(inputs, data_samples)
+
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Any:
+        return self.segmentor._forward(inputs, data_samples)
+
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Predicts, then refines: (B, 3, H, W) normalised inputs -> B data samples."""
+        samples, seconds = self.predict_coarse(inputs, data_samples)
+        if self.refiner is None:
+            return samples
+        coarse = [self.coarse_prediction(sample) for sample in samples]
+        images = [
+            recover_image(x, s.metainfo, self.data_preprocessor) for x, s in zip(inputs, samples, strict=True)
+        ]
+        return self.refine_samples(samples, images, coarse, coarse_seconds=seconds / len(samples))
+
+    def predict_coarse(self, inputs: Tensor, data_samples: list | None) -> tuple[list[SegDataSample], float]:
+        """Runs the coarse model alone; also says how many seconds it took."""
+        start = _now(inputs.device)
+        samples = self.segmentor.predict(inputs, data_samples)
+        return samples, _now(inputs.device) - start
+
+    def coarse_prediction(self, sample: SegDataSample) -> Prediction:
+        """Reads the coarse scores and labels of a sample; a one-channel head becomes two classes."""
+        scores, labels = sample.seg_logits.data, sample.pred_sem_seg.data.squeeze(0).long()
+        # mmseg stores the sigmoid of a one-channel head, whatever the score type of others
+        probs = binary_probs(scores) if len(scores) == 1 else scores_to_probs(scores, self.score_type)
+        return Prediction(probs, labels)
+
+    def refine_samples(
+        self,
+        samples: list[SegDataSample],
+        images: list[Tensor],
+        coarse: list[Prediction],
+        *,
+        coarse_seconds: float,
+    ) -> list[SegDataSample]:
+        """Refines predictions of one batch and writes them into their data samples."""
+        assert self.refiner is not None
+        meta = getattr(self, 'dataset_meta', None)
+        names = find_class_names(self.class_names, meta, len(coarse[0].probs))
+        if hasattr(self.refiner, 'to'):
+            self.refiner.to(images[0].device)
+        start = _now(images[0].device)
+        refined = self.refiner.refine_batch(images, coarse, names, keys=[image_key(s.metainfo) for s in samples])
+        seconds = (_now(images[0].device) - start) / len(samples)
+        for sample, before, after in zip(samples, coarse, refined, strict=True):
+            binary = sample.seg_logits.data.shape[0] == 1
+            labels = sample.pred_sem_seg.data
+            sample.set_data(
+                {
+                    'coarse_sem_seg': PixelData(data=labels),
+                    'pred_sem_seg': PixelData(data=self._labels(before, after, binary).to(labels).view_as(labels)),
+                    'seg_logits': PixelData(data=after.probs[1:] if binary else after.probs),
+                }
+            )
+            sample.set_metainfo({'coarse_seconds': coarse_seconds, 'refine_seconds': seconds})
+        return samples
+
+    def _labels(self, before: Prediction, after: Prediction, binary: bool) -> Tensor:
+        """The refined labels; a one-channel head decides by its own threshold where it changed."""
+        if not binary:
+            return after.label_map
+        changed = (before.probs != after.probs).any(dim=0)
+        return torch.where(changed, (after.probs[1] > self.segmentor.decode_head.threshold).long(), before.label_map)
+
+
+def _wrap_keys(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
+    """Before loading: the plain segmentor's keys become those of the wrapped one, in place."""
+    for key in list(state_dict):
+        if key.startswith(prefix) and not key.startswith(prefix + WRAPPED):
+            state_dict[prefix + WRAPPED + key[len(prefix) :]] = state_dict.pop(key)
+
+
+def _unwrap_keys(module: nn.Module, state_dict: dict, prefix: str, metadata: dict) -> None:
+    """After saving: keys as the plain segmentor would have them."""
+    for key in list(state_dict):
+        if key.startswith(prefix + WRAPPED):
+            state_dict[prefix + key[len(prefix + WRAPPED) :]] = state_dict.pop(key)
+
+
+def _now(device: torch.device) -> float:
+    """Seconds on a clock that waits for the device's queue."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

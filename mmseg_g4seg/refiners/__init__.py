@@ -1,0 +1,8 @@
+"""Refiners: image and prediction in, better prediction out. Nothing here knows a host."""
+
+from .base import Prediction, Refiner
+from .build import REFINERS, build_refiner
+from .g4seg import G4SegRefiner
+from .settings import G4SegSettings
+
+__all__ = ['REFINERS', 'G4SegRefiner', 'G4SegSettings', 'Prediction', 'Refiner', 'build_refiner']

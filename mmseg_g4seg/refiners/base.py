@@ -1,0 +1,101 @@
+"""What every refiner takes and gives.
+
+Shapes: C classes of the data set, H W image size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..prompts import ClassName
+
+Key = int | str
+"""Names an image: with the seed it fixes the noise, whatever the batch, device or order."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Soft and hard segmentation of one image.
+
+    Attributes:
+        probs: (C, H, W) float32 in [0, 1].
+        label_map: (H, W) int64 class indices, decided by the coarse model's own rule; values
+            outside [0, C) mark pixels without a label.
+    """
+
+    probs: Tensor
+    label_map: Tensor
+
+
+class Refiner(ABC):
+    """Takes image and prediction, gives a better prediction of the same shape."""
+
+    def refine(
+        self, image: Tensor, prediction: Prediction, class_names: Sequence[ClassName], *, key: Key = 0
+    ) -> Prediction:
+        """Refines one image.
+
+        Args:
+            image: (3, H, W) float RGB in [0, 1].
+            prediction: the coarse prediction, on the image's grid.
+            class_names: C names; a class may be given as several synonyms.
+            key: of the image.
+
+        Returns:
+            The refined prediction, on the device of `prediction`.
+
+        Raises:
+            ValueError: if shapes, ranges or names do not fit, or scores are not finite.
+        """
+        return self.refine_batch([image], [prediction], class_names, keys=[key])[0]
+
+    @abstractmethod
+    def refine_batch(
+        self,
+        images: Sequence[Tensor],
+        predictions: Sequence[Prediction],
+        class_names: Sequence[ClassName],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> list[Prediction]:
+        """Refines several images, which may differ in size; arguments as `refine`, one an image.
+
+        `keys` are 0, 1, 2 … when not given.
+        """
+
+
+def check_inputs(images: Sequence[Tensor], predictions: Sequence[Prediction], num_classes: int) -> None:
+    """Raises ValueError, naming image and fault, unless images and predictions fit together."""
+    if len(images) != len(predictions):
+        raise ValueError(f'expected one prediction an image, got {len(images)} images, {len(predictions)} predictions')
+    for i, (image, prediction) in enumerate(zip(images, predictions, strict=True)):
+        _check_one(f'image {i}', image, prediction, num_classes)
+
+
+def _check_one(where: str, image: Tensor, prediction: Prediction, num_classes: int) -> None:
+    probs, label_map = prediction.probs, prediction.label_map
+    if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+        raise ValueError(f'{where}: expected (3, H, W) float RGB, got {image.dtype} {tuple(image.shape)}')
+    if probs.shape != (num_classes, *image.shape[1:]):
+        raise ValueError(
+            f'{where}: expected probs ({num_classes}, {image.shape[1]}, {image.shape[2]}) for {num_classes} class '
+            f'names, got {tuple(probs.shape)}'
+        )
+    if label_map.shape != image.shape[1:] or label_map.is_floating_point():
+        raise ValueError(
+            f'{where}: expected an integer label_map {tuple(image.shape[1:])}, got '
+            f'{label_map.dtype} {tuple(label_map.shape)}'
+        )
+    if not torch.isfinite(image).all() or image.min() < -1e-3 or image.max() > 1 + 1e-3:
+        raise ValueError(f'{where}: expected pixels in [0, 1], got {float(image.min())} to {float(image.max())}')
+    if not torch.isfinite(probs).all():
+        count = int((~torch.isfinite(probs)).sum())
+        raise ValueError(f'{where}: expected finite probs, got {count} that are NaN or infinite')
+    if probs.min() < -1e-4 or probs.max() > 1 + 1e-4:
+        raise ValueError(
+            f'{where}: expected probs in [0, 1], got {float(probs.min())} to {float(probs.max())}; '
+            'convert logits first (score_type)'
+        )

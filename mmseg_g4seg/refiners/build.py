@@ -1,0 +1,60 @@
+"""Builds refiners from configs."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .base import Refiner
+
+
+def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
+    """Builds a refiner.
+
+    Args:
+        config: `dict(type='G4SegRefiner', prior=..., features=..., dtype=..., **settings)`; a built
+            refiner and None pass through.
+
+    Raises:
+        ValueError: if the type or an option is not known.
+    """
+    if config is None or isinstance(config, Refiner):
+        return config
+    options = {key: value for key, value in dict(config).items()}
+    kind = options.pop('type', None)
+    if kind not in REFINERS:
+        raise ValueError(f'refiner: expected a type of {sorted(REFINERS)}, got {kind!r}')
+    return REFINERS[kind](**options)
+
+
+def build_g4seg(
+    prior: Any,
+    *,
+    features: Any = 'denoiser',
+    dtype: str = 'float32',
+    variant: str | None = None,
+    **settings: Any,
+) -> Refiner:
+    """Builds a `G4SegRefiner`, loading its prior and its feature extractor.
+
+    Args:
+        prior: folder, hub id or name for `load_prior`, or a built `DiffusionPrior`.
+        features: config for `build_features`, or a built `FeatureExtractor`.
+        dtype: of the prior.
+        variant: file variant of the prior, such as `fp16`.
+        settings: fields of `G4SegSettings`.
+    """
+    from ..diffusion import DiffusionPrior, load_prior
+    from ..features import FeatureExtractor, build_features
+    from .g4seg import G4SegRefiner
+    from .settings import G4SegSettings
+
+    unknown = sorted(set(settings) - set(G4SegSettings.__dataclass_fields__))
+    if unknown:
+        raise ValueError(f'G4SegRefiner has no parameter {unknown}; it has {sorted(G4SegSettings.__dataclass_fields__)}')
+    checked = G4SegSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    built = prior if isinstance(prior, DiffusionPrior) else load_prior(prior, dtype=dtype, variant=variant)
+    extractor = features if isinstance(features, FeatureExtractor) else build_features(features, built)
+    return G4SegRefiner(built, features=extractor, settings=checked)
+
+
+REFINERS: dict[str, Callable[..., Refiner]] = {'G4SegRefiner': build_g4seg}
+"""Type in a config -> what builds it. Add to it to name a refiner of your own in configs."""

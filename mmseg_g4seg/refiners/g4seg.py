@@ -1,0 +1,151 @@
+"""G4Seg: refines masks by reconstructing the image under them (arXiv 2506.01539).
+
+Shapes: C classes of the data set, K classes selected in an image, H W image size, c latent
+channels, h w latent grid.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion.base import DiffusionPrior
+from ..features import DenoiserFeatures, FeatureExtractor
+from ..masks import decide_labels, merge_class_probs, present_classes, resize_maps
+from ..prompts import ClassName, synonyms
+from .base import Key, Prediction, Refiner, check_inputs
+from .correspondence_update import CorrespondenceUpdate
+from .layouts import EncodedImage, Layout, LayoutPass, class_regions
+from .likelihood_update import LikelihoodUpdate
+from .settings import G4SegSettings
+
+
+class G4SegRefiner(Refiner):
+    """Refines multi-class predictions with a frozen text-to-image diffusion model, without training.
+
+    Example:
+        >>> refiner = G4SegRefiner(load_prior('tiny'), settings=G4SegSettings(image_size=128))
+        >>> refined = refiner.refine(image, Prediction(probs, probs.argmax(0)), ['sky', 'tree'])
+    """
+
+    def __init__(
+        self, prior: DiffusionPrior, *, features: FeatureExtractor | None = None, settings: G4SegSettings | None = None
+    ) -> None:
+        """Args:
+            prior: the diffusion model.
+            features: where reconstruction and original are compared; the prior's own decoder
+                features when not given.
+            settings: every other parameter.
+
+        Raises:
+            ValueError: if the prior cannot take the image size or a timestep.
+        """
+        self.prior = prior
+        self.features = features or DenoiserFeatures(prior)
+        self.settings = settings or G4SegSettings()
+        prior.check_image_size(self.settings.size)
+        for timestep in (self.settings.timestep, *self.settings.likelihood_timesteps):
+            prior.check_timestep(timestep)
+
+    @torch.no_grad()
+    def refine_batch(
+        self,
+        images: Sequence[Tensor],
+        predictions: Sequence[Prediction],
+        class_names: Sequence[ClassName],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> list[Prediction]:
+        names = self._names(class_names)
+        check_inputs(images, predictions, len(names))
+        keys = list(range(len(images))) if keys is None else list(keys)
+        if len(keys) != len(images):
+            raise ValueError(f'expected one key an image, got {len(keys)} keys for {len(images)} images')
+        refined = list(predictions)
+        active = [i for i, p in enumerate(predictions) if self._selected(p)]
+        if not active:
+            return refined
+        encoded = self._encode([images[i] for i in active], [keys[i] for i in active])
+        update = self._update(LayoutPass(self.prior, self.settings, names))
+        for _ in range(self.settings.iterations):
+            current = [self._on_device(refined[i]) for i in active]
+            selected = [self._selected(p) for p in current]
+            updated = update(encoded, current, selected)
+            for i, prediction, classes, probs in zip(active, current, selected, updated, strict=True):
+                refined[i] = self._merge(prediction, classes, probs)
+        return [
+            Prediction(r.probs.to(p.probs.device), r.label_map.to(p.label_map.device))
+            for r, p in zip(refined, predictions, strict=True)
+        ]
+
+    @torch.no_grad()
+    def reconstruct(
+        self, image: Tensor, prediction: Prediction, class_names: Sequence[ClassName], *, key: Key = 0
+    ) -> Tensor:
+        """Shows what the prior makes of an image under its mask, all classes injected at once.
+
+        Args as `refine`; returns (3, H, W) float32 RGB in [0, 1].
+        """
+        names = self._names(class_names)
+        check_inputs([image], [prediction], len(names))
+        selected = self._selected(prediction)
+        if not selected:
+            return image.float()
+        encoded = self._encode([image], [key])
+        prediction = self._on_device(prediction)
+        regions = class_regions(prediction.label_map, selected, encoded[0].latents.shape[-2:])
+        update = CorrespondenceUpdate(LayoutPass(self.prior, self.settings, names), self.features)
+        latents = update.reconstruct(encoded, [Layout(0, tuple(selected), regions)])
+        return resize_maps(self.prior.decode_latents(latents)[0], image.shape[-2:]).to(image.device)
+
+    def to(self, device: torch.device | str) -> 'G4SegRefiner':
+        """Moves prior and feature extractor to a device, in place."""
+        self.prior.to(device)
+        self.features.to(device)
+        return self
+
+    def _names(self, class_names: Sequence[ClassName]) -> Sequence[ClassName]:
+        names = self.settings.class_names or class_names
+        if len(names) != len(class_names):
+            raise ValueError(f'class_names: expected {len(class_names)} names, one a class, got {len(names)}')
+        for name in names:
+            synonyms(name)
+        return names
+
+    def _selected(self, prediction: Prediction) -> list[int]:
+        return present_classes(
+            prediction.label_map,
+            len(prediction.probs),
+            min_area=self.settings.min_area,
+            background_index=self.settings.background_index,
+        )
+
+    def _on_device(self, prediction: Prediction) -> Prediction:
+        device = self.prior.device
+        return Prediction(prediction.probs.to(device, torch.float32), prediction.label_map.to(device))
+
+    def _encode(self, images: Sequence[Tensor], keys: Sequence[Key]) -> list[EncodedImage]:
+        """Resizes and encodes each image once, alone, so that its latents do not depend on the batch."""
+        encoded = []
+        for image, key in zip(images, keys, strict=True):
+            pixels = resize_maps(image.to(self.prior.device, torch.float32), self.settings.size).clamp(0, 1)
+            encoded.append(EncodedImage(pixels, self.prior.encode_images(pixels[None])[0], key))
+        return encoded
+
+    def _update(self, layout_pass: LayoutPass) -> Any:
+        if self.settings.update == 'likelihood':
+            return LikelihoodUpdate(layout_pass)
+        return CorrespondenceUpdate(layout_pass, self.features)
+
+    def _merge(self, prediction: Prediction, classes: Sequence[int], updated: Tensor) -> Prediction:
+        """Merges updated classes; a pixel whose probabilities did not change keeps its coarse label."""
+        probs = merge_class_probs(prediction.probs, classes, updated)
+        changed = (probs != prediction.probs).any(dim=0) & (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
+        labels = decide_labels(
+            probs,
+            background_index=self.settings.background_index,
+            background_threshold=self.settings.background_threshold,
+        )
+        return replace(prediction, probs=probs, label_map=torch.where(changed, labels, prediction.label_map))

@@ -1,0 +1,92 @@
+"""Layouts: which classes of which image go through the denoiser together, and where they are.
+
+Shapes: N layouts in a pass, R regions of a layout, c latent channels, h w latent grid, H W image
+size, T text tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..attention import MaskInjection
+from ..diffusion.base import DiffusionPrior, EncodedPrompts
+from ..masks import resize_maps
+from ..prompts import ClassName
+from .base import Key
+from .settings import G4SegSettings
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """What is computed once for an image, however many classes it has.
+
+    Attributes:
+        pixels: (3, H', W') float32 RGB in [0, 1], at the prior's image size.
+        latents: (c, h, w) float32 clean latents.
+        key: of its noise.
+    """
+
+    pixels: Tensor
+    latents: Tensor
+    key: Key
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Regions of one image, named and placed.
+
+    Attributes:
+        image: number of the image in the batch.
+        classes: R class indices.
+        region_masks: (R, h, w) float in [0, 1], on the latent grid.
+    """
+
+    image: int
+    classes: tuple[int, ...]
+    region_masks: Tensor
+
+
+def class_regions(label_map: Tensor, classes: Sequence[int], grid: Sequence[int]) -> Tensor:
+    """Share of each latent cell that a class covers: (H, W) int64 -> (R, h, w) float32."""
+    onehot = torch.stack([label_map == c for c in classes]).float()
+    return resize_maps(onehot, grid)
+
+
+class LayoutPass:
+    """Runs layouts through a prior's denoiser, a batch at a time."""
+
+    def __init__(self, prior: DiffusionPrior, settings: G4SegSettings, class_names: Sequence[ClassName]) -> None:
+        self.prior, self.settings, self.class_names = prior, settings, class_names
+
+    def split(self, layouts: Sequence[Layout]) -> list[Sequence[Layout]]:
+        """Cuts layouts into batches of `passes_per_batch`."""
+        step = self.settings.passes_per_batch
+        return [layouts[start : start + step] for start in range(0, len(layouts), step)]
+
+    def denoise(self, noisy: Tensor, timestep: int, layouts: Sequence[Layout]) -> Tensor:
+        """One pass of the denoiser under N layouts: (N, c, h, w) -> (N, c, h, w)."""
+        prompts, injection = self._condition(layouts, timestep)
+        return self.prior.denoise(noisy, timestep, prompts, injection)
+
+    def predict_latents(self, noisy: Tensor, timestep: int, layouts: Sequence[Layout]) -> Tensor:
+        """Predicts clean latents in one step under N layouts: (N, c, h, w) -> (N, c, h, w)."""
+        prompts, injection = self._condition(layouts, timestep)
+        return self.prior.predict_latents(noisy, timestep, prompts, injection)
+
+    def _condition(self, layouts: Sequence[Layout], timestep: int) -> tuple[EncodedPrompts, MaskInjection]:
+        names = [[self.class_names[c] for c in layout.classes] for layout in layouts]
+        prompts = self.prior.encode_prompts(names, self.settings.prompt_template)
+        regions = prompts.token_masks.shape[1]
+        masks = [F.pad(lay.region_masks, (0, 0, 0, 0, 0, regions - len(lay.classes))) for lay in layouts]
+        injection = MaskInjection(
+            torch.stack(masks).to(prompts.token_masks),
+            prompts.token_masks,
+            cross_weight=self.settings.cross_weight,
+            self_weight=self.settings.self_weight,
+            rule=self.settings.injection_rule,
+            noise_level=timestep / self.prior.num_train_timesteps,
+        )
+        return prompts, injection

@@ -1,0 +1,104 @@
+"""Every parameter of G4Seg, each with what it does; equation numbers are the paper's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..attention import InjectionRule
+from ..prompts import ClassName, synonyms
+
+UpdateRule = Literal['correspondence', 'likelihood']
+Mixing = Literal['replace', 'residual']
+
+
+@dataclass(frozen=True)
+class G4SegSettings:
+    """Parameters of `G4SegRefiner`; the defaults are the paper's for open-vocabulary models.
+
+    Attributes:
+        image_size: side, or (height, width), that images are resized to for the prior; multiples of
+            the prior's `image_multiple`.
+        timestep: noise level of the reconstruction, a training timestep of the prior's scheduler.
+        cross_weight: injected bias in cross-attention, alpha / sqrt(d) of Eq. 3-5; 0 turns it off.
+        self_weight: the same in self-attention.
+        injection_rule: `g4seg` adds the weights to the similarities; `dense_diffusion` moves
+            similarities towards the ends of their range.
+        joint: inject all classes of an image in one pass, in place of one class at a time.
+        prompt_template: the prompt, `{name}` standing for the class name (or names).
+        class_names: names to use in place of the data set's; a class may have several synonyms.
+        update: how reconstruction changes probabilities: `correspondence` (Eq. 8-9), or
+            `likelihood`, which asks the prior how well each class explains the uncertain pixels.
+        beta: share of the old probability that the correspondence update keeps (Eq. 9); the paper
+            takes 0.8 for open-vocabulary and 0.9 for weakly supervised masks.
+        confidence_range: foreground probabilities that may change (the filter CF). The likelihood
+            update changes pixels whose highest class probability is below its upper end.
+        mixing: `replace` mixes with the probability at the match; `residual` mixes in the
+            difference between match and pixel, taken on the feature grid, which leaves what is
+            thinner than a feature cell alone.
+        likelihood_timesteps: noise levels that the likelihood update averages its error over.
+        likelihood_draws: noise draws at each of them.
+        likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
+        min_area: least share of an image's pixels that a class must cover to be refined.
+        background_index: class that is never refined.
+        background_threshold: where the coarse model calls pixels background unless a foreground
+            class reaches a threshold: that threshold. None decides by argmax.
+        seed: of the noise; with an image's key it fixes every draw.
+        passes_per_batch: how many layouts (classes of one image or of several) go through the
+            denoiser at once.
+        iterations: how often the refinement is repeated on its own result.
+    """
+
+    image_size: int | tuple[int, int] = 512
+    timestep: int = 400
+    cross_weight: float = 1.0
+    self_weight: float = 0.3
+    injection_rule: InjectionRule = 'g4seg'
+    joint: bool = False
+    prompt_template: str = 'a photo of {name}'
+    class_names: Sequence[ClassName] | None = None
+    update: UpdateRule = 'correspondence'
+    beta: float = 0.8
+    confidence_range: tuple[float, float] = (0.2, 0.6)
+    mixing: Mixing = 'replace'
+    likelihood_timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600)
+    likelihood_draws: int = 1
+    likelihood_sharpness: float = 1.0
+    min_area: float = 0.0
+    background_index: int | None = None
+    background_threshold: float | None = None
+    seed: int = 0
+    passes_per_batch: int = 8
+    iterations: int = 1
+
+    def __post_init__(self) -> None:
+        self._expect('beta', 0 <= self.beta <= 1, 'a number in [0, 1]')
+        low, high = self.confidence_range
+        self._expect('confidence_range', 0 <= low <= high <= 1, '0 <= low <= high <= 1')
+        self._expect('min_area', 0 <= self.min_area <= 1, 'a share in [0, 1]')
+        self._expect('passes_per_batch', self.passes_per_batch >= 1, 'at least 1')
+        self._expect('iterations', self.iterations >= 1, 'at least 1')
+        self._expect('likelihood_draws', self.likelihood_draws >= 1, 'at least 1')
+        self._expect('likelihood_timesteps', len(self.likelihood_timesteps) > 0, 'at least one timestep')
+        self._expect('likelihood_sharpness', self.likelihood_sharpness >= 0, 'at least 0')
+        self._expect('cross_weight', self.cross_weight >= 0, 'at least 0')
+        self._expect('self_weight', self.self_weight >= 0, 'at least 0')
+        self._expect('update', self.update in get_args(UpdateRule), f'one of {get_args(UpdateRule)}')
+        self._expect('mixing', self.mixing in get_args(Mixing), f'one of {get_args(Mixing)}')
+        self._expect('injection_rule', self.injection_rule in get_args(InjectionRule), f'one of {get_args(InjectionRule)}')
+        self._expect('prompt_template', self.prompt_template.count('{name}') == 1, "one '{name}' in it")
+        if self.background_threshold is not None and self.background_index is None:
+            raise ValueError('background_threshold: expected background_index beside it, got none')
+        for name in self.class_names or ():
+            synonyms(name)
+
+    def _expect(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f'{name}: expected {expected}, got {getattr(self, name)!r}')
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of `image_size`."""
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        height, width = self.image_size
+        return int(height), int(width)

@@ -1,0 +1,71 @@
+"""What a head's scores mean, and how they become probabilities.
+
+Shapes: C classes (a one-channel head has C = 1), H W image size.
+"""
+
+import logging
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+ScoreType = Literal['logits', 'softmax', 'sigmoid', 'sum']
+"""`logits`: before softmax (before sigmoid where C = 1). `softmax`: probabilities that sum to 1.
+`sigmoid`: one probability a class, which need not sum to 1. `sum`: non-negative evidence, such as
+Mask2Former's sums of softmax times sigmoid."""
+
+TOLERANCE = 1e-3
+
+logger = logging.getLogger(__name__)
+
+
+def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
+    """Turns a head's scores into class probabilities.
+
+    Args:
+        scores: (C, H, W) float, C >= 2.
+        score_type: what they are.
+
+    Returns:
+        (C, H, W) float32 in [0, 1] that sum to 1 over classes.
+
+    Raises:
+        ValueError: if scores are not finite, or lie outside the range of their type.
+    """
+    if score_type not in get_args(ScoreType):
+        raise ValueError(f'score_type: expected one of {get_args(ScoreType)}, got {score_type!r}')
+    scores = scores.float()
+    if not torch.isfinite(scores).all():
+        raise ValueError(f'expected finite scores, got {int((~torch.isfinite(scores)).sum())} that are NaN or infinite')
+    if score_type == 'logits':
+        _warn_of_probs(scores)
+        return scores.softmax(dim=0)
+    low, high = float(scores.min()), float(scores.max())
+    if low < -TOLERANCE or (score_type != 'sum' and high > 1 + TOLERANCE):
+        raise ValueError(
+            f'score_type={score_type!r}: expected scores in [0, {"inf" if score_type == "sum" else 1}], got '
+            f"{low:.4g} to {high:.4g}; did you mean 'logits'?"
+        )
+    if score_type == 'softmax':
+        total = scores.sum(dim=0)
+        # bilinear resizing keeps sums; anything far from 1 is another kind of score
+        if float((total - 1).abs().max()) > 0.05:
+            raise ValueError(
+                f"score_type='softmax': expected sums of 1 over classes, got {float(total.min()):.4g} to "
+                f"{float(total.max()):.4g}; did you mean 'sigmoid' or 'sum'?"
+            )
+    scores = scores.clamp_min(0)
+    return scores / scores.sum(dim=0, keepdim=True).clamp_min(1e-12)
+
+
+def binary_probs(score: Tensor) -> Tensor:
+    """Background and foreground of a one-channel head that stores a sigmoid: (1, H, W) -> (2, H, W)."""
+    return torch.cat([1 - score.float(), score.float()])
+
+
+def _warn_of_probs(scores: Tensor) -> None:
+    if len(scores) > 1 and float(scores.min()) >= 0 and float((scores.sum(dim=0) - 1).abs().max()) < TOLERANCE:
+        logger.warning(
+            "score_type='logits', but the scores are in [0, 1] and sum to 1: a second softmax would flatten them; "
+            "did you mean score_type='softmax'?"
+        )

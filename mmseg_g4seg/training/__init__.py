@@ -1,0 +1,1 @@
+"""Training of small latent diffusion priors on the user's own images, in diffusers layout."""

@@ -1,0 +1,143 @@
+"""The small prior's parts: Stable Diffusion's architecture, narrow enough for two CPU cores."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+TEXT_WIDTH = 128
+TEXT_LENGTH = 48
+
+
+@dataclass
+class PriorParts:
+    """What a text-to-image latent diffusion model consists of, as diffusers names it."""
+
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: DDIMScheduler
+
+    def save(self, folder: Path, *, half: bool = False) -> None:
+        """Writes a diffusers folder that `load_prior` (and `StableDiffusionPipeline`) reads.
+
+        Args:
+            folder: where to; written beside it first, so that it appears whole.
+            half: store the weights in float16.
+        """
+        pipeline = StableDiffusionPipeline(
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        networks = (self.vae, self.text_encoder, self.unet)
+        pipeline.to(dtype=torch.float16 if half else torch.float32)
+        pipeline.save_pretrained(folder)
+        for network in networks:
+            network.float()
+
+    @classmethod
+    def load(cls, folder: Path) -> 'PriorParts':
+        """Reads a folder that `save` wrote, in float32."""
+        parts: dict[str, Any] = {
+            'vae': AutoencoderKL,
+            'unet': UNet2DConditionModel,
+            'text_encoder': CLIPTextModel,
+            'tokenizer': CLIPTokenizer,
+            'scheduler': DDIMScheduler,
+        }
+        loaded = {name: part.from_pretrained(folder / name) for name, part in parts.items()}
+        for name in ('vae', 'unet', 'text_encoder'):
+            loaded[name].float()
+        return cls(**loaded)
+
+
+def build_prior(classes: Sequence[str], *, widths: Sequence[int] = (48, 96, 128), latent_channels: int = 4) -> PriorParts:
+    """Builds an untrained prior.
+
+    The autoencoder shrinks images by 4. The U-Net's finest level has cross-attention only: masks
+    enter at full latent resolution while self-attention, quadratic in tokens, starts one level down.
+
+    Args:
+        classes: names that the tokenizer's merges are learned from.
+        widths: channels of the U-Net's levels, multiples of 16.
+        latent_channels: channels of the latents.
+    """
+    levels = len(widths)
+    vae = AutoencoderKL(
+        down_block_types=['DownEncoderBlock2D'] * 3,
+        up_block_types=['UpDecoderBlock2D'] * 3,
+        block_out_channels=(32, 64, 64),
+        latent_channels=latent_channels,
+        layers_per_block=1,
+        norm_num_groups=16,
+        mid_block_add_attention=False,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        block_out_channels=tuple(widths),
+        layers_per_block=1,
+        down_block_types=['CrossAttnDownBlock2D'] * levels,
+        up_block_types=['CrossAttnUpBlock2D'] * levels,
+        only_cross_attention=[True] + [False] * (levels - 1),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=[max(1, width // 32) for width in widths],
+        norm_num_groups=16,
+    )
+    tokenizer = build_tokenizer(classes)
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=2 * TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=TEXT_LENGTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule='scaled_linear',
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    return PriorParts(vae, unet, text_encoder, tokenizer, scheduler)
+
+
+def build_tokenizer(classes: Sequence[str], vocab_size: int = 640) -> CLIPTokenizer:
+    """Learns a byte-level BPE in CLIP's format; any other text still tokenises, byte by byte."""
+    start, end = '<|startoftext|>', '<|endoftext|>'
+    bpe = Tokenizer(models.BPE(unk_token=end, end_of_word_suffix='</w>'))
+    bpe.normalizer = normalizers.Lowercase()
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(False)])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[start, end, *(symbol + '</w>' for symbol in sorted(alphabet))],
+        initial_alphabet=alphabet,
+        end_of_word_suffix='</w>',
+        show_progress=False,
+    )
+    bpe.train_from_iterator([f'a photo of {name}, ' for name in classes] * 4, trainer)
+    content = json.loads(bpe.to_str())['model']
+    merges = [tuple(m) if not isinstance(m, str) else tuple(m.split(' ')) for m in content['merges']]
+    return CLIPTokenizer(vocab=content['vocab'], merges=merges, model_max_length=TEXT_LENGTH)

@@ -1,0 +1,86 @@
+"""Batches for the denoiser: latents, the classes that each prompt names, and their masks.
+
+Shapes: N images, B entries of a batch, c latent channels, h w latent grid, R regions of a prompt.
+
+Each entry is shown in one of four ways, so that the prior answers to every use that the refiner
+makes of it: no caption; a caption of the classes present; one class with its mask injected; all
+classes with all masks injected.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from .images import TrainingImages
+
+View = Literal['empty', 'caption', 'one class', 'all classes']
+VIEWS: tuple[View, ...] = ('empty', 'caption', 'one class', 'all classes')
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Attributes:
+    latents: (B, c, h, w) float32, scaled.
+    prompts: for each entry the class indices that its prompt names; none is the empty prompt.
+    region_masks: (B, R, h, w) float32, 0 where nothing is injected.
+    """
+
+    latents: Tensor
+    prompts: list[list[int]]
+    region_masks: Tensor
+
+
+class LatentSet:
+    """Images as latents, each beside its mirror image, with the label maps they came with."""
+
+    def __init__(self, data: TrainingImages, vae: AutoencoderKL, device: str) -> None:
+        self.data = data
+        self.latents = torch.stack([_encode(images, vae, device) for images in (data.images, data.images.flip(-1))])
+
+    def draw(self, count: int, shares: Sequence[float], generator: torch.Generator) -> Batch:
+        """Draws a batch at random; `shares` are the weights of `VIEWS`."""
+        entries = torch.randint(len(self.data), (count,), generator=generator).tolist()
+        mirrored = torch.randint(2, (count,), generator=generator).tolist()
+        drawn = torch.multinomial(torch.tensor(shares), count, replacement=True, generator=generator)
+        views = [VIEWS[i] for i in drawn.tolist()]
+        return self.assemble(entries, mirrored, views, generator)
+
+    def assemble(
+        self, entries: Sequence[int], mirrored: Sequence[int], views: Sequence[View], generator: torch.Generator
+    ) -> Batch:
+        """Builds the batch of the given entries; the generator orders the classes."""
+        prompts, masks = [], []
+        grid = tuple(self.latents.shape[-2:])
+        for entry, flip, view in zip(entries, mirrored, views, strict=True):
+            present = self.data.present[entry]
+            order = [present[i] for i in torch.randperm(len(present), generator=generator).tolist()]
+            named = {'empty': [], 'one class': order[:1]}.get(view, order)
+            prompts.append(named)
+            injected = view in ('one class', 'all classes') and named
+            masks.append(self._region_masks(entry, flip, named if injected else [], grid))
+        regions = max(1, *(len(m) for m in masks))
+        padded = torch.stack([F.pad(m, (0, 0, 0, 0, 0, regions - len(m))) for m in masks])
+        return Batch(self.latents[list(mirrored), list(entries)].float(), prompts, padded)
+
+    def _region_masks(self, entry: int, mirrored: int, classes: list[int], grid: tuple[int, ...]) -> Tensor:
+        """Share of each latent cell that a class covers: (classes, h, w)."""
+        if self.data.label_maps is None or not classes:
+            return torch.zeros(0, *grid)
+        label_map = self.data.label_maps[entry].flip(-1) if mirrored else self.data.label_maps[entry]
+        return F.adaptive_avg_pool2d(torch.stack([label_map == c for c in classes]).float(), grid)
+
+
+@torch.no_grad()
+def _encode(images: Tensor, vae: AutoencoderKL, device: str) -> Tensor:
+    """(N, 3, H, W) uint8 -> (N, c, h, w) float16 latents, scaled."""
+    chunks = []
+    for chunk in images.split(16):
+        with torch.autocast(device, torch.bfloat16):
+            latents = vae.encode(chunk.to(device).float() / 127.5 - 1).latent_dist.mode()
+        chunks.append((latents.float() * vae.config.scaling_factor).half().cpu())
+    return torch.cat(chunks)

@@ -1,0 +1,91 @@
+"""Trains a prior end to end: read the images, train the autoencoder, train the denoiser, save."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..prompts import PromptTokenizer
+from .architecture import PriorParts, build_prior
+from .autoencoder import train_autoencoder
+from .denoiser import DenoiserSettings, train_denoiser
+from .images import TrainingImages, load_training_images
+
+VALIDATION_EVERY = 25
+"""One image in so many is held out for the validation losses."""
+
+
+@dataclass(frozen=True)
+class PriorTraining:
+    """What a prior is trained on, and what it starts from.
+
+    Attributes:
+        images: folder of images.
+        classes: file of class names, one a line.
+        labels: folder of label maps; or
+        tags: JSON file of tags.
+        size: (H, W) of training, multiples of 16 (the autoencoder's 4 times two halvings).
+        views: views of each image, see `load_training_images`.
+        init: prior to warm up from; None builds a new one.
+        vae_steps: steps of the autoencoder; 0 keeps that of `init`.
+        half: store the result in float16.
+    """
+
+    images: Path
+    classes: Path
+    labels: Path | None = None
+    tags: Path | None = None
+    size: tuple[int, int] = (128, 128)
+    views: int = 1
+    init: Path | None = None
+    vae_steps: int = 2000
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        if any(side % 16 for side in self.size):
+            raise ValueError(f'size: expected multiples of 16, got {self.size}')
+        if self.init is None and self.vae_steps == 0:
+            raise ValueError('vae_steps = 0 keeps the autoencoder of an earlier prior: expected init, got none')
+
+
+def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -> Path:
+    """Trains (or goes on training) a prior, and returns its folder, `folder/prior`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    classes = task.classes.read_text().split('\n')
+    classes = [name for name in classes if name]
+    data = load_training_images(
+        task.images, classes, size=task.size, labels=task.labels, tags=task.tags, views=task.views
+    )
+    training, validation = split_validation(data, task.views)
+    parts = build_prior(classes) if task.init is None else warm_start(task.init, classes)
+    stage = folder / 'prior_with_autoencoder'
+    if (stage / 'model_index.json').exists():
+        parts = PriorParts.load(stage)
+    elif task.vae_steps:
+        train_autoencoder(
+            parts.vae, training, validation, steps=task.vae_steps, folder=folder, device=settings.device
+        )
+        parts.save(stage)
+    train_denoiser(parts, training, validation, settings, folder)
+    parts.save(folder / 'prior', half=task.half)
+    return folder / 'prior'
+
+
+def warm_start(init: Path, classes: Sequence[str]) -> PriorParts:
+    """Loads an earlier prior; its text side is kept only if a prompt of all the new classes fits.
+
+    A tokenizer that never saw a name spells it out, and the prompts of crowded images grow too long.
+    """
+    parts, fresh = PriorParts.load(init), build_prior(classes)
+    try:
+        PromptTokenizer(parts.tokenizer)([list(classes)])
+    except ValueError:
+        return replace(parts, tokenizer=fresh.tokenizer, text_encoder=fresh.text_encoder)
+    return parts
+
+
+def split_validation(data: TrainingImages, views: int) -> tuple[TrainingImages, TrainingImages]:
+    """Holds out every 25th image, all its views from training, its whole view for validation."""
+    count = len(data) // views
+    held_out = set(range(VALIDATION_EVERY - 1, count, VALIDATION_EVERY)) or {count - 1}
+    training = [i for i in range(len(data)) if i // views not in held_out]
+    return data.subset(training or range(len(data))), data.subset([i * views for i in sorted(held_out)])
