@@ -1,0 +1,12 @@
+# G4Seg with the embedded prior: no download, runs on a CPU. Trained on the demo's scenes alone.
+refiner = dict(
+    type='G4SegRefiner',
+    prior='tiny',
+    image_size=128,
+    timestep=400,
+    cross_weight=3.0,  # as the prior was trained
+    self_weight=0.3,
+    features='denoiser',
+    update='likelihood',
+    joint=True,
+)

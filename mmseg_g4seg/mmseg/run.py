@@ -1,0 +1,84 @@
+"""Prepares a config for an evaluation run: refiner, metric, test-time augmentation, output."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+
+def add_refiner(config: Config, refiner_file: str | Path, *, score_type: str | None = None) -> None:
+    """Puts a refiner behind a config's model, in place; a model that has one gets the new one.
+
+    Args:
+        config: any mmseg config.
+        refiner_file: a config file with `refiner = dict(type=..., ...)`.
+        score_type: what the model's scores are, where not logits.
+
+    Raises:
+        ValueError: if the file has no refiner.
+    """
+    refiner = Config.fromfile(refiner_file).get('refiner')
+    if refiner is None:
+        raise ValueError(f"{refiner_file}: expected a line 'refiner = dict(type=..., ...)'")
+    if config.model.get('type') == 'RefinedSegmentor':
+        config.model.refiner = refiner
+    else:
+        config.model = ConfigDict(type='RefinedSegmentor', segmentor=config.model, refiner=refiner)
+    if score_type is not None:
+        config.model.score_type = score_type
+
+
+def compare_stages(config: Config) -> None:
+    """Makes every `IoUMetric` of a config whose model refines a `RefinementMetric`, in place."""
+    if config.model.get('type') != 'RefinedSegmentor':
+        return
+    for name in ('val_evaluator', 'test_evaluator'):
+        for metric in _metrics(config.get(name)):
+            if metric.get('type') == 'IoUMetric':
+                metric.type = 'RefinementMetric'
+
+
+def use_tta(config: Config) -> None:
+    """Evaluates with test-time augmentation, in place, as `--tta` of mmseg's own script does.
+
+    Raises:
+        ValueError: if the config lacks `tta_pipeline`.
+    """
+    if 'tta_pipeline' not in config:
+        raise ValueError("test-time augmentation: expected 'tta_pipeline' in the config, found none")
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
+    tta_model = ConfigDict(config.get('tta_model', dict(type='SegTTAModel')))
+    if config.model.get('type') == 'RefinedSegmentor' and tta_model.type == 'SegTTAModel':
+        tta_model.type = 'RefinedSegTTAModel'
+    tta_model.module = config.model
+    config.model = tta_model
+
+
+def save_predictions(config: Config, folder: str) -> None:
+    """Lets the first metric of the test evaluator write label maps, in place; lists are fine."""
+    metric = _metrics(config.test_evaluator)[0]
+    metric.output_dir = folder
+    metric.keep_results = True
+
+
+def show_predictions(config: Config, *, show: bool, show_dir: str | None, wait_time: float) -> None:
+    """Turns on mmseg's visualization hook, in place.
+
+    Raises:
+        ValueError: if the config has no such hook.
+    """
+    hook = config.default_hooks.get('visualization')
+    if hook is None:
+        raise ValueError("expected default_hooks=dict(visualization=dict(type='SegVisualizationHook')) to show results")
+    hook.draw = True
+    if show:
+        hook.show, hook.wait_time = True, wait_time
+    if show_dir:
+        config.visualizer.save_dir = show_dir
+
+
+def _metrics(evaluator: Any) -> list[ConfigDict]:
+    """The metric configs of an evaluator, which may be one, a list, or missing."""
+    if evaluator is None:
+        return []
+    return list(evaluator) if isinstance(evaluator, list | tuple) else [evaluator]

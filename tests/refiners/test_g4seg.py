@@ -1,0 +1,225 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmseg_g4seg.correspondence import match_features
+from mmseg_g4seg.features import FeatureExtractor
+from mmseg_g4seg.noise import image_noise
+from mmseg_g4seg.refiners import G4SegRefiner, G4SegSettings, Prediction
+from tests.conftest import IMAGE_SIZE, NAMES, random_case
+
+VARIANTS = [
+    {},
+    {'joint': True},
+    {'mixing': 'residual'},
+    {'injection_rule': 'dense_diffusion'},
+    {'update': 'likelihood', 'likelihood_timesteps': (100, 400)},
+    {'iterations': 2},
+]
+
+
+def make(prior, **settings) -> G4SegRefiner:
+    return G4SegRefiner(prior, settings=G4SegSettings(**{'image_size': IMAGE_SIZE, **settings}))
+
+
+@pytest.mark.parametrize('settings', VARIANTS, ids=str)
+class TestEveryVariant:
+    def test_output(self, prior, settings):
+        image, coarse = random_case()
+        before = coarse.probs.clone()
+        refined = make(prior, **settings).refine(image, coarse, NAMES)
+        assert torch.equal(coarse.probs, before), 'the input must not change'
+        assert refined.probs.dtype == torch.float32
+        assert refined.probs.shape == coarse.probs.shape
+        assert refined.label_map.dtype == torch.int64
+        assert not torch.equal(refined.probs, coarse.probs), 'the refiner did nothing'
+        torch.testing.assert_close(refined.probs.sum(0), torch.ones(24, 40))
+        changed = (refined.probs != coarse.probs).any(0)
+        assert torch.equal(refined.label_map[changed], refined.probs.argmax(0)[changed])
+        assert torch.equal(refined.label_map[~changed], coarse.label_map[~changed])
+
+    def test_identical_from_run_to_run(self, prior, settings):
+        image, coarse = random_case()
+        first = make(prior, **settings).refine(image, coarse, NAMES)
+        torch.manual_seed(99)
+        second = make(prior, **settings).refine(image, coarse, NAMES)
+        assert torch.equal(first.probs, second.probs)
+        assert torch.equal(first.label_map, second.label_map)
+
+    def test_same_for_any_batch_chunk_and_order(self, prior, settings):
+        cases = [random_case(seed=s, height=20 + 4 * s) for s in range(3)]
+        images, coarse = [c[0] for c in cases], [c[1] for c in cases]
+        keys = ['a', 'b', 'c']
+        alone = [
+            make(prior, **settings, passes_per_batch=1).refine(i, p, NAMES, key=k)
+            for i, p, k in zip(images, coarse, keys, strict=True)
+        ]
+        for chunk in (2, 3, 100):
+            together = make(prior, **settings, passes_per_batch=chunk).refine_batch(
+                images[::-1], coarse[::-1], NAMES, keys=keys[::-1]
+            )[::-1]
+            for one, other in zip(alone, together, strict=True):
+                torch.testing.assert_close(one.probs, other.probs, atol=1e-4, rtol=0)
+
+    def test_nothing_to_refine(self, prior, settings):
+        image, coarse = random_case()
+        for label in (255, -1, len(NAMES)):
+            ignored = Prediction(coarse.probs, torch.full_like(coarse.label_map, label))
+            refined = make(prior, **settings).refine(image, ignored, NAMES)
+            assert torch.equal(refined.probs, ignored.probs)
+            assert torch.equal(refined.label_map, ignored.label_map)
+
+    def test_one_class_only(self, prior, settings):
+        image, coarse = random_case()
+        alone = Prediction(coarse.probs, torch.full_like(coarse.label_map, 3))
+        refined = make(prior, **settings).refine(image, alone, NAMES)
+        assert torch.isfinite(refined.probs).all()
+
+    @pytest.mark.parametrize('size', [(1, 1), (7, 2000)])
+    def test_extreme_images(self, prior, settings, size):
+        image, coarse = random_case(*size)
+        refined = make(prior, **settings).refine(image, coarse, NAMES)
+        assert refined.probs.shape == (len(NAMES), *size)
+        assert torch.isfinite(refined.probs).all()
+
+    def test_certain_predictions_stay(self, prior, settings):
+        image, coarse = random_case()
+        certain = Prediction(F.one_hot(coarse.label_map, len(NAMES)).permute(2, 0, 1).float(), coarse.label_map)
+        refined = make(prior, **settings).refine(image, certain, NAMES)
+        assert torch.equal(refined.probs, certain.probs)
+
+
+class MeanColour(FeatureExtractor):
+    """Average colour of 4 x 4 patches: features that a test can compute by hand."""
+
+    space = 'image'
+
+    def __call__(self, inputs):
+        return F.avg_pool2d(inputs, 4) + torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
+
+
+def test_equals_the_method_step_by_step(prior):
+    """One class, written out from the equations with no part of the refiner."""
+    image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
+    only = Prediction(coarse.probs, torch.where(coarse.label_map == 3, 3, 255))
+    refined = G4SegRefiner(
+        prior, features=MeanColour(), settings=G4SegSettings(image_size=IMAGE_SIZE, beta=0.7, seed=5)
+    ).refine(image, only, NAMES, key='x')
+
+    z0 = prior.encode_images(image[None])
+    alpha = prior.scheduler.alphas_cumprod[400]
+    noisy = alpha.sqrt() * z0 + (1 - alpha).sqrt() * image_noise(z0.shape[1:], seed=5, key='x')
+    from mmseg_g4seg.attention import MaskInjection
+
+    prompts = prior.encode_prompts([['hot air balloon']], 'a photo of {name}')
+    mask = F.avg_pool2d((only.label_map == 3).float()[None, None], 4)
+    output = prior.denoise(noisy, 400, prompts, MaskInjection(mask, prompts.token_masks, 1.0, 0.3))
+    reconstruction = prior.decode_latents((noisy - (1 - alpha).sqrt() * output) / alpha.sqrt())
+    index, _ = match_features(MeanColour()(reconstruction), MeanColour()(image[None]))
+    low = F.avg_pool2d(only.probs[3][None, None], 4).flatten()
+    matched = F.interpolate(low[index[0]].view(1, 1, 8, 8), (IMAGE_SIZE, IMAGE_SIZE), mode='bilinear')[0, 0]
+    old = only.probs[3]
+    new = torch.where((old >= 0.2) & (old <= 0.6), 0.7 * old + 0.3 * matched, old)
+    expected = torch.cat([only.probs[:3], new[None], only.probs[4:]])
+    expected = expected / expected.sum(0)
+    torch.testing.assert_close(refined.probs, expected, atol=1e-5, rtol=0)
+
+
+class TestSettings:
+    def test_background_is_never_refined(self, prior):
+        image, coarse = random_case()
+        background = Prediction(coarse.probs, torch.zeros_like(coarse.label_map))
+        refined = make(prior, background_index=0).refine(image, background, NAMES)
+        assert torch.equal(refined.probs, background.probs)
+
+    def test_background_threshold_decides(self, prior):
+        image, coarse = random_case()
+        threshold = 0.9
+        refined = make(prior, background_index=0, background_threshold=threshold).refine(image, coarse, NAMES)
+        changed = (refined.probs != coarse.probs).any(0)
+        low = changed & (refined.probs[1:].amax(0) < threshold)
+        assert low.any()
+        assert (refined.label_map[low] == 0).all()
+
+    def test_small_classes_are_left_out(self, prior):
+        image, coarse = random_case()
+        assert torch.equal(make(prior, min_area=1.0).refine(image, coarse, NAMES).probs, coarse.probs)
+
+    def test_injection_and_prompt_reach_the_result(self, prior):
+        image, coarse = random_case()
+        base = make(prior, cross_weight=8.0, self_weight=8.0).reconstruct(image, coarse, NAMES)
+        for other in ({'cross_weight': 0.0}, {'self_weight': 0.0}, {'prompt_template': 'the {name}'}, {'seed': 1}):
+            settings = {'cross_weight': 8.0, 'self_weight': 8.0, **other}
+            assert not torch.allclose(make(prior, **settings).reconstruct(image, coarse, NAMES), base, atol=1e-6)
+
+    def test_key_decides_the_noise(self, prior):
+        image, coarse = random_case()
+        refiner = make(prior)
+        assert not torch.equal(
+            refiner.reconstruct(image, coarse, NAMES, key='a'), refiner.reconstruct(image, coarse, NAMES, key='b')
+        )
+
+    def test_synonyms_and_names_of_many_tokens(self, prior):
+        image, coarse = random_case()
+        names = ['sky', ('wall', 'bricks'), 'qwxjv', 'hot air balloon', 'fish']
+        assert torch.isfinite(make(prior, class_names=names).refine(image, coarse, NAMES).probs).all()
+
+    @pytest.mark.parametrize(
+        ('settings', 'message'),
+        [
+            ({'beta': 1.2}, 'beta'),
+            ({'confidence_range': (0.6, 0.2)}, 'confidence_range'),
+            ({'injection_rule': 'other'}, 'injection_rule'),
+            ({'update': 'other'}, 'update'),
+            ({'iterations': 0}, 'iterations'),
+            ({'background_threshold': 0.3}, 'background_index'),
+            ({'class_names': ['sky', '']}, 'non-empty'),
+            ({'prompt_template': 'a photo'}, 'prompt_template'),
+        ],
+    )
+    def test_bad_settings(self, settings, message):
+        with pytest.raises(ValueError, match=message):
+            G4SegSettings(**settings)
+
+    def test_sizes_and_timesteps_that_the_prior_lacks(self, prior):
+        with pytest.raises(ValueError, match='multiples of 16'):
+            make(prior, image_size=30)
+        with pytest.raises(ValueError, match='timestep'):
+            make(prior, timestep=1000)
+
+
+class TestBadInput:
+    def check(self, prior, message, image=None, probs=None, label_map=None, names=NAMES, **options):
+        good_image, good = random_case()
+        prediction = Prediction(good.probs if probs is None else probs, good.label_map if label_map is None else label_map)
+        with pytest.raises(ValueError, match=message):
+            make(prior).refine_batch([good_image if image is None else image], [prediction], names, **options)
+
+    def test_nan_scores(self, prior):
+        probs = random_case()[1].probs.clone()
+        probs[0, 0, 0] = float('nan')
+        self.check(prior, 'image 0: expected finite probs, got 1', probs=probs)
+
+    def test_logits(self, prior):
+        self.check(prior, r'probs in \[0, 1\]', probs=random_case()[1].probs * 9 - 4)
+
+    def test_pixels_out_of_range(self, prior):
+        self.check(prior, r'pixels in \[0, 1\]', image=random_case()[0] * 255)
+
+    def test_grey_image(self, prior):
+        self.check(prior, r'\(3, H, W\)', image=torch.rand(1, 24, 40))
+
+    def test_sizes_that_differ(self, prior):
+        self.check(prior, r'probs \(5, 20, 40\)', image=torch.rand(3, 20, 40))
+
+    def test_number_of_names(self, prior):
+        self.check(prior, r'probs \(2, 24, 40\) for 2 class names', names=['sky', 'fish'])
+
+    def test_float_labels(self, prior):
+        self.check(prior, 'integer label_map', label_map=torch.zeros(24, 40))
+
+    def test_empty_name(self, prior):
+        self.check(prior, 'non-empty', names=['sky', '', 'grass', 'a', 'b'])
+
+    def test_number_of_keys(self, prior):
+        self.check(prior, 'one key an image', keys=['a', 'b'])

@@ -1,0 +1,46 @@
+import math
+
+import pytest
+import torch
+
+from mmseg_g4seg.probability import mix_foreground_probs, posterior_probs
+
+
+def test_mixing_agrees_with_a_plain_loop():
+    probs, matched = torch.rand(2, 5, 6), torch.rand(2, 5, 6)
+    expected = probs.clone()
+    for k in range(2):
+        for y in range(5):
+            for x in range(6):
+                if 0.2 <= probs[k, y, x] <= 0.6:
+                    expected[k, y, x] = 0.8 * probs[k, y, x] + 0.2 * matched[k, y, x]
+    torch.testing.assert_close(mix_foreground_probs(probs, matched, 0.8, (0.2, 0.6)), expected)
+
+
+@pytest.mark.parametrize('beta', [0.0, 1.0])
+def test_ends_of_beta(beta):
+    probs, matched = torch.full((1, 2, 2), 0.4), torch.full((1, 2, 2), 0.9)
+    assert mix_foreground_probs(probs, matched, beta, (0.2, 0.6)).unique().item() == pytest.approx(0.4 if beta else 0.9)
+
+
+def test_certain_pixels_do_not_move():
+    probs = torch.tensor([[[0.1, 0.19, 0.61, 0.95]]])
+    assert torch.equal(mix_foreground_probs(probs, torch.ones_like(probs), 0.5, (0.2, 0.6)), probs)
+
+
+def test_posterior_known_values():
+    probs, errors = torch.tensor([0.3, 0.2]), torch.tensor([1.0, 0.5])
+    low, high = 0.3 * math.exp(-2.0), 0.2 * math.exp(-1.0)
+    expected = torch.tensor([low, high]) / (low + high) * 0.5
+    torch.testing.assert_close(posterior_probs(probs, errors, 2.0), expected)
+
+
+def test_posterior_without_evidence_is_the_prior():
+    probs = torch.rand(3, 4, 4)
+    torch.testing.assert_close(posterior_probs(probs, torch.rand(3, 4, 4), 0.0), probs)
+
+
+def test_posterior_survives_large_errors():
+    posterior = posterior_probs(torch.tensor([0.5, 0.5]), torch.tensor([1e4, 2e4]), 100.0)
+    assert torch.isfinite(posterior).all()
+    assert posterior.tolist() == [1.0, 0.0]
