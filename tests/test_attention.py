@@ -83,7 +83,9 @@ class TestMaskBiasedAttention:
     def test_gradient(self):
         query, key, value = (t.double().requires_grad_() for t in tokens(1, 1, 3, 2, 4))
         masks = torch.ones(1, 3, dtype=torch.double), torch.tensor([[1.0, 0.0]], dtype=torch.double)
-        assert torch.autograd.gradcheck(lambda q, k, v: mask_biased_attention(q, k, v, *masks, 0.5), (query, key, value))
+        assert torch.autograd.gradcheck(
+            lambda q, k, v: mask_biased_attention(q, k, v, *masks, 0.5), (query, key, value)
+        )
 
 
 def test_range_modulation_equals_loop():
@@ -172,9 +174,17 @@ class TestInjection:
 
     def test_processors_come_back_after_an_exception(self, unet):
         before = dict(unet.attn_processors)
-        with pytest.raises(RuntimeError, match='inside'), inject_masks(unet, injection_for()):
-            assert all(isinstance(p, MaskInjectionProcessor) for p in unet.attn_processors.values())
-            raise RuntimeError('inside')
+        seen = []
+
+        def fail():
+            with inject_masks(unet, injection_for()):
+                seen.extend(unet.attn_processors.values())
+                raise RuntimeError('inside')
+
+        with pytest.raises(RuntimeError, match='inside'):
+            fail()
+        assert seen
+        assert all(isinstance(p, MaskInjectionProcessor) for p in seen)
         assert unet.attn_processors == before
 
     def test_layout_of_another_size_is_refused_and_undone(self, unet):

@@ -55,7 +55,7 @@ def test_features_are_local(extractor):
     """A change in one corner changes the features of that corner most."""
     inputs = inputs_for(extractor, 1)
     changed = inputs.clone()
-    changed[..., :8 if extractor.space == 'image' else 2, :8 if extractor.space == 'image' else 2] *= -1
+    changed[..., : 8 if extractor.space == 'image' else 2, : 8 if extractor.space == 'image' else 2] *= -1
     difference = (extractor(changed) - extractor(inputs)).square().mean(1)[0]
     assert difference[0, 0] > difference[-1, -1]
 

@@ -1,6 +1,6 @@
 """Evaluates a model, its coarse and refined masks side by side. Takes mmseg's own arguments.
 
-    python tools/test.py CONFIG CHECKPOINT [--refiner configs/_base_/refiners/g4seg_tiny.py]
+python tools/test.py CONFIG CHECKPOINT [--refiner configs/_base_/refiners/g4seg_tiny.py]
 """
 
 import argparse
@@ -11,7 +11,14 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
-from mmseg_g4seg.mmseg.run import add_refiner, compare_stages, save_predictions, show_predictions, use_tta
+from mmseg_g4seg.mmseg.run import (
+    add_refiner,
+    compare_stages,
+    save_predictions,
+    show_predictions,
+    use_cpu_processes,
+    use_tta,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument('--out', help='folder for predicted label maps')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='folder for painted images, under the work folder')
+    parser.add_argument('--show-dir', help='folder for painted images')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -43,6 +50,7 @@ def main() -> None:
         config.merge_from_dict(args.cfg_options)
     compare_stages(config)
     config.launcher = args.launcher
+    use_cpu_processes(config)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     config.load_from = args.checkpoint
     if args.show or args.show_dir:

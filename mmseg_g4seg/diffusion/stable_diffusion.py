@@ -109,7 +109,7 @@ class StableDiffusionPrior(DiffusionPrior):
         """
         captured: list[Tensor] = []
         block = self.unet.up_blocks[max(0, len(self.unet.up_blocks) - 2)]
-        hook = block.register_forward_hook(lambda module, args, output: captured.append(output))
+        hook = block.register_forward_hook(lambda _module, _args, output: captured.append(output))
         try:
             self.denoise(noisy, timestep, prompts)
         finally:

@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.logging import MessageHub
 from mmengine.visualization import Visualizer
 
 from ..prompts import ClassName
 
+TESTED_DATASET = 'mmseg_g4seg/tested_dataset'
+"""Where on mmengine's message hub the metainfo of the data set under test is kept."""
 
-def find_class_names(given: Sequence[ClassName] | None, dataset_meta: dict[str, Any] | None, count: int) -> list[ClassName]:
+
+def find_class_names(
+    given: Sequence[ClassName] | None, dataset_meta: dict[str, Any] | None, count: int
+) -> list[ClassName]:
     """Finds the names of `count` classes.
 
     Args:
@@ -35,12 +41,20 @@ def find_class_names(given: Sequence[ClassName] | None, dataset_meta: dict[str, 
     return names
 
 
+def announce_dataset(dataset_meta: dict[str, Any]) -> None:
+    """Publishes a data set's metainfo to models that run in this process."""
+    MessageHub.get_current_instance().update_info(TESTED_DATASET, dataset_meta)
+
+
 def _tested_dataset_meta() -> dict[str, Any]:
     """Metainfo of the data set under test.
 
-    A Runner tells its metrics and its visualizer about the data set, but never its model; the
-    visualizer can be asked for, whatever its class.
+    A Runner tells its metrics about the data set on every rank, its visualizer on the first, and its
+    model never. `RefinementMetric` passes it on; without that metric the visualizer is asked.
     """
+    announced = MessageHub.get_current_instance().get_info(TESTED_DATASET, {})
+    if announced:
+        return announced
     classes = [Visualizer]
     for cls in classes:
         classes += cls.__subclasses__()

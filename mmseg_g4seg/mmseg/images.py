@@ -6,7 +6,6 @@ Shapes: Hp Wp padded input, H W image size as the data set gave it.
 from pathlib import Path
 from typing import Any
 
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

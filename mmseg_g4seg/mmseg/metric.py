@@ -18,6 +18,8 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
+from .class_names import announce_dataset
+
 STAGES = ('coarse', 'refined')
 
 
@@ -39,6 +41,16 @@ class RefinementMetric(IoUMetric):
     def __init__(self, *, report_dir: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.report_dir = report_dir
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """Metainfo of the data set under test; setting it tells the model's refiner, too."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        self._dataset_meta = dataset_meta
+        announce_dataset(dataset_meta)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Counts the areas of one batch, of both stages."""
@@ -146,7 +158,9 @@ def count_changes(images: Sequence[dict[str, Any]]) -> dict[str, int]:
 def _means(per_class: dict[str, Any]) -> dict[str, float]:
     """aAcc and the means over classes, in per cent, named and rounded as `IoUMetric` does."""
     return {
-        metric if metric == 'aAcc' else f'm{metric}': float(np.round(np.nanmean(torch.as_tensor(values).numpy()) * 100, 2))
+        metric if metric == 'aAcc' else f'm{metric}': float(
+            np.round(np.nanmean(torch.as_tensor(values).numpy()) * 100, 2)
+        )
         for metric, values in per_class.items()
     }
 

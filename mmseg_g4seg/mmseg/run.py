@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 
 
@@ -59,6 +60,16 @@ def save_predictions(config: Config, folder: str) -> None:
     metric = _metrics(config.test_evaluator)[0]
     metric.output_dir = folder
     metric.keep_results = True
+
+
+def use_cpu_processes(config: Config) -> None:
+    """Lets `--launcher pytorch` run where there is no GPU, in place; with one, mmengine does it all.
+
+    mmengine's launcher selects a CUDA device whatever the backend, and its wrapper names one.
+    """
+    if config.launcher == 'pytorch' and not torch.cuda.is_available():
+        torch.distributed.init_process_group('gloo')
+        config.model_wrapper_cfg = ConfigDict(type='MMDistributedDataParallel', device_ids=None)
 
 
 def show_predictions(config: Config, *, show: bool, show_dir: str | None, wait_time: float) -> None:

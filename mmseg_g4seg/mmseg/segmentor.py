@@ -91,9 +91,7 @@ class RefinedSegmentor(BaseSegmentor):
         if self.refiner is None:
             return samples
         coarse = [self.coarse_prediction(sample) for sample in samples]
-        images = [
-            recover_image(x, s.metainfo, self.data_preprocessor) for x, s in zip(inputs, samples, strict=True)
-        ]
+        images = [recover_image(x, s.metainfo, self.data_preprocessor) for x, s in zip(inputs, samples, strict=True)]
         return self.refine_samples(samples, images, coarse, coarse_seconds=seconds / len(samples))
 
     def predict_coarse(self, inputs: Tensor, data_samples: list | None) -> tuple[list[SegDataSample], float]:

@@ -1,9 +1,12 @@
 """Builds refiners from configs."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .base import Refiner
+
+if TYPE_CHECKING:
+    from ..diffusion.loading import DtypeName
 
 
 def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
@@ -18,7 +21,7 @@ def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
     """
     if config is None or isinstance(config, Refiner):
         return config
-    options = {key: value for key, value in dict(config).items()}
+    options = dict(config)
     kind = options.pop('type', None)
     if kind not in REFINERS:
         raise ValueError(f'refiner: expected a type of {sorted(REFINERS)}, got {kind!r}')
@@ -29,7 +32,7 @@ def build_g4seg(
     prior: Any,
     *,
     features: Any = 'denoiser',
-    dtype: str = 'float32',
+    dtype: 'DtypeName' = 'float32',
     variant: str | None = None,
     **settings: Any,
 ) -> Refiner:
@@ -49,8 +52,12 @@ def build_g4seg(
 
     unknown = sorted(set(settings) - set(G4SegSettings.__dataclass_fields__))
     if unknown:
-        raise ValueError(f'G4SegRefiner has no parameter {unknown}; it has {sorted(G4SegSettings.__dataclass_fields__)}')
-    checked = G4SegSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+        raise ValueError(
+            f'G4SegRefiner has no parameter {unknown}; it has {sorted(G4SegSettings.__dataclass_fields__)}'
+        )
+    # configs hold lists where settings are tuples
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    checked = G4SegSettings(**fields)
     built = prior if isinstance(prior, DiffusionPrior) else load_prior(prior, dtype=dtype, variant=variant)
     extractor = features if isinstance(features, FeatureExtractor) else build_features(features, built)
     return G4SegRefiner(built, features=extractor, settings=checked)

@@ -51,9 +51,7 @@ class CorrespondenceUpdate:
             for layout, matches in zip(batch, index, strict=True):
                 probs = predictions[layout.image].probs[list(layout.classes)]
                 updated[layout.image].append(self._mix(probs, matches, generated.shape[-2:]))
-        return [
-            torch.cat(maps) if maps else predictions[i].probs[:0] for i, maps in enumerate(updated)
-        ]
+        return [torch.cat(maps) if maps else predictions[i].probs[:0] for i, maps in enumerate(updated)]
 
     def _group(self, selected: Sequence[int]) -> list[tuple[int, ...]]:
         """Classes that share a pass: each alone, or all together."""
@@ -74,10 +72,7 @@ class CorrespondenceUpdate:
         """Noises each image and denoises it in one step under its layout: (N, c, h, w)."""
         clean = torch.stack([images[layout.image].latents for layout in layouts])
         noise = torch.stack(
-            [
-                image_noise(clean.shape[1:], seed=self.settings.seed, key=images[layout.image].key)
-                for layout in layouts
-            ]
+            [image_noise(clean.shape[1:], seed=self.settings.seed, key=images[layout.image].key) for layout in layouts]
         ).to(clean)
         noisy = self.prior.add_noise(clean, noise, self.settings.timestep)
         return self.layout_pass.predict_latents(noisy, self.settings.timestep, layouts)

@@ -142,7 +142,9 @@ class G4SegRefiner(Refiner):
     def _merge(self, prediction: Prediction, classes: Sequence[int], updated: Tensor) -> Prediction:
         """Merges updated classes; a pixel whose probabilities did not change keeps its coarse label."""
         probs = merge_class_probs(prediction.probs, classes, updated)
-        changed = (probs != prediction.probs).any(dim=0) & (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
+        changed = (
+            (probs != prediction.probs).any(dim=0) & (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
+        )
         labels = decide_labels(
             probs,
             background_index=self.settings.background_index,

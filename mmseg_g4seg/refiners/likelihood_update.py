@@ -9,6 +9,7 @@ H W image size.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.prediction import noise_target
@@ -80,15 +81,22 @@ class LikelihoodUpdate:
         errors: list[Tensor] = []
         for batch in self.layout_pass.split(layouts):
             total = sum(self._error(images, batch, timestep, draw) for timestep, draw in draws)
-            errors += list(torch.as_tensor(total) / len(draws))
+            errors += list(self._smooth(torch.as_tensor(total) / len(draws)))
         return errors
+
+    def _smooth(self, errors: Tensor) -> Tensor:
+        """Averages (N, h, w) errors over a box: one cell's error is mostly the noise's own."""
+        side = self.settings.likelihood_smoothing
+        return F.avg_pool2d(errors[:, None], side, 1, side // 2, count_include_pad=False)[:, 0]
 
     def _error(self, images: Sequence[EncodedImage], batch: Sequence[Layout], timestep: int, draw: int) -> Tensor:
         """Squared error of one draw, averaged over latent channels: (N, h, w)."""
         clean = torch.stack([images[layout.image].latents for layout in batch])
         noise = torch.stack(
             [
-                image_noise(clean.shape[1:], seed=self.settings.seed, key=f'{images[lay.image].key}@{timestep}', draw=draw)
+                image_noise(
+                    clean.shape[1:], seed=self.settings.seed, key=f'{images[lay.image].key}@{timestep}', draw=draw
+                )
                 for lay in batch
             ]
         ).to(clean)

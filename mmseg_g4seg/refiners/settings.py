@@ -38,6 +38,7 @@ class G4SegSettings:
         likelihood_timesteps: noise levels that the likelihood update averages its error over.
         likelihood_draws: noise draws at each of them.
         likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
+        likelihood_smoothing: side, in latent cells, of the box that errors are averaged over; odd.
         min_area: least share of an image's pixels that a class must cover to be refined.
         background_index: class that is never refined.
         background_threshold: where the coarse model calls pixels background unless a foreground
@@ -62,7 +63,8 @@ class G4SegSettings:
     mixing: Mixing = 'replace'
     likelihood_timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600)
     likelihood_draws: int = 1
-    likelihood_sharpness: float = 1.0
+    likelihood_sharpness: float = 30.0
+    likelihood_smoothing: int = 3
     min_area: float = 0.0
     background_index: int | None = None
     background_threshold: float | None = None
@@ -80,11 +82,15 @@ class G4SegSettings:
         self._expect('likelihood_draws', self.likelihood_draws >= 1, 'at least 1')
         self._expect('likelihood_timesteps', len(self.likelihood_timesteps) > 0, 'at least one timestep')
         self._expect('likelihood_sharpness', self.likelihood_sharpness >= 0, 'at least 0')
+        odd = self.likelihood_smoothing % 2 == 1 and self.likelihood_smoothing >= 1
+        self._expect('likelihood_smoothing', odd, 'an odd number of cells')
         self._expect('cross_weight', self.cross_weight >= 0, 'at least 0')
         self._expect('self_weight', self.self_weight >= 0, 'at least 0')
         self._expect('update', self.update in get_args(UpdateRule), f'one of {get_args(UpdateRule)}')
         self._expect('mixing', self.mixing in get_args(Mixing), f'one of {get_args(Mixing)}')
-        self._expect('injection_rule', self.injection_rule in get_args(InjectionRule), f'one of {get_args(InjectionRule)}')
+        self._expect(
+            'injection_rule', self.injection_rule in get_args(InjectionRule), f'one of {get_args(InjectionRule)}'
+        )
         self._expect('prompt_template', self.prompt_template.count('{name}') == 1, "one '{name}' in it")
         if self.background_threshold is not None and self.background_index is None:
             raise ValueError('background_threshold: expected background_index beside it, got none')

@@ -14,7 +14,11 @@ def disc(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def balloon(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     taper = 1.0 - 0.45 * np.clip(y + 0.1, 0, 1)
     canopy = (np.hypot(x / (0.8 * taper), (y + 0.22) / 0.76) < 1) & (y < 0.6)
-    return canopy | ((np.abs(x) < 0.16) & (y > 0.72) & (y < 0.98)) | ((np.abs(np.abs(x) - 0.13) < 0.03) & (y > 0.4) & (y < 0.8))
+    return (
+        canopy
+        | ((np.abs(x) < 0.16) & (y > 0.72) & (y < 0.98))
+        | ((np.abs(np.abs(x) - 0.13) < 0.03) & (y > 0.4) & (y < 0.8))
+    )
 
 
 def box(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:

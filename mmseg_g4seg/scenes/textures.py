@@ -174,4 +174,7 @@ def stone(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     dark = draw_colour(rng, (0.0, 0.7), (0.0, 0.2), (0.2, 0.4))
     light = draw_colour(rng, (0.0, 0.7), (0.0, 0.25), (0.55, 0.8))
     cracks = np.abs(value_noise(rng, x.shape, (16, 16), 3) - 0.5)
-    return blend(dark, light, value_noise(rng, x.shape, (24, 24), 4) * 1.6 - 0.3) * np.where(cracks < 0.02, 0.6, 1.0)[..., None]
+    return (
+        blend(dark, light, value_noise(rng, x.shape, (24, 24), 4) * 1.6 - 0.3)
+        * np.where(cracks < 0.02, 0.6, 1.0)[..., None]
+    )

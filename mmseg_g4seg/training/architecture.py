@@ -64,7 +64,9 @@ class PriorParts:
         return cls(**loaded)
 
 
-def build_prior(classes: Sequence[str], *, widths: Sequence[int] = (48, 96, 128), latent_channels: int = 4) -> PriorParts:
+def build_prior(
+    classes: Sequence[str], *, widths: Sequence[int] = (48, 96, 128), latent_channels: int = 4
+) -> PriorParts:
     """Builds an untrained prior.
 
     The autoencoder shrinks images by 4. The U-Net's finest level has cross-attention only: masks

@@ -110,9 +110,7 @@ class Denoiser(nn.Module):
         noise = torch.randn(batch.latents.shape, generator=generator).to(device)
         latents, alpha = batch.latents.to(device), self.scheduler.alphas_cumprod[timesteps]
         with torch.autocast(device, torch.bfloat16):
-            output = self(
-                add_noise(latents, noise, alpha), timesteps.to(device), batch.prompts, batch.region_masks
-            )
+            output = self(add_noise(latents, noise, alpha), timesteps.to(device), batch.prompts, batch.region_masks)
         target = noise_target(latents, noise, alpha, self.scheduler.config.prediction_type)
         return F.mse_loss(output.float(), target)
 

@@ -61,9 +61,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     if (stage / 'model_index.json').exists():
         parts = PriorParts.load(stage)
     elif task.vae_steps:
-        train_autoencoder(
-            parts.vae, training, validation, steps=task.vae_steps, folder=folder, device=settings.device
-        )
+        train_autoencoder(parts.vae, training, validation, steps=task.vae_steps, folder=folder, device=settings.device)
         parts.save(stage)
     train_denoiser(parts, training, validation, settings, folder)
     parts.save(folder / 'prior', half=task.half)

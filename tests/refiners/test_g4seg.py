@@ -191,7 +191,9 @@ class TestSettings:
 class TestBadInput:
     def check(self, prior, message, image=None, probs=None, label_map=None, names=NAMES, **options):
         good_image, good = random_case()
-        prediction = Prediction(good.probs if probs is None else probs, good.label_map if label_map is None else label_map)
+        prediction = Prediction(
+            good.probs if probs is None else probs, good.label_map if label_map is None else label_map
+        )
         with pytest.raises(ValueError, match=message):
             make(prior).refine_batch([good_image if image is None else image], [prediction], names, **options)
 

@@ -8,5 +8,9 @@ refiner = dict(
     self_weight=0.3,
     features='denoiser',
     update='likelihood',
+    confidence_range=(0.2, 0.8),
+    likelihood_sharpness=30.0,
+    likelihood_smoothing=3,
+    passes_per_batch=16,
     joint=True,
 )

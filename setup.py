@@ -1,0 +1,40 @@
+"""Package metadata; the pinned, tested set of versions is requirements/tested.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'mmseg_g4seg/__init__.py').read_text()).group(1)
+
+setup(
+    name='mmseg_g4seg',
+    version=VERSION,
+    description='Refines segmentation masks with a text-to-image diffusion model, behind any MMSegmentation model',
+    long_description=(ROOT / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
+    package_data={'mmseg_g4seg': ['assets/**/*']},
+    # no host here: an environment that already has mmseg keeps the one it has
+    install_requires=[
+        'torch>=2.1',
+        'numpy>=1.23',
+        'pillow>=9.1',
+        'tqdm>=4.60',
+        'diffusers>=0.27',
+        'transformers>=4.38',
+        'safetensors>=0.4',
+    ],
+    extras_require={
+        'mmseg': ['onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.10', 'onedl-mmsegmentation>=1.4'],
+        'mmseg-upstream': ['mmsegmentation==1.2.2', 'mmengine>=0.10.4', 'mmcv>=2.0.0rc4,<2.2', 'ftfy', 'regex'],
+        'clip': ['open_clip_torch>=2.24'],
+        'crf': ['pydensecrf2>=1.1'],
+        'cascadepsp': ['segmentation-refinement>=0.6'],
+        'app': ['gradio>=4'],
+        'dev': ['pytest>=8', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
+    },
+)

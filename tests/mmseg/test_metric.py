@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmseg.evaluation import IoUMetric
+
+from mmseg_g4seg.mmseg import RefinementMetric
+
+CLASSES = ('sky', 'grass', 'fish', 'never there')
+
+
+def samples(count=5, seed=0, ignore=255):
+    generator = torch.Generator().manual_seed(seed)
+    result = []
+    for i in range(count):
+        truth = torch.randint(0, 3, (1, 12, 15), generator=generator)
+        noise = torch.rand(truth.shape, generator=generator)
+        coarse = torch.where(noise < 0.5, torch.randint(0, 3, truth.shape, generator=generator), truth)
+        refined = torch.where(noise < 0.2, coarse, truth)
+        truth[noise > 0.95] = ignore
+        result.append(
+            {
+                'img_path': f'folder/{i}.png',
+                'gt_sem_seg': {'data': truth},
+                'coarse_sem_seg': {'data': coarse},
+                'pred_sem_seg': {'data': refined},
+                'coarse_seconds': 0.5,
+                'refine_seconds': 1.5,
+            }
+        )
+    return result
+
+
+def evaluate(metric, data, classes=CLASSES):
+    metric.dataset_meta = {'classes': classes}
+    for sample in data:
+        metric.process({}, [sample])
+    return metric.evaluate(len(data))
+
+
+def miou_by_hand(pairs, classes):
+    """Mean over classes that occur of intersection / union, counted pixel by pixel."""
+    ious = []
+    for c in range(classes):
+        intersection = sum(int(((p == c) & (t == c)).sum()) for p, t in pairs)
+        union = sum(int((((p == c) & (t != 255)) | (t == c)).sum()) for p, t in pairs)
+        if union:
+            ious.append(intersection / union)
+    return 100 * sum(ious) / len(ious)
+
+
+@pytest.mark.parametrize('stage', ['coarse', 'pred'])
+def test_figures_by_hand_and_by_mmseg(stage):
+    data = samples()
+    metrics = evaluate(RefinementMetric(), data)
+    prefix = 'coarse_' if stage == 'coarse' else ''
+    pairs = [(s[f'{stage}_sem_seg']['data'][0], s['gt_sem_seg']['data'][0]) for s in data]
+    assert metrics[f'{prefix}mIoU'] == pytest.approx(miou_by_hand(pairs, 4), abs=0.006)
+    alone = evaluate(IoUMetric(), [{**s, 'pred_sem_seg': s[f'{stage}_sem_seg']} for s in data])
+    for name, value in alone.items():
+        assert metrics[prefix + name] == value
+
+
+def test_changes_and_seconds():
+    data = samples()
+    data[1]['pred_sem_seg'] = data[1]['coarse_sem_seg']
+    data[2]['pred_sem_seg'], data[2]['coarse_sem_seg'] = data[2]['coarse_sem_seg'], data[2]['pred_sem_seg']
+    metrics = evaluate(RefinementMetric(), data)
+    assert (metrics['images_better'], metrics['images_worse'], metrics['images_same']) == (3, 1, 1)
+    assert metrics['coarse_seconds'] == pytest.approx(0.5)
+    assert metrics['refine_seconds'] == pytest.approx(1.5)
+
+
+def test_report(tmp_path):
+    metrics = evaluate(RefinementMetric(report_dir=str(tmp_path)), samples())
+    report = json.loads((tmp_path / 'metrics.json').read_text())
+    assert report['coarse']['mIoU'] == metrics['coarse_mIoU']
+    assert report['refined']['mIoU'] == metrics['mIoU']
+    assert report['refined']['classes']['IoU']['never there'] is None
+    assert [image['name'] for image in report['images']] == [f'{i}.png' for i in range(5)]
+    assert report['images_better'] == sum(image['refined'] > image['coarse'] for image in report['images'])
+    table = (tmp_path / 'table.txt').read_text()
+    assert 'never there' in table
+    assert f'{metrics["mIoU"]:.2f}' in table
+    assert f'{metrics["mIoU"] - metrics["coarse_mIoU"]:+.2f}' in table
+    assert not list(tmp_path.glob('*.partial'))
+
+
+def test_other_metrics_of_mmseg():
+    metrics = evaluate(RefinementMetric(iou_metrics=['mDice', 'mFscore']), samples())
+    assert {'mDice', 'coarse_mDice', 'mFscore', 'coarse_mPrecision'} <= metrics.keys()
+
+
+def test_samples_that_nobody_refined():
+    data = [{k: v for k, v in s.items() if not k.startswith('coarse')} for s in samples()]
+    metrics = evaluate(RefinementMetric(), data)
+    assert metrics['mIoU'] == metrics['coarse_mIoU']
+    assert metrics['images_same'] == 5
+
+
+def test_image_without_labels_counts_as_same():
+    data = samples()
+    data[0]['gt_sem_seg'] = {'data': torch.full((1, 12, 15), 255)}
+    metrics = evaluate(RefinementMetric(), data)
+    assert metrics['images_same'] == 1
+    assert np.isfinite(metrics['mIoU'])
+
+
+def test_format_only_writes_label_maps(tmp_path):
+    from PIL import Image
+
+    data = samples(1)
+    data[0]['reduce_zero_label'] = True
+    metric = RefinementMetric(format_only=True, output_dir=str(tmp_path))
+    assert evaluate(metric, data) == {}
+    written = np.asarray(Image.open(tmp_path / '0.png'))
+    assert np.array_equal(written, data[0]['pred_sem_seg']['data'][0].numpy() + 1)

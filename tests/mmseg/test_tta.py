@@ -1,0 +1,55 @@
+import pytest
+import torch
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+
+from mmseg_g4seg.mmseg import RefinedSegTTAModel
+from mmseg_g4seg.mmseg.run import use_tta
+from mmseg_g4seg.refiners import Refiner
+from tests.mmseg.conftest import plain_config, refined
+
+
+class CountingRefiner(Refiner):
+    """Remembers what it was given, and gives it back."""
+
+    def __init__(self):
+        self.calls = []
+
+    def refine_batch(self, images, predictions, class_names, *, keys=None):
+        self.calls.append((images, predictions, keys))
+        return list(predictions)
+
+
+def run_tta(config, checkpoint):
+    use_tta(config)
+    config.load_from = checkpoint
+    runner = Runner.from_cfg(config)
+    return runner, runner.test()
+
+
+def test_coarse_equals_mmsegs_own_tta(data_root, tmp_path, checkpoint, refiner_config):
+    _, plain = run_tta(plain_config(data_root, tmp_path / 'a'), checkpoint)
+    runner, both = run_tta(refined(plain_config(data_root, tmp_path / 'b'), refiner_config), checkpoint)
+    assert isinstance(runner.model, RefinedSegTTAModel)
+    assert both['coarse_mIoU'] == plain['mIoU']
+    assert both['mIoU'] != both['coarse_mIoU']
+
+
+def test_refines_once_an_image_after_merging(data_root, tmp_path, checkpoint):
+    refiner = CountingRefiner()
+    config = refined(plain_config(data_root, tmp_path), None)
+    use_tta(config)
+    config.load_from = checkpoint
+    runner = Runner.from_cfg(config)
+    runner.model.module.refiner = refiner
+    metrics = runner.test()
+    assert [keys for _, _, keys in refiner.calls] == [['0.png'], ['1.png'], ['2.png']]
+    for images, predictions, _ in refiner.calls:
+        assert predictions[0].probs.shape[1:] == images[0].shape[1:]
+        torch.testing.assert_close(predictions[0].probs.sum(0), torch.ones(images[0].shape[1:]))
+    assert metrics['mIoU'] == metrics['coarse_mIoU']
+
+
+def test_plain_module_is_refused(data_root, tmp_path):
+    with pytest.raises(TypeError, match='expected a RefinedSegmentor'):
+        MODELS.build(dict(type='RefinedSegTTAModel', module=plain_config(data_root, tmp_path).model))
