@@ -1,18 +1,25 @@
 """The small prior's parts: Stable Diffusion's architecture, narrow enough for two CPU cores."""
 
 import json
+import shutil
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 TEXT_WIDTH = 128
 TEXT_LENGTH = 48
+NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
+    'vae': (AutoencoderKL, {'low_cpu_mem_usage': False}),
+    'unet': (UNet2DConditionModel, {'low_cpu_mem_usage': False}),
+    'text_encoder': (CLIPTextModel, {}),
+}
+"""The parts that have weights, each with its class and how it is loaded."""
 
 
 @dataclass
@@ -29,38 +36,36 @@ class PriorParts:
         """Writes a diffusers folder that `load_prior` (and `StableDiffusionPipeline`) reads.
 
         Args:
-            folder: where to; written beside it first, so that it appears whole.
+            folder: where to; written beside it first, so that it appears whole. One that is there
+                is replaced.
             half: store the weights in float16.
         """
+        networks = {name: getattr(self, name) for name in NETWORKS}
+        if half:
+            networks = {name: deepcopy(network).half() for name, network in networks.items()}
         pipeline = StableDiffusionPipeline(
-            vae=self.vae,
-            text_encoder=self.text_encoder,
+            **networks,
             tokenizer=self.tokenizer,
-            unet=self.unet,
             scheduler=self.scheduler,
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
         )
-        networks = (self.vae, self.text_encoder, self.unet)
-        pipeline.to(dtype=torch.float16 if half else torch.float32)
-        pipeline.save_pretrained(folder)
-        for network in networks:
-            network.float()
+        partial = folder.with_name(folder.name + '.partial')
+        shutil.rmtree(partial, ignore_errors=True)
+        pipeline.save_pretrained(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
 
     @classmethod
     def load(cls, folder: Path) -> 'PriorParts':
         """Reads a folder that `save` wrote, in float32."""
-        parts: dict[str, Any] = {
-            'vae': AutoencoderKL,
-            'unet': UNet2DConditionModel,
-            'text_encoder': CLIPTextModel,
-            'tokenizer': CLIPTokenizer,
-            'scheduler': DDIMScheduler,
+        loaded: dict[str, Any] = {
+            name: network.from_pretrained(folder / name, **options).float()
+            for name, (network, options) in NETWORKS.items()
         }
-        loaded = {name: part.from_pretrained(folder / name) for name, part in parts.items()}
-        for name in ('vae', 'unet', 'text_encoder'):
-            loaded[name].float()
+        loaded['tokenizer'] = CLIPTokenizer.from_pretrained(folder / 'tokenizer')
+        loaded['scheduler'] = DDIMScheduler.from_pretrained(folder / 'scheduler')
         return cls(**loaded)
 
 

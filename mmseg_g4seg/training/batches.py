@@ -46,7 +46,9 @@ class LatentSet:
         """Draws a batch at random; `shares` are the weights of `VIEWS`."""
         entries = torch.randint(len(self.data), (count,), generator=generator).tolist()
         mirrored = torch.randint(2, (count,), generator=generator).tolist()
-        drawn = torch.multinomial(torch.tensor(shares), count, replacement=True, generator=generator)
+        drawn = torch.multinomial(
+            torch.tensor(shares, dtype=torch.float32), count, replacement=True, generator=generator
+        )
         views = [VIEWS[i] for i in drawn.tolist()]
         return self.assemble(entries, mirrored, views, generator)
 

@@ -90,7 +90,8 @@ def train(
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         average.update(step)
-        running = float(value) if running is None else 0.98 * running + 0.02 * float(value)
+        current = value.item()
+        running = current if running is None else 0.98 * running + 0.02 * current
         bar.set_postfix(loss=f'{running:.4f}', refresh=False)
         last = step + 1 == steps or time.monotonic() > deadline
         if (step + 1) % report_every == 0 or last:

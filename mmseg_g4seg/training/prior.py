@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from ..prompts import PromptTokenizer
 from .architecture import PriorParts, build_prior
 from .autoencoder import train_autoencoder
@@ -28,6 +30,7 @@ class PriorTraining:
         init: prior to warm up from; None builds a new one.
         vae_steps: steps of the autoencoder; 0 keeps that of `init`.
         half: store the result in float16.
+        seed: of the initial weights.
     """
 
     images: Path
@@ -39,6 +42,7 @@ class PriorTraining:
     init: Path | None = None
     vae_steps: int = 2000
     half: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if any(side % 16 for side in self.size):
@@ -56,7 +60,9 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
         task.images, classes, size=task.size, labels=task.labels, tags=task.tags, views=task.views
     )
     training, validation = split_validation(data, task.views)
-    parts = build_prior(classes) if task.init is None else warm_start(task.init, classes)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(task.seed)
+        parts = build_prior(classes) if task.init is None else warm_start(task.init, classes)
     stage = folder / 'prior_with_autoencoder'
     if (stage / 'model_index.json').exists():
         parts = PriorParts.load(stage)

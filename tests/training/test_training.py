@@ -1,0 +1,174 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmseg_g4seg.diffusion import load_prior
+from mmseg_g4seg.scenes import CLASSES
+from mmseg_g4seg.scenes.folder import write_split
+from mmseg_g4seg.training.architecture import PriorParts, build_prior
+from mmseg_g4seg.training.batches import LatentSet
+from mmseg_g4seg.training.denoiser import DenoiserSettings
+from mmseg_g4seg.training.images import load_training_images
+from mmseg_g4seg.training.loop import train
+from mmseg_g4seg.training.prior import PriorTraining, split_validation, train_prior, warm_start
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    root = tmp_path_factory.mktemp('scenes')
+    list(write_split(root, 'train', 6, size=64))
+    return root
+
+
+def task(scenes, **options):
+    return PriorTraining(
+        images=scenes / 'images/train',
+        labels=scenes / 'labels/train',
+        classes=scenes / 'classes.txt',
+        size=(64, 64),
+        **{'vae_steps': 1, **options},
+    )
+
+
+SETTINGS = DenoiserSettings(steps=2, batch_size=4, report_every=1)
+
+
+@pytest.fixture(scope='module')
+def trained(scenes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    train_prior(task(scenes, half=True), SETTINGS, folder)
+    return folder
+
+
+class TestPrior:
+    def test_result_is_a_prior_in_half_precision(self, trained):
+        prior = load_prior(trained / 'prior')
+        assert prior.image_multiple == 16
+        size = sum(f.stat().st_size for f in (trained / 'prior').rglob('*') if f.is_file())
+        assert size < 15e6
+        embeds = prior.encode_prompts([['sky']], 'a photo of {name}')
+        assert torch.isfinite(prior.denoise(torch.randn(1, 4, 16, 16), 400, embeds)).all()
+
+    def test_logs_and_samples(self, trained):
+        lines = (trained / 'denoiser_log.csv').read_text().split('\n')
+        assert lines[0].startswith('step,training_loss,validation_empty')
+        assert len(lines) == 4
+        assert 'validation_psnr_db' in (trained / 'vae_log.csv').read_text()
+        assert Image.open(trained / 'samples/000002.png').size == (64, 192)
+
+    def test_goes_on_where_it_stopped(self, scenes, trained, tmp_path):
+        """Stopped after one step and called again, it ends with the weights of an undisturbed run."""
+        short = DenoiserSettings(steps=2, batch_size=4, report_every=1, max_minutes=0)
+        train_prior(task(scenes, half=True), short, tmp_path)
+        state = torch.load(tmp_path / 'denoiser_state.pt', weights_only=True)
+        assert state['step'] == 1
+        train_prior(task(scenes, half=True), SETTINGS, tmp_path)
+        expected, actual = (PriorParts.load(folder / 'prior').unet.state_dict() for folder in (trained, tmp_path))
+        for name, weight in expected.items():
+            torch.testing.assert_close(actual[name], weight, atol=2e-3, rtol=0)
+
+    def test_warm_start(self, trained, scenes, tmp_path):
+        names = (scenes / 'classes.txt').read_text().split()
+        kept = warm_start(trained / 'prior', names[:3])
+        assert len(kept.tokenizer) == len(PriorParts.load(trained / 'prior').tokenizer)
+        spelled = [f'qwxjv{i}' for i in range(12)]
+        fresh = warm_start(trained / 'prior', spelled)
+        assert fresh.tokenizer('qwxjv1').input_ids != kept.tokenizer('qwxjv1').input_ids
+        assert torch.equal(fresh.unet.conv_in.weight, kept.unet.conv_in.weight)
+        result = train_prior(task(scenes, init=trained / 'prior', vae_steps=0), SETTINGS, tmp_path)
+        assert torch.equal(PriorParts.load(result).vae.decoder.conv_out.weight, kept.vae.decoder.conv_out.weight)
+
+    def test_bad_tasks(self, scenes):
+        with pytest.raises(ValueError, match='multiples of 16'):
+            PriorTraining(images=scenes, classes=scenes, size=(64, 50))
+        with pytest.raises(ValueError, match='expected init'):
+            task(scenes, vae_steps=0)
+
+
+class TestImages:
+    def load(self, scenes, **options):
+        arguments = {'labels': scenes / 'labels/train', 'size': (32, 48), **options}
+        return load_training_images(scenes / 'images/train', CLASSES, **arguments)
+
+    def test_views(self, scenes):
+        data = self.load(scenes, views=3)
+        assert data.images.shape == (18, 3, 32, 48)
+        assert data.label_maps.shape == (18, 32, 48)
+        labels = np.array(Image.open(scenes / 'labels/train/00001.png'))
+        assert set(data.present[3]) <= set(np.unique(labels).tolist())
+        training, validation = split_validation(data, 3)
+        assert len(training) == 15
+        assert len(validation) == 1
+
+    def test_tags(self, scenes, tmp_path):
+        table = {f'{i:05d}': ['sky', 'fish'] for i in range(6)}
+        (tmp_path / 'tags.json').write_text(json.dumps(table))
+        data = self.load(scenes, labels=None, tags=tmp_path / 'tags.json')
+        assert data.label_maps is None
+        assert data.present[0] == [CLASSES.index('sky'), CLASSES.index('fish')]
+        (tmp_path / 'tags.json').write_text(json.dumps({**table, '00003': ['whale']}))
+        with pytest.raises(ValueError, match=r"00003\.png: \['whale'\]"):
+            self.load(scenes, labels=None, tags=tmp_path / 'tags.json')
+        (tmp_path / 'tags.json').write_text(json.dumps({'00000': ['sky']}))
+        with pytest.raises(ValueError, match='no entry'):
+            self.load(scenes, labels=None, tags=tmp_path / 'tags.json')
+
+    def test_bad_folders(self, scenes, tmp_path):
+        with pytest.raises(ValueError, match='found none'):
+            load_training_images(tmp_path, CLASSES, size=(32, 32), labels=tmp_path)
+        with pytest.raises(ValueError, match='both or neither'):
+            self.load(scenes, labels=None)
+        with pytest.raises(FileNotFoundError, match=r'00000\.png'):
+            self.load(scenes, labels=tmp_path)
+        Image.fromarray(np.full((64, 64), 77, np.uint8)).save(tmp_path / '00000.png')
+        with pytest.raises(ValueError, match=r'got \[77\]'):
+            self.load(scenes, labels=tmp_path)
+
+
+class TestBatches:
+    @pytest.fixture(scope='class')
+    def latents(self, scenes):
+        data = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
+        torch.manual_seed(0)
+        return LatentSet(data, build_prior(CLASSES).vae.eval(), 'cpu')
+
+    def test_views_of_an_entry(self, latents):
+        generator = torch.Generator().manual_seed(0)
+        batch = latents.assemble([0] * 4, [0] * 4, ['empty', 'caption', 'one class', 'all classes'], generator)
+        present = latents.data.present[0]
+        assert [len(p) for p in batch.prompts] == [0, len(present), 1, len(present)]
+        assert batch.region_masks.shape == (4, len(present), 16, 16)
+        assert batch.region_masks[:2].sum() == 0
+        label_map = latents.data.label_maps[0]
+        for region, name in enumerate(batch.prompts[3]):
+            expected = torch.nn.functional.avg_pool2d((label_map == name).float()[None, None], 4)[0, 0]
+            torch.testing.assert_close(batch.region_masks[3, region], expected)
+
+    def test_mirror_image_has_mirrored_masks(self, latents):
+        def masks(mirrored):
+            generator = torch.Generator().manual_seed(0)
+            return latents.assemble([0], [mirrored], ['all classes'], generator).region_masks
+
+        torch.testing.assert_close(masks(1), masks(0).flip(-1))
+
+    def test_shares(self, latents):
+        batch = latents.draw(8, (1, 0, 0, 0), torch.Generator().manual_seed(0))
+        assert all(prompt == [] for prompt in batch.prompts)
+
+
+def test_loop_learns(tmp_path):
+    network = torch.nn.Linear(3, 1)
+    target = torch.tensor([[1.0, -2.0, 0.5]])
+
+    def loss(generator):
+        x = torch.randn(32, 3, generator=generator)
+        return (network(x) - x @ target.T).square().mean()
+
+    def report(step):
+        return {'distance': float((network.weight - target).abs().max())}
+
+    train(network, loss, steps=600, learning_rate=0.05, folder=tmp_path, name='line', report=report, report_every=200)
+    assert (network.weight - target).abs().max() < 0.05
