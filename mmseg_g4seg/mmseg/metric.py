@@ -7,7 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -35,12 +35,22 @@ class RefinementMetric(IoUMetric):
     Args:
         report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, and
             each image's mean IoU) and `table.txt`; none is written when not given.
+        mean_classes: names of the classes that count; `labelled` for those that occur in the ground
+            truth; all when not given. Others have no figure (a class that is predicted but never
+            labelled would enter the means with 0).
         kwargs: as for `IoUMetric`.
     """
 
-    def __init__(self, *, report_dir: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        report_dir: str | None = None,
+        mean_classes: Sequence[str] | Literal['labelled'] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.report_dir = report_dir
+        self.mean_classes = mean_classes
 
     @property
     def dataset_meta(self) -> dict | None:
@@ -101,7 +111,24 @@ class RefinementMetric(IoUMetric):
     def _per_class(self, areas: list[tuple[Tensor, ...]]) -> dict[str, Any]:
         """IoU, Acc ... of every class, as fractions, and aAcc."""
         totals = [sum(column) for column in zip(*areas, strict=True)]
-        return self.total_area_to_metrics(*totals, self.metrics, self.nan_to_num, self.beta)
+        figures = self.total_area_to_metrics(*totals, self.metrics, self.nan_to_num, self.beta)
+        left_out = ~self._counted(totals[3])
+        for metric, values in figures.items():
+            if metric != 'aAcc':
+                figures[metric] = np.where(left_out, np.nan, np.asarray(values))
+        return figures
+
+    def _counted(self, labelled_area: Tensor) -> np.ndarray:
+        """Which classes have a figure: (C,) bool."""
+        if self.mean_classes is None:
+            return np.ones(len(labelled_area), bool)
+        if self.mean_classes == 'labelled':
+            return (labelled_area > 0).numpy()
+        names = list(self.dataset_meta['classes'])
+        unknown = [name for name in self.mean_classes if name not in names]
+        if unknown:
+            raise ValueError(f'mean_classes: expected names among {names}, got {unknown}')
+        return np.array([name in self.mean_classes for name in names])
 
     def _table(self, per_class: dict[str, dict[str, Any]], means: dict[str, dict[str, float]]) -> str:
         """One row a class: coarse IoU, refined IoU, difference; then the means."""
@@ -126,7 +153,8 @@ class RefinementMetric(IoUMetric):
                 for metric, values in per_class[stage].items()
                 if metric != 'aAcc'
             }
-            summary[stage] = {**summary[stage], 'classes': classes}
+            means = {name: round(mean, 2) for name, mean in summary[stage].items()}
+            summary[stage] = {**means, 'classes': classes}
         write_whole(folder / 'metrics.json', json.dumps(summary, indent=1) + '\n')
         write_whole(folder / 'table.txt', table + '\n')
 

@@ -75,8 +75,8 @@ def test_changes_and_seconds():
 def test_report(tmp_path):
     metrics = evaluate(RefinementMetric(report_dir=str(tmp_path)), samples())
     report = json.loads((tmp_path / 'metrics.json').read_text())
-    assert report['coarse']['mIoU'] == metrics['coarse_mIoU']
-    assert report['refined']['mIoU'] == metrics['mIoU']
+    assert report['coarse']['mIoU'] == pytest.approx(metrics['coarse_mIoU'])
+    assert report['refined']['mIoU'] == pytest.approx(metrics['mIoU'])
     assert report['refined']['classes']['IoU']['never there'] is None
     assert [image['name'] for image in report['images']] == [f'{i}.png' for i in range(5)]
     assert report['images_better'] == sum(image['refined'] > image['coarse'] for image in report['images'])
@@ -116,3 +116,21 @@ def test_format_only_writes_label_maps(tmp_path):
     assert evaluate(metric, data) == {}
     written = np.asarray(Image.open(tmp_path / '0.png'))
     assert np.array_equal(written, data[0]['pred_sem_seg']['data'][0].numpy() + 1)
+
+
+class TestMeanClasses:
+    def test_labelled(self):
+        data = samples()
+        data[0]['pred_sem_seg'] = {'data': torch.full((1, 12, 15), 3)}
+        everything = evaluate(RefinementMetric(), data)
+        labelled = evaluate(RefinementMetric(mean_classes='labelled'), data)
+        assert labelled['mIoU'] == pytest.approx(everything['mIoU'] * 4 / 3, abs=0.02)
+        assert labelled['aAcc'] == everything['aAcc']
+
+    def test_names(self, tmp_path):
+        evaluate(RefinementMetric(mean_classes=['fish'], report_dir=str(tmp_path)), samples())
+        refined = json.loads((tmp_path / 'metrics.json').read_text())['refined']
+        assert refined['mIoU'] == refined['classes']['IoU']['fish']
+        assert refined['classes']['IoU']['sky'] is None
+        with pytest.raises(ValueError, match='whale'):
+            evaluate(RefinementMetric(mean_classes=['whale']), samples())

@@ -1,0 +1,15 @@
+# G4Seg with a street prior of your own training: work_dirs/prior_street/prior.
+refiner = dict(
+    type='G4SegRefiner',
+    prior='work_dirs/prior_street/prior',
+    image_size=(128, 160),
+    cross_weight=3.0,  # as the prior was trained
+    self_weight=0.3,
+    features='denoiser',
+    joint=True,
+    update='likelihood',
+    confidence_range=(0.2, 0.8),
+    likelihood_sharpness=30.0,
+    likelihood_smoothing=3,
+    passes_per_batch=16,
+)

@@ -1,0 +1,19 @@
+# Day frames of CamVid under a Cityscapes network's scores, refined with a prior trained on CamVid
+# (docs/results.md has the command that trains it).
+_base_ = [
+    '../_base_/datasets/camvid.py',
+    '../_base_/refiners/g4seg_street.py',
+    'mmseg::_base_/default_runtime.py',
+]
+custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
+model = dict(
+    type='RefinedSegmentor',
+    segmentor=dict(
+        type='SavedScoresSegmentor',
+        scores_dir='../shared/data/camvid/coarse/espnetv2_s2.0_cityscapes/day',
+        num_classes=19,
+        data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),
+    ),
+    score_type='softmax',
+    refiner=_base_.refiner,
+)
