@@ -103,9 +103,10 @@ class StableDiffusionPrior(DiffusionPrior):
 
     @torch.no_grad()
     def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:
-        """Features after the last but one level of the decoder: half the latent grid, or all of it.
+        """Features after the last but one level of the decoder, on the latents' own grid.
 
-        That level is where DIFT (arXiv 2306.03881) and its successors find semantic matches.
+        The decoder's middle levels are where DIFT (arXiv 2306.03881) finds semantic matches; this is
+        the finest of them.
         """
         captured: list[Tensor] = []
         block = self.unet.up_blocks[max(0, len(self.unet.up_blocks) - 2)]

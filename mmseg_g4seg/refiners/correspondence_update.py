@@ -15,7 +15,7 @@ from ..masks import resize_maps
 from ..noise import image_noise
 from ..probability import mix_foreground_probs
 from .base import Prediction
-from .layouts import EncodedImage, Layout, LayoutPass, class_regions
+from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions
 
 
 class CorrespondenceUpdate:
@@ -27,7 +27,7 @@ class CorrespondenceUpdate:
 
     def __call__(
         self, images: Sequence[EncodedImage], predictions: Sequence[Prediction], classes: Sequence[Sequence[int]]
-    ) -> list[Tensor]:
+    ) -> list[ClassProbs]:
         """Updates the foreground probabilities of the classes selected in each image.
 
         Args:
@@ -36,7 +36,7 @@ class CorrespondenceUpdate:
             classes: the K classes selected in each image.
 
         Returns:
-            For each image (K, H, W) float32 in [0, 1].
+            For each image its classes and their probabilities, (K, H, W) float32 in [0, 1].
         """
         layouts = [
             Layout(i, group, class_regions(predictions[i].label_map, group, images[i].latents.shape[-2:]))
@@ -51,7 +51,10 @@ class CorrespondenceUpdate:
             for layout, matches in zip(batch, index, strict=True):
                 probs = predictions[layout.image].probs[list(layout.classes)]
                 updated[layout.image].append(self._mix(probs, matches, generated.shape[-2:]))
-        return [torch.cat(maps) if maps else predictions[i].probs[:0] for i, maps in enumerate(updated)]
+        return [
+            (selected, torch.cat(maps) if maps else prediction.probs[:0])
+            for selected, maps, prediction in zip(classes, updated, predictions, strict=True)
+        ]
 
     def _group(self, selected: Sequence[int]) -> list[tuple[int, ...]]:
         """Classes that share a pass: each alone, or all together."""

@@ -71,9 +71,8 @@ class G4SegRefiner(Refiner):
         update = self._update(LayoutPass(self.prior, self.settings, names))
         for _ in range(self.settings.iterations):
             current = [self._on_device(refined[i]) for i in active]
-            selected = [self._selected(p) for p in current]
-            updated = update(encoded, current, selected)
-            for i, prediction, classes, probs in zip(active, current, selected, updated, strict=True):
+            updated = update(encoded, current, [self._selected(p) for p in current])
+            for i, prediction, (classes, probs) in zip(active, current, updated, strict=True):
                 refined[i] = self._merge(prediction, classes, probs)
         return [
             Prediction(r.probs.to(p.probs.device), r.label_map.to(p.label_map.device))

@@ -18,6 +18,9 @@ from ..prompts import ClassName
 from .base import Key
 from .settings import G4SegSettings
 
+ClassProbs = tuple[Sequence[int], Tensor]
+"""Classes of one image with their probabilities, (classes, H, W) float32: what an update returns."""
+
 
 @dataclass(frozen=True)
 class EncodedImage:

@@ -17,14 +17,15 @@ from ..masks import resize_maps
 from ..noise import image_noise
 from ..probability import posterior_probs
 from .base import Prediction
-from .layouts import EncodedImage, Layout, LayoutPass
+from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions
 
 
 class LikelihoodUpdate:
     """Fills the uncertain pixels with each class in turn and reads the denoiser's error.
 
     All classes of the image are injected at once; only the uncertain pixels differ between
-    candidates, and all candidates see the same noise.
+    candidates, and all candidates see the same noise. Background has no name: as a candidate it
+    leaves the uncertain pixels to no region.
     """
 
     def __init__(self, layout_pass: LayoutPass) -> None:
@@ -33,47 +34,54 @@ class LikelihoodUpdate:
 
     def __call__(
         self, images: Sequence[EncodedImage], predictions: Sequence[Prediction], classes: Sequence[Sequence[int]]
-    ) -> list[Tensor]:
-        """Updates the probabilities of the classes selected in each image.
+    ) -> list[ClassProbs]:
+        """Updates the probabilities of the classes selected in each image, and of its background.
 
         Args:
             images: encoded images.
             predictions: one an image.
-            classes: the K classes selected in each image, its candidates.
+            classes: the K classes selected in each image.
 
         Returns:
-            For each image (K, H, W) float32 in [0, 1].
+            For each image the candidates and their probabilities, (candidates, H, W) float32 in
+            [0, 1].
         """
         uncertain = [p.probs.amax(dim=0) < self.settings.confidence_range[1] for p in predictions]
+        candidates = [self._candidates(selected) for selected in classes]
         layouts = [
-            Layout(i, tuple(selected), regions)
+            Layout(i, tuple(selected), self._fill(predictions[i], selected, candidate, uncertain[i], images[i]))
             for i, selected in enumerate(classes)
-            if len(selected) > 1 and uncertain[i].any()
-            for regions in self._filled_regions(predictions[i], selected, uncertain[i], images[i])
+            if selected and len(candidates[i]) > 1 and uncertain[i].any()
+            for candidate in candidates[i]
         ]
         errors = self._errors(images, layouts)
-        updated = []
-        for i, selected in enumerate(classes):
-            probs = predictions[i].probs[list(selected)]
-            own = [error for layout, error in zip(layouts, errors, strict=True) if layout.image == i]
-            if own:
-                error = resize_maps(torch.stack(own), probs.shape[-2:])
-                posterior = posterior_probs(probs, error, self.settings.likelihood_sharpness)
-                probs = torch.where(uncertain[i], posterior, probs)
-            updated.append(probs)
-        return updated
+        return [
+            (candidates[i], self._posterior(predictions[i], candidates[i], uncertain[i], own))
+            for i, own in enumerate(_errors_by_image(layouts, errors, len(images)))
+        ]
+
+    def _candidates(self, selected: Sequence[int]) -> list[int]:
+        """What an uncertain pixel may be: a class of the image, or its background."""
+        background = self.settings.background_index
+        return [*selected] if background is None else [*selected, background]
 
     @staticmethod
-    def _filled_regions(
-        prediction: Prediction, selected: Sequence[int], uncertain: Tensor, image: EncodedImage
-    ) -> list[Tensor]:
-        """For each candidate the layout in which it takes all uncertain pixels: K of (K, h, w)."""
-        grid = image.latents.shape[-2:]
-        label_map = prediction.label_map
-        return [
-            resize_maps(torch.stack([torch.where(uncertain, c, label_map) == k for k in selected]).float(), grid)
-            for c in selected
-        ]
+    def _fill(
+        prediction: Prediction, selected: Sequence[int], candidate: int, uncertain: Tensor, image: EncodedImage
+    ) -> Tensor:
+        """Regions of the layout in which a candidate takes all uncertain pixels: (K, h, w)."""
+        filled = torch.where(uncertain, candidate, prediction.label_map)
+        return class_regions(filled, selected, image.latents.shape[-2:])
+
+    def _posterior(
+        self, prediction: Prediction, candidates: Sequence[int], uncertain: Tensor, errors: Sequence[Tensor]
+    ) -> Tensor:
+        """Weighs the candidates' coarse probabilities by their errors, where pixels are uncertain."""
+        probs = prediction.probs[list(candidates)]
+        if not errors:
+            return probs
+        error = resize_maps(torch.stack(list(errors)), probs.shape[-2:])
+        return torch.where(uncertain, posterior_probs(probs, error, self.settings.likelihood_sharpness), probs)
 
     def _errors(self, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> list[Tensor]:
         """Mean squared error of the denoiser under each layout, over all draws: (h, w) each."""
@@ -104,3 +112,11 @@ class LikelihoodUpdate:
         output = self.layout_pass.denoise(self.prior.add_noise(clean, noise, timestep), timestep, batch)
         target = noise_target(clean, noise, alpha, self.prior.prediction_type)
         return (output - target).square().mean(dim=1)
+
+
+def _errors_by_image(layouts: Sequence[Layout], errors: Sequence[Tensor], count: int) -> list[list[Tensor]]:
+    """Sorts the errors of layouts by their image, in order."""
+    sorted_errors: list[list[Tensor]] = [[] for _ in range(count)]
+    for layout, error in zip(layouts, errors, strict=True):
+        sorted_errors[layout.image].append(error)
+    return sorted_errors

@@ -125,6 +125,51 @@ def test_equals_the_method_step_by_step(prior):
     torch.testing.assert_close(refined.probs, expected, atol=1e-5, rtol=0)
 
 
+class FixedError:
+    """A prior whose denoiser errs by a given amount wherever no region is injected, else not at all."""
+
+    def __init__(self, prior, error):
+        self.prior, self.error = prior, error
+
+    def __getattr__(self, name):
+        return getattr(self.prior, name)
+
+    def add_noise(self, latents, noise, timestep):
+        self.noise = noise
+        return latents
+
+    def denoise(self, noisy, timestep, prompts, injection=None):
+        return self.noise + self.error * (1 - injection.region_masks.sum(1, keepdim=True))
+
+
+class TestLikelihood:
+    """The update by hand: one class and background, an error that is known everywhere."""
+
+    @pytest.mark.parametrize('error', [0.0, 0.1, 0.3])
+    def test_posterior(self, prior, error):
+        image = torch.rand(3, IMAGE_SIZE, IMAGE_SIZE)
+        probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), 0.5)
+        probs[1, :, :16], probs[0, :, :16] = 0.9, 0.1
+        probs[1, :, 16:], probs[0, :, 16:] = 0.4, 0.6
+        settings = G4SegSettings(
+            image_size=IMAGE_SIZE,
+            update='likelihood',
+            background_index=0,
+            confidence_range=(0.2, 0.8),
+            likelihood_timesteps=(100, 300),
+            likelihood_sharpness=20.0,
+            likelihood_smoothing=1,
+        )
+        refiner = G4SegRefiner(prior, settings=settings)
+        refiner.prior = FixedError(prior, error)
+        refined = refiner.refine(image, Prediction(probs, probs.argmax(0)), ['background', 'fish'])
+        assert torch.equal(refined.probs[..., :12], probs[..., :12]), 'certain pixels stay'
+        weight = 0.6 * torch.exp(torch.tensor(-20.0 * error**2))
+        expected = 0.4 / (0.4 + weight)
+        torch.testing.assert_close(refined.probs[1, :, 20:], expected.expand(IMAGE_SIZE, 12))
+        assert (refined.label_map[:, 20:] == int(expected > 0.5)).all()
+
+
 class TestSettings:
     def test_background_is_never_refined(self, prior):
         image, coarse = random_case()
