@@ -157,3 +157,70 @@ def test_features_restore_the_model(prior):
     features = prior.denoiser_features(latents(1), 100, prompts)
     assert features.ndim == 4
     assert all(not block._forward_hooks for block in prior.unet.up_blocks)
+
+
+class TestHubFormats:
+    """What Stable Diffusion's repositories hold, which differs from what this diffusers writes."""
+
+    @pytest.fixture
+    def folder(self, prior_folder, tmp_path):
+        shutil.copytree(prior_folder, tmp_path / 'prior')
+        return tmp_path / 'prior'
+
+    def same_output(self, prior, folder, **options):
+        loaded = load_prior(folder, **options)
+        prompts = [['hot air balloon', 'sky']]
+        encoded = loaded.encode_prompts(prompts, TEMPLATE)
+        expected = prior.encode_prompts(prompts, TEMPLATE)
+        assert torch.equal(encoded.token_masks, expected.token_masks)
+        torch.testing.assert_close(encoded.embeds, expected.embeds)
+        torch.testing.assert_close(
+            loaded.denoise(latents(1), 400, encoded), prior.denoise(latents(1), 400, expected), atol=1e-5, rtol=1e-5
+        )
+
+    def test_tokenizer_of_vocabulary_and_merges(self, prior, folder):
+        written = json.loads((folder / 'tokenizer/tokenizer.json').read_text())['model']
+        (folder / 'tokenizer/tokenizer.json').unlink()
+        (folder / 'tokenizer/vocab.json').write_text(json.dumps(written['vocab']))
+        merges = [m if isinstance(m, str) else ' '.join(m) for m in written['merges']]
+        (folder / 'tokenizer/merges.txt').write_text('\n'.join(['#version: 0.2', *merges]) + '\n')
+        self.same_output(prior, folder)
+
+    def test_text_encoder_keys_under_text_model(self, prior, folder):
+        from safetensors.torch import load_file, save_file
+
+        path = folder / 'text_encoder/model.safetensors'
+        weights = {f'text_model.{name.removeprefix("text_model.")}': w for name, w in load_file(path).items()}
+        save_file(weights, path, metadata={'format': 'pt'})
+        self.same_output(prior, folder)
+
+    def test_pickled_weights(self, prior, folder):
+        from safetensors.torch import load_file
+
+        for part, name in (('unet', 'diffusion_pytorch_model'), ('vae', 'diffusion_pytorch_model')):
+            path = folder / part / f'{name}.safetensors'
+            torch.save(load_file(path), path.with_suffix('.bin'))
+            path.unlink()
+        self.same_output(prior, folder)
+
+    def test_variant(self, prior, folder):
+        for path in list(folder.rglob('*.safetensors')):
+            path.rename(path.with_suffix('.fp16.safetensors'))
+        self.same_output(prior, folder, variant='fp16')
+
+    def test_scheduler_of_another_kind(self, prior, folder):
+        """SD 1.5 ships a PNDM scheduler; only its noise schedule counts here."""
+        path = folder / 'scheduler/scheduler_config.json'
+        config = json.loads(path.read_text())
+        for key in ('clip_sample', 'prediction_type', 'timestep_spacing'):
+            config.pop(key, None)
+        path.write_text(json.dumps({**config, '_class_name': 'PNDMScheduler', 'skip_prk_steps': True}))
+        self.same_output(prior, folder)
+        assert load_prior(folder).prediction_type == 'epsilon'
+
+    def test_safety_checker_in_the_index_is_ignored(self, prior, folder):
+        path = folder / 'model_index.json'
+        index = json.loads(path.read_text())
+        index['safety_checker'] = ['stable_diffusion', 'StableDiffusionSafetyChecker']
+        path.write_text(json.dumps(index))
+        self.same_output(prior, folder)
