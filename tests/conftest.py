@@ -7,11 +7,10 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from mmseg_g4seg.diffusion import StableDiffusionPrior
 from mmseg_g4seg.refiners import Prediction
-from mmseg_g4seg.training.architecture import PriorParts, build_tokenizer
+from mmseg_g4seg.training.architecture import PriorParts, build_text_encoder, build_tokenizer
 
 NAMES = ['sky', 'brick wall', 'grass', 'hot air balloon', 'fish']
 IMAGE_SIZE = 32
@@ -39,19 +38,7 @@ def build_random_parts(prediction_type: str = 'epsilon', **unet_options) -> Prio
         norm_num_groups=8,
         **unet_options,
     )
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=tokenizer.model_max_length,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
+    text_encoder = build_text_encoder(tokenizer, width=32)
     scheduler = DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,

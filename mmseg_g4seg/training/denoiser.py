@@ -1,11 +1,10 @@
-"""Second stage: the U-Net and the text encoder, on captions and, where labelled, injected masks.
+"""The networks of the second stage, the U-Net and the text encoder, and their loss.
 
 Shapes: B images, c latent channels, h w latent grid, R regions named in a prompt.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +15,6 @@ from ..diffusion.prediction import add_noise, noise_target
 from ..prompts import PromptTokenizer
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
-from .images import TrainingImages
-from .loop import train
-from .samples import save_samples
 
 
 @dataclass(frozen=True)
@@ -47,36 +43,6 @@ class DenoiserSettings:
     report_every: int = 500
     max_minutes: float = float('inf')
     device: str = 'cpu'
-
-
-def train_denoiser(
-    parts: PriorParts, training: TrainingImages, validation: TrainingImages, settings: DenoiserSettings, folder: Path
-) -> None:
-    """Trains U-Net and text encoder in place; samples go to `folder/samples`."""
-    vae = parts.vae.to(settings.device).eval()
-    train_set = LatentSet(training, vae, settings.device)
-    validation_set = LatentSet(validation, vae, settings.device)
-    denoiser = Denoiser(parts, training.classes, settings)
-
-    def loss(generator: torch.Generator) -> Tensor:
-        batch = train_set.draw(settings.batch_size, settings.shares, generator)
-        return denoiser.error(batch, generator)
-
-    def report(step: int) -> dict[str, float]:
-        save_samples(denoiser, parts, validation_set, folder / 'samples' / f'{step:06d}.png')
-        return validation_losses(denoiser, validation_set)
-
-    train(
-        denoiser,
-        loss,
-        steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        folder=folder,
-        name='denoiser',
-        report=report,
-        report_every=settings.report_every,
-        max_minutes=settings.max_minutes,
-    )
 
 
 class Denoiser(nn.Module):

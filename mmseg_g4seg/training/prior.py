@@ -9,7 +9,8 @@ import torch
 from ..prompts import PromptTokenizer
 from .architecture import PriorParts, build_prior
 from .autoencoder import train_autoencoder
-from .denoiser import DenoiserSettings, train_denoiser
+from .denoiser import DenoiserSettings
+from .denoiser_training import train_denoiser
 from .images import TrainingImages, load_training_images
 
 VALIDATION_EVERY = 25

@@ -4,7 +4,6 @@ Shapes: B images, c latent channels, h w latent grid, H W image size.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,16 +13,14 @@ from torch import Tensor
 from ..diffusion.prediction import add_noise, predict_x0
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
-
-if TYPE_CHECKING:
-    from .denoiser import Denoiser
+from .denoiser import Denoiser
 
 SAMPLE_STEPS = 20
 RECONSTRUCTION_TIMESTEP = 400
 
 
 @torch.no_grad()
-def save_samples(denoiser: 'Denoiser', parts: PriorParts, data: LatentSet, path: Path, count: int = 6) -> None:
+def save_samples(denoiser: Denoiser, parts: PriorParts, data: LatentSet, path: Path, count: int = 6) -> None:
     """Saves three rows: held-out images, their one-step reconstructions, and samples of their layouts."""
     entries = list(range(min(count, len(data.data))))
     view = 'caption' if data.data.label_maps is None else 'all classes'
@@ -40,7 +37,7 @@ def save_samples(denoiser: 'Denoiser', parts: PriorParts, data: LatentSet, path:
     Image.fromarray(np.ascontiguousarray(pixels)).save(path)
 
 
-def _reconstruct(denoiser: 'Denoiser', parts: PriorParts, batch: Batch, noise: Tensor) -> Tensor:
+def _reconstruct(denoiser: Denoiser, parts: PriorParts, batch: Batch, noise: Tensor) -> Tensor:
     """Noises and denoises in one step: (B, c, h, w)."""
     device = denoiser.settings.device
     alpha = parts.scheduler.alphas_cumprod[RECONSTRUCTION_TIMESTEP]
@@ -50,7 +47,7 @@ def _reconstruct(denoiser: 'Denoiser', parts: PriorParts, batch: Batch, noise: T
     return predict_x0(output, noisy, alpha, parts.scheduler.config.prediction_type)
 
 
-def _sample(denoiser: 'Denoiser', parts: PriorParts, batch: Batch, noise: Tensor) -> Tensor:
+def _sample(denoiser: Denoiser, parts: PriorParts, batch: Batch, noise: Tensor) -> Tensor:
     """Denoises pure noise in `SAMPLE_STEPS` steps of DDIM: (B, c, h, w)."""
     device = denoiser.settings.device
     parts.scheduler.set_timesteps(SAMPLE_STEPS)
