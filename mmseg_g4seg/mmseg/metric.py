@@ -20,7 +20,8 @@ from torch import Tensor
 
 from .class_names import announce_dataset
 
-STAGES = ('coarse', 'refined')
+Areas = tuple[Tensor, ...]
+"""Intersection, union, predicted and labelled area of every class, (C,) each."""
 
 
 @METRICS.register_module()
@@ -30,7 +31,8 @@ class RefinementMetric(IoUMetric):
     The metrics' usual names (`mIoU`, `mAcc`, `aAcc`, ...) are those of the refined masks, so that
     whatever reads them goes on working; `coarse_mIoU` and so on are the coarse model's. Besides:
     `images_better`, `images_worse`, `images_same` (by the image's mean IoU over the classes of its
-    ground truth), `coarse_seconds` and `refine_seconds` per image.
+    ground truth), `coarse_seconds` and `refine_seconds` per image. The masks between the refiners
+    of a chain have a column each, and metrics under the refiner's name (`G4Seg_mIoU`).
 
     Args:
         report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, and
@@ -63,28 +65,31 @@ class RefinementMetric(IoUMetric):
         announce_dataset(dataset_meta)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Counts the areas of one batch, of both stages."""
+        """Counts the areas of one batch, of every stage."""
         for sample in data_samples:
-            first = len(self.results)
+            number = len(self.results)
             super().process(data_batch, [sample])
             if self.format_only:
                 continue
-            refined = self.results.pop()
-            assert len(self.results) == first
+            final = self.results.pop()
             self.results.append(
                 {
-                    'name': Path(str(sample.get('img_path', f'image {first}'))).name,
-                    'refined': refined,
-                    'coarse': self._coarse_areas(sample, refined),
-                    'seconds': {stage: float(sample.get(f'{stage}_seconds', 0.0)) for stage in ('coarse', 'refine')},
+                    'name': Path(str(sample.get('img_path', f'image {number}'))).name,
+                    'areas': self._stage_areas(sample, final),
+                    'seconds': sample.get('stage_seconds', {}),
                 }
             )
 
-    def _coarse_areas(self, sample: dict, refined: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Areas of the coarse mask; where nothing was refined, those of the prediction."""
-        if 'coarse_sem_seg' not in sample:
-            return refined
-        labels = sample['coarse_sem_seg']['data'].squeeze()
+    def _stage_areas(self, sample: dict, final: Areas) -> dict[str, Areas]:
+        """Areas of each stage's mask, coarse first, refined last; nothing refined, both are the prediction's."""
+        names = sample.get('stage_names', [])
+        masks = {'coarse': 'coarse_sem_seg', **{name: f'stage{i}_sem_seg' for i, name in enumerate(names[:-1])}}
+        return {**{name: self._areas(sample, mask, final) for name, mask in masks.items()}, 'refined': final}
+
+    def _areas(self, sample: dict, mask: str, final: Areas) -> Areas:
+        if mask not in sample:
+            return final
+        labels = sample[mask]['data'].squeeze()
         truth = sample['gt_sem_seg']['data'].squeeze().to(labels)
         return self.intersect_and_union(labels, truth, len(self.dataset_meta['classes']), self.ignore_index)
 
@@ -92,23 +97,23 @@ class RefinementMetric(IoUMetric):
         """Sums up a run: prints the table, writes the report, returns the metrics."""
         if self.format_only:
             return super().compute_metrics(results)
-        per_class = {stage: self._per_class([r[stage] for r in results]) for stage in STAGES}
+        stages = list(results[0]['areas'])
+        per_class = {stage: self._per_class([r['areas'][stage] for r in results]) for stage in stages}
         means = {stage: _means(values) for stage, values in per_class.items()}
-        images = [{'name': r['name'], **{stage: image_miou(r[stage]) for stage in STAGES}} for r in results]
+        images = [{'name': r['name'], **{stage: image_miou(r['areas'][stage]) for stage in stages}} for r in results]
         changes = count_changes(images)
-        seconds = {
-            f'{stage}_seconds': float(np.mean([r['seconds'][stage] for r in results])) for stage in ('coarse', 'refine')
-        }
+        seconds = _mean_seconds([r['seconds'] for r in results])
         table = self._table(per_class, means) + '\n' + _summary_lines(len(images), changes, seconds)
         print_log('\n' + table, logger=MMLogger.get_current_instance())
         if self.report_dir and is_main_process():
-            self._write_report(table, {**means, **changes, **seconds, 'images': images}, per_class)
+            self._write_report(table, {**means, **changes, 'seconds': seconds, 'images': images}, per_class)
         metrics = OrderedDict(means['refined'])
-        metrics.update({f'coarse_{name}': value for name, value in means['coarse'].items()})
-        metrics.update({**changes, **seconds})
+        for stage in stages[:-1]:
+            metrics.update({f'{stage}_{name}': value for name, value in means[stage].items()})
+        metrics.update({**changes, **{f'{stage}_seconds': value for stage, value in seconds.items()}})
         return metrics
 
-    def _per_class(self, areas: list[tuple[Tensor, ...]]) -> dict[str, Any]:
+    def _per_class(self, areas: list[Areas]) -> dict[str, Any]:
         """IoU, Acc ... of every class, as fractions, and aAcc."""
         totals = [sum(column) for column in zip(*areas, strict=True)]
         figures = self.total_area_to_metrics(*totals, self.metrics, self.nan_to_num, self.beta)
@@ -131,23 +136,23 @@ class RefinementMetric(IoUMetric):
         return np.array([name in self.mean_classes for name in names])
 
     def _table(self, per_class: dict[str, dict[str, Any]], means: dict[str, dict[str, float]]) -> str:
-        """One row a class: coarse IoU, refined IoU, difference; then the means."""
+        """One row a class: IoU of every stage, and refined less coarse; then the means."""
         name = next(metric for metric in per_class['coarse'] if metric != 'aAcc')
-        table = PrettyTable(['class', f'coarse {name}', f'refined {name}', 'difference'], align='r')
+        table = PrettyTable(['class', *(f'{stage} {name}' for stage in per_class), 'difference'], align='r')
         table.align['class'] = 'l'
-        columns = [np.asarray(per_class[stage][name]) * 100 for stage in STAGES]
-        for label, before, after in zip(self.dataset_meta['classes'], *columns, strict=True):
-            table.add_row([label, *_cells(before, after)])
-        table.add_row(['-' * 8] * 4)
+        columns = [np.asarray(values[name]) * 100 for values in per_class.values()]
+        for label, *row in zip(self.dataset_meta['classes'], *columns, strict=True):
+            table.add_row([label, *_cells(row)])
+        table.add_row(['-' * 8] * (len(per_class) + 2))
         for mean in means['coarse']:
-            table.add_row([mean, *_cells(means['coarse'][mean], means['refined'][mean])])
+            table.add_row([mean, *_cells([values[mean] for values in means.values()])])
         return table.get_string()
 
     def _write_report(self, table: str, summary: dict[str, Any], per_class: dict[str, dict[str, Any]]) -> None:
         assert self.report_dir is not None
         folder = Path(self.report_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        for stage in STAGES:
+        for stage in per_class:
             classes = {
                 metric: dict(zip(self.dataset_meta['classes'], _rounded(values), strict=True))
                 for metric, values in per_class[stage].items()
@@ -166,7 +171,7 @@ def write_whole(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def image_miou(areas: tuple[Tensor, ...]) -> float:
+def image_miou(areas: Areas) -> float:
     """Mean IoU in per cent of one image, over the classes of its ground truth; NaN where it has none."""
     intersection, union, _, truth = areas
     present = truth > 0
@@ -197,16 +202,25 @@ def _rounded(values: Any) -> list[float | None]:
     return [None if np.isnan(v) else round(float(v) * 100, 2) for v in np.asarray(values)]
 
 
-def _cells(before: float, after: float) -> list[str]:
-    """Three cells of the table; a class that never occurs has none."""
-    return ['-' if np.isnan(v) else f'{v:.2f}' for v in (before, after)] + [
-        '-' if np.isnan(before) or np.isnan(after) else f'{after - before:+.2f}'
-    ]
+def _cells(figures: Sequence[float]) -> list[str]:
+    """Cells of a row: each figure, and the last less the first; a class that never occurs has none."""
+    shown = ['-' if np.isnan(figure) else f'{figure:.2f}' for figure in figures]
+    difference = figures[-1] - figures[0]
+    return [*shown, '-' if np.isnan(difference) else f'{difference:+.2f}']
+
+
+def _mean_seconds(seconds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Seconds an image: the coarse model's, every refiner's, and the refiners' together."""
+    stages = seconds[0] if all(seconds) else {}
+    means = {'coarse': 0.0, **{stage: float(np.mean([s[stage] for s in seconds])) for stage in stages}}
+    return {**means, 'refine': sum(value for stage, value in means.items() if stage != 'coarse')}
 
 
 def _summary_lines(count: int, changes: dict[str, int], seconds: dict[str, float]) -> str:
+    stages = ', '.join(f'{value:.3f} {stage}' for stage, value in seconds.items() if stage not in ('coarse', 'refine'))
     return (
         f'{count} images: {changes["images_better"]} better, {changes["images_worse"]} worse, '
         f'{changes["images_same"]} the same\n'
-        f'seconds per image: {seconds["coarse_seconds"]:.3f} coarse model, {seconds["refine_seconds"]:.3f} refiner'
+        f'seconds per image: {seconds["coarse"]:.3f} coarse model, {seconds["refine"]:.3f} refiner'
+        + (f' ({stages})' if stages else '')
     )

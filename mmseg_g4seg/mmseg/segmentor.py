@@ -3,7 +3,6 @@
 Shapes: B images, C classes, H W image size.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from ..prompts import ClassName
 from ..refiners import Prediction, Refiner, build_refiner
+from ..refiners.base import device_seconds
 from ..scores import ScoreType, binary_probs, scores_to_probs
 from .class_names import find_class_names
 from .images import image_key, recover_image
@@ -28,8 +28,10 @@ class RefinedSegmentor(BaseSegmentor):
     """Runs a segmentor, then refines its prediction.
 
     Each data sample comes out with the refined `pred_sem_seg` and `seg_logits` (probabilities, C, H,
-    W), the untouched prediction as `coarse_sem_seg`, and `coarse_seconds` and `refine_seconds` in
-    its metainfo. Checkpoints are those of the plain segmentor, in both directions.
+    W), the untouched prediction as `coarse_sem_seg`, those of a chain's refiners as
+    `stage0_sem_seg` and so on, and `stage_names` and `stage_seconds` in its metainfo.
+
+    Checkpoints are those of the plain segmentor, in both directions.
 
     Args:
         segmentor: the coarse model, a config or a built segmentor.
@@ -96,9 +98,9 @@ class RefinedSegmentor(BaseSegmentor):
 
     def predict_coarse(self, inputs: Tensor, data_samples: list | None) -> tuple[list[SegDataSample], float]:
         """Runs the coarse model alone; also says how many seconds it took."""
-        start = _now(inputs.device)
+        start = device_seconds([inputs])
         samples = self.segmentor.predict(inputs, data_samples)
-        return samples, _now(inputs.device) - start
+        return samples, device_seconds([inputs]) - start
 
     def coarse_prediction(self, sample: SegDataSample) -> Prediction:
         """Reads the coarse scores and labels of a sample; a one-channel head becomes two classes."""
@@ -119,22 +121,25 @@ class RefinedSegmentor(BaseSegmentor):
         assert self.refiner is not None
         meta = getattr(self, 'dataset_meta', None)
         names = find_class_names(self.class_names, meta, len(coarse[0].probs))
-        if hasattr(self.refiner, 'to'):
-            self.refiner.to(images[0].device)
-        start = _now(images[0].device)
-        refined = self.refiner.refine_batch(images, coarse, names, keys=[image_key(s.metainfo) for s in samples])
-        seconds = (_now(images[0].device) - start) / len(samples)
-        for sample, before, after in zip(samples, coarse, refined, strict=True):
+        self.refiner.to(images[0].device)
+        keys = [image_key(sample.metainfo) for sample in samples]
+        stages = self.refiner.refine_stages(images, coarse, names, keys=keys)
+        for i, sample in enumerate(samples):
             binary = sample.seg_logits.data.shape[0] == 1
             labels = sample.pred_sem_seg.data
+            for number, stage in enumerate(stages):
+                refined = self._labels(coarse[i], stage.predictions[i], binary).to(labels).view_as(labels)
+                sample.set_data({f'stage{number}_sem_seg': PixelData(data=refined)})
+            probs = stages[-1].predictions[i].probs
             sample.set_data(
                 {
                     'coarse_sem_seg': PixelData(data=labels),
-                    'pred_sem_seg': PixelData(data=self._labels(before, after, binary).to(labels).view_as(labels)),
-                    'seg_logits': PixelData(data=after.probs[1:] if binary else after.probs),
+                    'pred_sem_seg': PixelData(data=refined),
+                    'seg_logits': PixelData(data=probs[1:] if binary else probs),
                 }
             )
-            sample.set_metainfo({'coarse_seconds': coarse_seconds, 'refine_seconds': seconds})
+            seconds = {'coarse': coarse_seconds, **{s.name: s.seconds / len(samples) for s in stages}}
+            sample.set_metainfo({'stage_names': [stage.name for stage in stages], 'stage_seconds': seconds})
         return samples
 
     def _labels(self, before: Prediction, after: Prediction, binary: bool) -> Tensor:
@@ -157,10 +162,3 @@ def _unwrap_keys(module: nn.Module, state_dict: dict, prefix: str, metadata: dic
     for key in list(state_dict):
         if key.startswith(prefix + WRAPPED):
             state_dict[prefix + key[len(prefix + WRAPPED) :]] = state_dict.pop(key)
-
-
-def _now(device: torch.device) -> float:
-    """Seconds on a clock that waits for the device's queue."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

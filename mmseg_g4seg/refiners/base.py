@@ -3,6 +3,7 @@
 Shapes: C classes of the data set, H W image size.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,8 +31,43 @@ class Prediction:
     label_map: Tensor
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What one refiner of a chain made of a batch.
+
+    Attributes:
+        name: of the refiner, as tables show it.
+        predictions: one an image.
+        seconds: that the whole batch took.
+    """
+
+    name: str
+    predictions: list[Prediction]
+    seconds: float
+
+
 class Refiner(ABC):
     """Takes image and prediction, gives a better prediction of the same shape."""
+
+    name = 'refined'
+    """What tables call this refiner's masks."""
+
+    def to(self, device: torch.device | str) -> 'Refiner':
+        """Moves what has weights to a device, in place."""
+        return self
+
+    def refine_stages(
+        self,
+        images: Sequence[Tensor],
+        predictions: Sequence[Prediction],
+        class_names: Sequence[ClassName],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> list[Stage]:
+        """As `refine_batch`, with the result of every stage of a chain, the last one final, timed."""
+        start = device_seconds(images)
+        refined = self.refine_batch(images, predictions, class_names, keys=keys)
+        return [Stage(self.name, refined, device_seconds(images) - start)]
 
     def refine(
         self, image: Tensor, prediction: Prediction, class_names: Sequence[ClassName], *, key: Key = 0
@@ -65,6 +101,13 @@ class Refiner(ABC):
 
         `keys` are 0, 1, 2 … when not given.
         """
+
+
+def device_seconds(images: Sequence[Tensor]) -> float:
+    """Seconds on a clock that waits for the queue of the images' device."""
+    if images and images[0].is_cuda:
+        torch.cuda.synchronize(images[0].device)
+    return time.perf_counter()
 
 
 def check_inputs(images: Sequence[Tensor], predictions: Sequence[Prediction], num_classes: int) -> None:

@@ -1,6 +1,6 @@
 """Builds refiners from configs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import Refiner
@@ -63,5 +63,13 @@ def build_g4seg(
     return G4SegRefiner(built, features=extractor, settings=checked)
 
 
-REFINERS: dict[str, Callable[..., Refiner]] = {'G4SegRefiner': build_g4seg}
+def build_sequential(refiners: Sequence[Any]) -> Refiner:
+    """Builds a `SequentialRefiner` from configs or built refiners."""
+    from .sequential import SequentialRefiner
+
+    built = [build_refiner(refiner) for refiner in refiners]
+    return SequentialRefiner([refiner for refiner in built if refiner is not None])
+
+
+REFINERS: dict[str, Callable[..., Refiner]] = {'G4SegRefiner': build_g4seg, 'SequentialRefiner': build_sequential}
 """Type in a config -> what builds it. Add to it to name a refiner of your own in configs."""

@@ -30,6 +30,8 @@ class G4SegRefiner(Refiner):
         >>> refined = refiner.refine(image, Prediction(probs, probs.argmax(0)), ['sky', 'tree'])
     """
 
+    name = 'G4Seg'
+
     def __init__(
         self, prior: DiffusionPrior, *, features: FeatureExtractor | None = None, settings: G4SegSettings | None = None
     ) -> None:

@@ -25,8 +25,8 @@ def samples(count=5, seed=0, ignore=255):
                 'gt_sem_seg': {'data': truth},
                 'coarse_sem_seg': {'data': coarse},
                 'pred_sem_seg': {'data': refined},
-                'coarse_seconds': 0.5,
-                'refine_seconds': 1.5,
+                'stage_names': ['G4Seg'],
+                'stage_seconds': {'coarse': 0.5, 'G4Seg': 1.5},
             }
         )
     return result
@@ -93,7 +93,7 @@ def test_other_metrics_of_mmseg():
 
 
 def test_samples_that_nobody_refined():
-    data = [{k: v for k, v in s.items() if not k.startswith('coarse')} for s in samples()]
+    data = [{k: v for k, v in s.items() if not k.startswith(('coarse', 'stage'))} for s in samples()]
     metrics = evaluate(RefinementMetric(), data)
     assert metrics['mIoU'] == metrics['coarse_mIoU']
     assert metrics['images_same'] == 5
@@ -134,3 +134,19 @@ class TestMeanClasses:
         assert refined['classes']['IoU']['sky'] is None
         with pytest.raises(ValueError, match='whale'):
             evaluate(RefinementMetric(mean_classes=['whale']), samples())
+
+
+def test_a_chain_has_a_column_a_stage(tmp_path):
+    data = samples()
+    for sample in data:
+        sample['stage0_sem_seg'] = sample['gt_sem_seg']
+        sample['stage_names'] = ['G4Seg', 'CRF']
+        sample['stage_seconds'] = {'coarse': 0.5, 'G4Seg': 1.5, 'CRF': 0.25}
+    metrics = evaluate(RefinementMetric(report_dir=str(tmp_path)), data)
+    assert metrics['G4Seg_mIoU'] == 100
+    assert metrics['coarse_mIoU'] < metrics['mIoU'] < 100
+    assert metrics['refine_seconds'] == pytest.approx(1.75)
+    header = (tmp_path / 'table.txt').read_text().split('\n')[1]
+    assert [c.strip() for c in header.strip('|').split('|')] == [
+        'class', 'coarse IoU', 'G4Seg IoU', 'refined IoU', 'difference'
+    ]  # fmt: skip

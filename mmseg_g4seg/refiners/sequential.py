@@ -1,0 +1,58 @@
+"""Refiners one after the other: each refines what the last one made."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..prompts import ClassName
+from .base import Key, Prediction, Refiner, Stage
+
+
+class SequentialRefiner(Refiner):
+    """A chain of refiners, any order and length; soft probabilities pass from one to the next."""
+
+    def __init__(self, refiners: Sequence[Refiner]) -> None:
+        """Args:
+            refiners: at least one.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if not refiners:
+            raise ValueError('refiners: expected at least one, got none')
+        self.refiners = list(refiners)
+
+    def refine_batch(
+        self,
+        images: Sequence[Tensor],
+        predictions: Sequence[Prediction],
+        class_names: Sequence[ClassName],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> list[Prediction]:
+        return self.refine_stages(images, predictions, class_names, keys=keys)[-1].predictions
+
+    def refine_stages(
+        self,
+        images: Sequence[Tensor],
+        predictions: Sequence[Prediction],
+        class_names: Sequence[ClassName],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> list[Stage]:
+        stages: list[Stage] = []
+        current = list(predictions)
+        for refiner in self.refiners:
+            for stage in refiner.refine_stages(images, current, class_names, keys=keys):
+                # names head the columns of a table: the second of a kind is told from the first
+                count = sum(s.name.split(' #')[0] == stage.name for s in stages)
+                stages.append(replace(stage, name=f'{stage.name} #{count + 1}') if count else stage)
+            current = stages[-1].predictions
+        return stages
+
+    def to(self, device: torch.device | str) -> 'SequentialRefiner':
+        for refiner in self.refiners:
+            refiner.to(device)
+        return self
