@@ -7,11 +7,27 @@ tensors. diffusers, transformers and open_clip are imported when a refiner is bu
 
 from importlib.util import find_spec
 
-from .refiners import G4SegRefiner, G4SegSettings, Prediction, Refiner, SequentialRefiner, build_refiner
+from .refiners import (
+    DenseCRFRefiner,
+    G4SegRefiner,
+    G4SegSettings,
+    Prediction,
+    Refiner,
+    SequentialRefiner,
+    build_refiner,
+)
 
 __version__ = '0.1.0'
 
 if find_spec('mmseg') is not None and find_spec('mmengine') is not None:
     from . import mmseg as mmseg
 
-__all__ = ['G4SegRefiner', 'G4SegSettings', 'Prediction', 'Refiner', 'SequentialRefiner', 'build_refiner']
+__all__ = [
+    'DenseCRFRefiner',
+    'G4SegRefiner',
+    'G4SegSettings',
+    'Prediction',
+    'Refiner',
+    'SequentialRefiner',
+    'build_refiner',
+]

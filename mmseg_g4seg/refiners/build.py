@@ -1,6 +1,7 @@
 """Builds refiners from configs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .base import Refiner
@@ -71,5 +72,24 @@ def build_sequential(refiners: Sequence[Any]) -> Refiner:
     return SequentialRefiner([refiner for refiner in built if refiner is not None])
 
 
-REFINERS: dict[str, Callable[..., Refiner]] = {'G4SegRefiner': build_g4seg, 'SequentialRefiner': build_sequential}
+def build_dense_crf(preset: str = 'deeplab', **options: Any) -> Refiner:
+    """Builds a `DenseCRFRefiner`.
+
+    Args:
+        preset: `deeplab`, `irn` or `clip_es`.
+        options: fields of `CRFParameters`, over the preset's, and arguments of `DenseCRFRefiner`.
+    """
+    from .dense_crf import PRESETS, CRFParameters, DenseCRFRefiner
+
+    if preset not in PRESETS:
+        raise ValueError(f'preset: expected one of {sorted(PRESETS)}, got {preset!r}')
+    fields = {name: options.pop(name) for name in list(options) if name in CRFParameters.__dataclass_fields__}
+    return DenseCRFRefiner(replace(PRESETS[preset], **fields), **options)
+
+
+REFINERS: dict[str, Callable[..., Refiner]] = {
+    'DenseCRFRefiner': build_dense_crf,
+    'G4SegRefiner': build_g4seg,
+    'SequentialRefiner': build_sequential,
+}
 """Type in a config -> what builds it. Add to it to name a refiner of your own in configs."""
