@@ -11,6 +11,7 @@ refiner = dict(
     confidence_range=(0.2, 0.8),
     likelihood_sharpness=30.0,
     likelihood_smoothing=3,
+    min_area=0.002,
     passes_per_batch=16,
     joint=True,
 )
