@@ -77,6 +77,18 @@ def test_works_without_a_host_and_imports_no_models():
     assert run_python(code) == '[]'
 
 
+def test_refines_tensors_without_a_host():
+    code = """
+import torch
+from mmseg_g4seg import Prediction, build_refiner
+refiner = build_refiner(dict(type='G4SegRefiner', prior='tiny', image_size=64, cross_weight=3.0))
+image, probs = torch.rand(3, 40, 50), torch.rand(3, 40, 50).softmax(0)
+refined = refiner.refine(image, Prediction(probs, probs.argmax(0)), ['sky', 'tree', 'ball'])
+print(tuple(refined.label_map.shape), tuple(refined.probs.shape), 'mmseg' in sys.modules)
+"""
+    assert run_python(BLOCK + code) == '(40, 50) (3, 40, 50) False'
+
+
 def test_import_registers_with_the_host():
     pytest.importorskip('mmseg')
     code = (
