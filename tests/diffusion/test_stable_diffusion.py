@@ -72,6 +72,14 @@ class TestLoading:
         with pytest.raises(FileNotFoundError, match='neither a local folder nor a hub repository'):
             load_prior('nobody/nothing')
 
+    def test_hub_id_is_downloaded_once_and_loaded(self, prior_folder, monkeypatch):
+        from diffusers import DiffusionPipeline
+
+        asked = []
+        monkeypatch.setattr(DiffusionPipeline, 'download', lambda name: asked.append(name) or str(prior_folder))
+        assert load_prior('owner/name').image_multiple == 16
+        assert asked == ['owner/name']
+
     def test_unknown_dtype(self, prior_folder):
         with pytest.raises(ValueError, match='dtype'):
             load_prior(prior_folder, dtype='int8')

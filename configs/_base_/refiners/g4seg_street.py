@@ -8,8 +8,9 @@ refiner = dict(
     features='denoiser',
     joint=True,
     update='likelihood',
-    confidence_range=(0.2, 0.8),
-    likelihood_sharpness=30.0,
+    confidence_range=(0.2, 0.6),
+    likelihood_sharpness=20.0,
     likelihood_smoothing=3,
+    min_area=0.002,
     passes_per_batch=16,
 )
