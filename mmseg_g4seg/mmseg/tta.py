@@ -1,6 +1,5 @@
 """Test-time augmentation with one refinement, after the augmented predictions are merged."""
 
-import time
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from ..refiners import Prediction
+from ..refiners.base import device_seconds
 from .images import recover_image
 from .segmentor import RefinedSegmentor
 
@@ -32,15 +32,15 @@ class RefinedSegTTAModel(SegTTAModel):
         if isinstance(data, dict):
             count = len(next(iter(data.values())))
             data = [{key: value[i] for key, value in data.items()} for i in range(count)]
-        start = time.perf_counter()
         views = [self.module.data_preprocessor(view, False) for view in data]
+        start = device_seconds(views[0]['inputs'])
         predicted = [self.module.predict_coarse(view['inputs'], view['data_samples'])[0] for view in views]
         images = [
             recover_image(x, s.metainfo, self.module.data_preprocessor)
             for x, s in zip(views[0]['inputs'], predicted[0], strict=True)
         ]
         merged = [self._merge(list(samples)) for samples in zip(*predicted, strict=True)]
-        seconds = (time.perf_counter() - start) / len(merged)
+        seconds = (device_seconds(views[0]['inputs']) - start) / len(merged)
         if self.module.refiner is None:
             return [sample for sample, _ in merged]
         samples, coarse = [list(column) for column in zip(*merged, strict=True)]

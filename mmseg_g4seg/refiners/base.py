@@ -103,9 +103,9 @@ class Refiner(ABC):
         """
 
 
-def device_seconds(images: Sequence[Tensor]) -> float:
+def device_seconds(images: Sequence[Tensor] | Tensor) -> float:
     """Seconds on a clock that waits for the queue of the images' device."""
-    if images and images[0].is_cuda:
+    if len(images) and images[0].is_cuda:
         torch.cuda.synchronize(images[0].device)
     return time.perf_counter()
 

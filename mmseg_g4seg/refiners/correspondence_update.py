@@ -12,10 +12,9 @@ from torch import Tensor
 from ..correspondence import gather_matches, match_features
 from ..features import FeatureExtractor
 from ..masks import resize_maps
-from ..noise import image_noise
 from ..probability import mix_foreground_probs
 from .base import Prediction
-from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions
+from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions, latents_and_noise
 
 
 class CorrespondenceUpdate:
@@ -73,10 +72,7 @@ class CorrespondenceUpdate:
 
     def reconstruct(self, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
         """Noises each image and denoises it in one step under its layout: (N, c, h, w)."""
-        clean = torch.stack([images[layout.image].latents for layout in layouts])
-        noise = torch.stack(
-            [image_noise(clean.shape[1:], seed=self.settings.seed, key=images[layout.image].key) for layout in layouts]
-        ).to(clean)
+        clean, noise = latents_and_noise(images, layouts, seed=self.settings.seed)
         noisy = self.prior.add_noise(clean, noise, self.settings.timestep)
         return self.layout_pass.predict_latents(noisy, self.settings.timestep, layouts)
 

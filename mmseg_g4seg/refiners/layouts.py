@@ -14,6 +14,7 @@ from torch import Tensor
 from ..attention import MaskInjection
 from ..diffusion.base import DiffusionPrior, EncodedPrompts
 from ..masks import resize_maps
+from ..noise import image_noise
 from ..prompts import ClassName
 from .base import Key
 from .settings import G4SegSettings
@@ -56,6 +57,19 @@ def class_regions(label_map: Tensor, classes: Sequence[int], grid: Sequence[int]
     """Share of each latent cell that a class covers: (H, W) int64 -> (R, h, w) float32."""
     onehot = torch.stack([label_map == c for c in classes]).float()
     return resize_maps(onehot, grid)
+
+
+def latents_and_noise(
+    images: Sequence[EncodedImage], layouts: Sequence[Layout], *, seed: int, tag: str = '', draw: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Clean latents and noise of the image behind each layout: (N, c, h, w) twice.
+
+    Layouts of one image get the same noise; `tag` and `draw` tell an image's draws apart.
+    """
+    encoded = [images[layout.image] for layout in layouts]
+    clean = torch.stack([image.latents for image in encoded])
+    noise = [image_noise(clean.shape[1:], seed=seed, key=f'{image.key}{tag}', draw=draw) for image in encoded]
+    return clean, torch.stack(noise).to(clean)
 
 
 class LayoutPass:

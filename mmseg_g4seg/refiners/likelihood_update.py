@@ -14,10 +14,9 @@ from torch import Tensor
 
 from ..diffusion.prediction import noise_target
 from ..masks import resize_maps
-from ..noise import image_noise
 from ..probability import posterior_probs
 from .base import Prediction
-from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions
+from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions, latents_and_noise
 
 
 class LikelihoodUpdate:
@@ -99,15 +98,8 @@ class LikelihoodUpdate:
 
     def _error(self, images: Sequence[EncodedImage], batch: Sequence[Layout], timestep: int, draw: int) -> Tensor:
         """Squared error of one draw, averaged over latent channels: (N, h, w)."""
-        clean = torch.stack([images[layout.image].latents for layout in batch])
-        noise = torch.stack(
-            [
-                image_noise(
-                    clean.shape[1:], seed=self.settings.seed, key=f'{images[lay.image].key}@{timestep}', draw=draw
-                )
-                for lay in batch
-            ]
-        ).to(clean)
+        seed = self.settings.seed
+        clean, noise = latents_and_noise(images, batch, seed=seed, tag=f'@{timestep}', draw=draw)
         alpha = self.prior.alpha_cumprod(timestep)
         output = self.layout_pass.denoise(self.prior.add_noise(clean, noise, timestep), timestep, batch)
         target = noise_target(clean, noise, alpha, self.prior.prediction_type)

