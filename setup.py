@@ -34,6 +34,7 @@ setup(
         'clip': ['open_clip_torch>=2.24'],
         'crf': ['pydensecrf2>=1.1'],
         'cascadepsp': ['segmentation-refinement>=0.6'],
+        'segrefiner': ['torchvision>=0.16'],
         'app': ['gradio>=4'],
         'dev': ['pytest>=8', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
     },

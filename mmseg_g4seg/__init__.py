@@ -8,11 +8,14 @@ tensors. diffusers, transformers and open_clip are imported when a refiner is bu
 from importlib.util import find_spec
 
 from .refiners import (
+    CascadePSPRefiner,
     DenseCRFRefiner,
     G4SegRefiner,
     G4SegSettings,
+    PAMRRefiner,
     Prediction,
     Refiner,
+    SegRefinerRefiner,
     SequentialRefiner,
     build_refiner,
 )
@@ -23,11 +26,14 @@ if find_spec('mmseg') is not None and find_spec('mmengine') is not None:
     from . import mmseg as mmseg
 
 __all__ = [
+    'CascadePSPRefiner',
     'DenseCRFRefiner',
     'G4SegRefiner',
     'G4SegSettings',
+    'PAMRRefiner',
     'Prediction',
     'Refiner',
+    'SegRefinerRefiner',
     'SequentialRefiner',
     'build_refiner',
 ]

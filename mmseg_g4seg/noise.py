@@ -22,5 +22,9 @@ def image_noise(shape: Sequence[int], *, seed: int, key: int | str, draw: int = 
     Returns:
         (c, h, w) float32, the same on every machine, whatever else is drawn.
     """
-    mixed = zlib.crc32(repr((seed, str(key), draw)).encode())
-    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(mixed))
+    return torch.randn(tuple(shape), generator=image_generator(seed=seed, key=key, draw=draw))
+
+
+def image_generator(*, seed: int, key: int | str, draw: int = 0) -> torch.Generator:
+    """A generator on the CPU for one image; arguments as `image_noise`."""
+    return torch.Generator().manual_seed(zlib.crc32(repr((seed, str(key), draw)).encode()))

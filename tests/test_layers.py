@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'mmseg_g4seg'
 LAYERS = {
-    0: ('masks', 'correspondence', 'probability', 'noise', 'scores'),
+    0: ('masks', 'correspondence', 'probability', 'noise', 'scores', 'pixel_affinity', 'binary_masks'),
     1: ('prompts', 'attention', 'diffusion', 'features'),
     2: ('refiners', 'seeds', 'scenes', 'training'),
     3: ('mmseg', 'detectron2'),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..masks import decide_labels
 from ..prompts import ClassName
 
 Key = int | str
@@ -101,6 +102,26 @@ class Refiner(ABC):
 
         `keys` are 0, 1, 2 … when not given.
         """
+
+
+def redecide(
+    prediction: Prediction,
+    probs: Tensor,
+    *,
+    background_index: int | None = None,
+    background_threshold: float | None = None,
+) -> Prediction:
+    """Gives a prediction new probabilities and the labels that follow; unlabelled pixels stay unlabelled.
+
+    Args:
+        prediction: the one that `probs` (C, H, W) replace the probabilities of.
+        probs: new probabilities.
+        background_index: see `decide_labels`.
+        background_threshold: see `decide_labels`.
+    """
+    labels = decide_labels(probs, background_index=background_index, background_threshold=background_threshold)
+    labelled = (prediction.label_map >= 0) & (prediction.label_map < len(probs))
+    return Prediction(probs, torch.where(labelled, labels, prediction.label_map))
 
 
 def device_seconds(images: Sequence[Tensor] | Tensor) -> float:

@@ -87,9 +87,40 @@ def build_dense_crf(preset: str = 'deeplab', **options: Any) -> Refiner:
     return DenseCRFRefiner(replace(PRESETS[preset], **fields), **options)
 
 
+def build_pamr(preset: str = 'pamr', **options: Any) -> Refiner:
+    """Builds a `PAMRRefiner`.
+
+    Args:
+        preset: `pamr` (its authors' iterations and dilations) or `sclip`.
+        options: arguments of `PAMRRefiner`, over the preset's.
+    """
+    from .pamr import PRESETS, PAMRRefiner
+
+    if preset not in PRESETS:
+        raise ValueError(f'preset: expected one of {sorted(PRESETS)}, got {preset!r}')
+    return PAMRRefiner(**{**dict(zip(('iterations', 'dilations'), PRESETS[preset], strict=True)), **options})
+
+
+def build_cascade_psp(weights: str | None = None, *, download: bool = False, **options: Any) -> Refiner:
+    """Builds a `CascadePSPRefiner`; see `load_cascade_psp` for the first two arguments."""
+    from .cascade_psp import CascadePSPRefiner, load_cascade_psp
+
+    return CascadePSPRefiner(load_cascade_psp(weights, download=download), **options)
+
+
+def build_seg_refiner(weights: str, **options: Any) -> Refiner:
+    """Builds a `SegRefinerRefiner` on a checkpoint of its authors."""
+    from .seg_refiner import SegRefinerRefiner, load_seg_refiner
+
+    return SegRefinerRefiner(load_seg_refiner(weights), **options)
+
+
 REFINERS: dict[str, Callable[..., Refiner]] = {
+    'CascadePSPRefiner': build_cascade_psp,
     'DenseCRFRefiner': build_dense_crf,
     'G4SegRefiner': build_g4seg,
+    'PAMRRefiner': build_pamr,
+    'SegRefinerRefiner': build_seg_refiner,
     'SequentialRefiner': build_sequential,
 }
 """Type in a config -> what builds it. Add to it to name a refiner of your own in configs."""

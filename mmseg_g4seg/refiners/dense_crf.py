@@ -7,15 +7,16 @@ inference runs at.
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from multiprocessing import get_context
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..masks import decide_labels, present_classes, resize_maps
+from ..masks import present_classes, resize_maps
 from ..prompts import ClassName
-from .base import Key, Prediction, Refiner, check_inputs
+from .base import Key, Prediction, Refiner, check_inputs, redecide
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,12 @@ class DenseCRFRefiner(Refiner):
     def _run(self, tasks: list[tuple[np.ndarray, np.ndarray, CRFParameters, float]]) -> list[np.ndarray]:
         if self.workers == 0 or len(tasks) < 2:
             return [dense_crf(*task) for task in tasks]
-        # a forked process would inherit locked threads of torch
-        with ProcessPoolExecutor(min(self.workers, len(tasks)), mp_context=get_context('spawn')) as pool:
-            return list(pool.map(dense_crf, *zip(*tasks, strict=True)))
+        return list(self._pool.map(dense_crf, *zip(*tasks, strict=True)))
+
+    @cached_property
+    def _pool(self) -> ProcessPoolExecutor:
+        """Processes that start once and serve every batch; a forked one would inherit locked threads of torch."""
+        return ProcessPoolExecutor(self.workers, mp_context=get_context('spawn'))
 
     def _pixels(self, image: Tensor) -> np.ndarray:
         """(3, H, W) in [0, 1] -> (h, w, 3) uint8."""
@@ -134,11 +138,12 @@ class DenseCRFRefiner(Refiner):
         probs = torch.zeros_like(prediction.probs)
         refined = resize_maps(torch.from_numpy(marginals), probs.shape[-2:])
         probs[list(classes)] = refined.to(probs)
-        labels = decide_labels(
-            probs, background_index=self.background_index, background_threshold=self.background_threshold
+        return redecide(
+            prediction,
+            probs,
+            background_index=self.background_index,
+            background_threshold=self.background_threshold,
         )
-        labelled = (prediction.label_map >= 0) & (prediction.label_map < len(probs))
-        return Prediction(probs, torch.where(labelled, labels, prediction.label_map))
 
 
 def dense_crf(pixels: np.ndarray, probs: np.ndarray, parameters: CRFParameters, scale: float = 1.0) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""Affinity of each pixel to its neighbours at several distances, and averages under it (PAMR).
+
+Shapes: D dilations, N = 8 D neighbours of a pixel, C maps, H W image size.
+
+Source: pixel-adaptive mask refinement of Araslanov and Roth, "Single-Stage Semantic Segmentation from
+Image Labels", arXiv 2005.08104.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RELATIVE_WIDTH = 0.1
+"""Width of the affinity kernel, as a share of the local standard deviation (PAMR's constant)."""
+EPSILON = 1e-8
+DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+
+
+def pixel_adaptive_average(
+    image: Tensor, maps: Tensor, dilations: Sequence[int], iterations: int, *, memory_limit: int = 2**28
+) -> Tensor:
+    """Replaces each pixel of the maps by an average of its neighbours, weighted by likeness, repeatedly.
+
+    Args:
+        image: (3, H, W) float; any affine scale, since differences are taken relative to deviations.
+        maps: (C, H, W) float, such as class probabilities.
+        dilations: distances, in pixels, of the 8 neighbours that each stands for.
+        iterations: how often.
+        memory_limit: most bytes that affinities may take. A larger image goes through in strips of
+            rows whose affinities are computed anew in each iteration: the same result to rounding,
+            slower.
+
+    Returns:
+        (C, H, W), dtype of `maps`. Sums over C are kept.
+    """
+    height, width = image.shape[-2:]
+    rows = max(1, memory_limit // (4 * 8 * len(dilations) * width))
+    strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
+    whole = [neighbour_affinity(image, dilations, *strips[0])] if len(strips) == 1 else None
+    for _ in range(iterations):
+        averaged = [
+            _average(maps, whole[0] if whole else neighbour_affinity(image, dilations, *strip), dilations, *strip)
+            for strip in strips
+        ]
+        maps = torch.cat(averaged, dim=-2)
+    return maps
+
+
+def neighbour_affinity(image: Tensor, dilations: Sequence[int], top: int, bottom: int) -> Tensor:
+    """Likeness of the pixels in rows `top` to `bottom` to each of their neighbours.
+
+    Args:
+        image: (3, H, W) float.
+        dilations: distances of the neighbours.
+        top: first row.
+        bottom: row after the last.
+
+    Returns:
+        (N, bottom - top, W) float32 that sums to 1 over neighbours: the softmax of minus the absolute
+        difference over 0.1 local standard deviations, averaged over colours.
+    """
+    image = image.float()
+    centre = image[:, top:bottom]
+    # the deviation counts the pixel itself once a dilation, as PAMR's kernels do
+    count = 9 * len(dilations)
+    mean = sum((n for n in _neighbours(image, dilations, top, bottom)), len(dilations) * centre) / count
+    squares = sum(
+        ((n - mean).square() for n in _neighbours(image, dilations, top, bottom)),
+        len(dilations) * (centre - mean).square(),
+    )
+    width = RELATIVE_WIDTH * (squares / (count - 1)).sqrt() + EPSILON
+    distances = [((n - centre).abs() / width).mean(dim=0) for n in _neighbours(image, dilations, top, bottom)]
+    return torch.stack(distances).neg_().softmax(dim=0)
+
+
+def _average(maps: Tensor, affinity: Tensor, dilations: Sequence[int], top: int, bottom: int) -> Tensor:
+    """Weighted sum of the neighbours of rows `top` to `bottom`: (C, bottom - top, W)."""
+    result = torch.zeros_like(maps[:, top:bottom])
+    for weight, neighbour in zip(affinity, _neighbours(maps, dilations, top, bottom), strict=True):
+        result.addcmul_(weight.to(maps), neighbour)
+    return result
+
+
+def _neighbours(maps: Tensor, dilations: Sequence[int], top: int, bottom: int) -> Iterator[Tensor]:
+    """Views of the maps shifted to each neighbour, the border repeated: N of (C, bottom - top, W)."""
+    width = maps.shape[-1]
+    for dilation in dilations:
+        padded = F.pad(maps[None], [dilation] * 4, mode='replicate')[0]
+        for down, right in DIRECTIONS:
+            y, x = top + dilation * (1 + down), dilation * (1 + right)
+            yield padded[:, y : y + bottom - top, x : x + width]

@@ -1,0 +1,31 @@
+"""Loads weights that others trained, from files in their formats."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def load_checkpoint(network: nn.Module, path: str | Path, *, prefix: str, what: str) -> None:
+    """Loads a state dict, or a checkpoint that holds one, in place; runs nothing that a pickle may hold.
+
+    Args:
+        network: takes exactly these weights.
+        path: of the file.
+        prefix: of the weights' names; where some have it, those without are left out.
+        what: the network is called in errors.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it does not hold this network's weights.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f'{what}: no weights at {file}')
+    try:
+        content = torch.load(file, map_location='cpu', weights_only=True)
+        state = content.get('state_dict', content)
+        prefixed = {name.removeprefix(prefix): w for name, w in state.items() if name.startswith(prefix)}
+        network.load_state_dict(prefixed or state)
+    except Exception as error:
+        raise ValueError(f'{file}: expected the weights of {what}: {error}') from error
