@@ -7,6 +7,7 @@ tensors. diffusers, transformers and open_clip are imported when a refiner is bu
 
 from importlib.util import find_spec
 
+from .api import load_refiner
 from .refiners import (
     CascadePSPRefiner,
     DenseCRFRefiner,
@@ -36,4 +37,5 @@ __all__ = [
     'SegRefinerRefiner',
     'SequentialRefiner',
     'build_refiner',
+    'load_refiner',
 ]

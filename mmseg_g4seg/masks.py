@@ -52,6 +52,44 @@ def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     return grown.reshape(*maps.shape[:-2], height, width)
 
 
+def soften_labels(label_map: Tensor, num_classes: int, deviation: float) -> Tensor:
+    """Makes probabilities of hard labels: less sure the nearer a pixel is to a border.
+
+    Args:
+        label_map: (H, W) int64; values outside [0, C) have no label, and no say.
+        num_classes: C.
+        deviation: of the Gaussian that labels are blurred with, pixels; 0 gives 0 and 1.
+
+    Returns:
+        (C, H, W) float32 that sums to 1, each pixel's own label being the most probable (if only
+        just, in what is thinner than the Gaussian); 1 / C where no label is near.
+    """
+    onehot = torch.stack([label_map == c for c in range(num_classes)]).float()
+    labelled = onehot.any(dim=0)
+    probs = onehot.clone()
+    if deviation > 0:
+        present = onehot.flatten(1).any(dim=1)
+        probs[present] = _blur(onehot[present], deviation)
+        best = probs.amax(dim=0)
+        probs = torch.where(onehot.bool(), torch.maximum(probs, best * 1.001), probs)
+    total = probs.sum(dim=0)
+    uniform = torch.full_like(probs, 1 / num_classes)
+    return torch.where((total > 1e-6) | labelled, probs / total.clamp_min(1e-6), uniform)
+
+
+def _blur(maps: Tensor, deviation: float) -> Tensor:
+    """Gaussian of three deviations to each side, the borders repeated: (N, H, W) -> (N, H, W)."""
+    radius = max(1, round(3 * deviation))
+    offsets = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
+    kernel = torch.exp(-(offsets**2) / (2 * deviation**2))
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+    blurred = maps[:, None]
+    for _ in range(2):  # rows, then columns
+        padded = F.pad(blurred, (radius, radius, 0, 0), mode='replicate')
+        blurred = F.conv2d(padded, kernel).transpose(-1, -2)
+    return blurred[:, 0]
+
+
 def merge_class_probs(probs: Tensor, classes: Sequence[int], updated: Tensor) -> Tensor:
     """Puts K independently updated foreground probabilities back among all classes.
 

@@ -9,10 +9,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'mmseg_g4seg'
 LAYERS = {
-    0: ('masks', 'correspondence', 'probability', 'noise', 'scores', 'pixel_affinity', 'binary_masks'),
+    0: ('masks', 'correspondence', 'probability', 'noise', 'scores', 'pixel_affinity', 'binary_masks', 'areas'),
     1: ('prompts', 'attention', 'diffusion', 'features'),
-    2: ('refiners', 'seeds', 'scenes', 'training'),
-    3: ('mmseg', 'detectron2'),
+    2: ('refiners', 'files', 'seeds', 'scenes', 'training'),
+    3: ('api', 'mmseg', 'detectron2'),
 }
 HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2'}
 MODELS = {'diffusers', 'transformers', 'open_clip', 'tokenizers'}

@@ -18,6 +18,7 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
+from ..files.whole import write_whole
 from .class_names import announce_dataset
 
 Areas = tuple[Tensor, ...]
@@ -162,13 +163,6 @@ class RefinementMetric(IoUMetric):
             summary[stage] = {**means, 'classes': classes}
         write_whole(folder / 'metrics.json', json.dumps(summary, indent=1) + '\n')
         write_whole(folder / 'table.txt', table + '\n')
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file so that it appears whole or not at all."""
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def image_miou(areas: Areas) -> float:

@@ -6,21 +6,21 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 
+from ..api import read_refiner_config
 
-def add_refiner(config: Config, refiner_file: str | Path, *, score_type: str | None = None) -> None:
+
+def add_refiner(config: Config, source: str | Path, *, score_type: str | None = None) -> None:
     """Puts a refiner behind a config's model, in place; a model that has one gets the new one.
 
     Args:
         config: any mmseg config.
-        refiner_file: a config file with `refiner = dict(type=..., ...)`.
+        source: a config file with `refiner = dict(type=..., ...)`, or what else `load_refiner` takes.
         score_type: what the model's scores are, where not logits.
 
     Raises:
-        ValueError: if the file has no refiner.
+        ValueError: if there is no refiner in it.
     """
-    refiner = Config.fromfile(refiner_file).get('refiner')
-    if refiner is None:
-        raise ValueError(f"{refiner_file}: expected a line 'refiner = dict(type=..., ...)'")
+    refiner = ConfigDict(read_refiner_config(source))
     if config.model.get('type') == 'RefinedSegmentor':
         config.model.refiner = refiner
     else:

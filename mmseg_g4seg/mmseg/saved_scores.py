@@ -6,15 +6,17 @@ Shapes: C classes, K classes stored, h w stored grid, H W image size.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from PIL import Image
 from torch import Tensor, nn
+
+from ..files.label_files import read_index_png
+from ..files.safe_arrays import read_arrays
+from ..files.score_files import dense_scores
 
 SUFFIXES = ('.npz', '.npy', '.png')
 
@@ -38,43 +40,11 @@ def read_scores(path: Path, num_classes: int) -> Tensor:
     """
     try:
         if path.suffix == '.png':
-            return _one_hot(np.asarray(Image.open(path)), num_classes)
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {'probs': loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-        return _dense(arrays, num_classes)
+            labels = read_index_png(path, num_classes)
+            return torch.stack([labels == c for c in range(num_classes)]).float()
+        return dense_scores(read_arrays(path), num_classes)[0]
     except Exception as error:
         raise ValueError(f'{path}: {error}') from error
-
-
-def _one_hot(labels: np.ndarray, num_classes: int) -> Tensor:
-    if labels.ndim != 2:
-        raise ValueError(f'expected an 8-bit index image (h, w), got {labels.shape}')
-    found = np.unique(labels)
-    if found.max() >= num_classes and set(found[found >= num_classes]) != {255}:
-        raise ValueError(f'expected labels below {num_classes} (or 255), got {found[found >= num_classes].tolist()}')
-    return torch.stack([torch.from_numpy(labels == c) for c in range(num_classes)]).float()
-
-
-def _dense(arrays: dict[str, np.ndarray], num_classes: int) -> Tensor:
-    """Fills up the classes that a sparse file leaves out."""
-    if 'probs' not in arrays and len(arrays) == 1:
-        arrays = {'probs': next(iter(arrays.values()))}
-    if 'probs' not in arrays:
-        raise ValueError(f"expected an array 'probs', got {sorted(arrays)}")
-    probs = torch.from_numpy(np.ascontiguousarray(arrays['probs']))
-    probs = probs.float() / 255 if probs.dtype == torch.uint8 else probs.float()
-    if 'classes' not in arrays:
-        if probs.ndim != 3 or len(probs) != num_classes:
-            raise ValueError(f'expected ({num_classes}, h, w) scores, got {tuple(probs.shape)}')
-        return probs
-    classes = torch.from_numpy(arrays['classes'].astype(np.int64))
-    if probs.ndim != 3 or classes.shape != probs.shape[:1]:
-        raise ValueError(f'expected classes (K,) and probs (K, h, w), got {tuple(classes.shape)}, {tuple(probs.shape)}')
-    if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
-        raise ValueError(f'expected classes 0 to {num_classes - 1}, got {classes.tolist()}')
-    dense = torch.zeros(num_classes, *probs.shape[1:])
-    dense[classes] = probs
-    return dense
 
 
 @MODELS.register_module()

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp')
+from ..files.images import IMAGE_SUFFIXES
+
 IGNORE_INDEX = 255
 
 

@@ -1,11 +1,14 @@
 """Trains a prior end to end: read the images, train the autoencoder, train the denoiser, save."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ..files.whole import write_whole
 from ..prompts import PromptTokenizer
 from .architecture import PriorParts, build_prior
 from .autoencoder import train_autoencoder
@@ -72,7 +75,22 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
         parts.save(stage)
     train_denoiser(parts, training, validation, settings, folder)
     parts.save(folder / 'prior', half=task.half)
+    write_whole(folder / 'prior' / 'refiner.json', json.dumps(refiner_settings(task, settings), indent=1) + '\n')
     return folder / 'prior'
+
+
+def refiner_settings(task: PriorTraining, settings: DenoiserSettings) -> dict[str, Any]:
+    """What `load_refiner` takes for a prior: masks injected as in training, the rest as for small priors."""
+    return {
+        'image_size': list(task.size),
+        'cross_weight': settings.cross_weight,
+        'self_weight': settings.self_weight,
+        'features': 'denoiser',
+        'update': 'likelihood',
+        'joint': True,
+        'min_area': 0.002,
+        'passes_per_batch': 16,
+    }
 
 
 def warm_start(init: Path, classes: Sequence[str]) -> PriorParts:

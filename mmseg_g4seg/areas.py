@@ -1,0 +1,53 @@
+"""Intersection over union from areas that add up over images.
+
+Shapes: C classes, H W image size. Areas are (3, C) int64: intersection, predicted, labelled; sums of
+areas over images are areas, too.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Counts the areas of one image.
+
+    Args:
+        label_map: (H, W) integer, predicted.
+        truth: (H, W) integer, labelled.
+        num_classes: C.
+        ignore_index: pixels of the truth that do not count; others outside [0, C) do not, either.
+
+    Returns:
+        (3, C) int64.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if label_map.shape != truth.shape:
+        raise ValueError(f'expected labels {tuple(truth.shape)} as the truth has, got {tuple(label_map.shape)}')
+    counted = (truth != ignore_index) & (truth >= 0) & (truth < num_classes)
+    predicted, labelled = label_map[counted].long(), truth[counted].long()
+    right = predicted[predicted == labelled]
+    predicted = predicted[(predicted >= 0) & (predicted < num_classes)]
+    return torch.stack([torch.bincount(values, minlength=num_classes) for values in (right, predicted, labelled)])
+
+
+def class_iou(areas: Tensor) -> Tensor:
+    """Intersection over union: (..., 3, C) -> (..., C) float64 in [0, 1], NaN where a class has no area."""
+    intersection, predicted, labelled = areas.double().unbind(dim=-2)
+    return intersection / (predicted + labelled - intersection)
+
+
+def mean_iou(areas: Tensor, classes: Sequence[int] | None = None) -> Tensor:
+    """Mean over classes: (..., 3, C) -> (...) float64.
+
+    Args:
+        areas: of one image, or summed.
+        classes: that count; those with a labelled pixel when not given.
+    """
+    iou = class_iou(areas)
+    if classes is not None:
+        return iou[..., list(classes)].nanmean(dim=-1)
+    return iou.where(areas[..., 2, :] > 0, torch.nan).nanmean(dim=-1)

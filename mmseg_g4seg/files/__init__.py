@@ -1,0 +1,1 @@
+"""Masks in files: formats, and a folder of them refined into another."""

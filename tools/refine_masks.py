@@ -1,0 +1,109 @@
+"""Refines a folder of masks: images and coarse masks (or scores) in, refined ones out.
+
+    python tools/refine_masks.py IMAGES MASKS OUT --classes classes.txt --format npz
+    python tools/refine_masks.py IMAGES MASKS OUT --object dog --format binary-png --refiner tiny
+    torchrun --nproc-per-node 4 tools/refine_masks.py IMAGES MASKS OUT ... --device cuda
+
+Every mask is named after its image. Called again after a kill it goes on where it stopped. What cannot
+be read or does not fit goes into OUT/report.json with its path, the run goes on, and the exit code is 1
+at the end. OUT/table.txt has the pixels of every class before and after, and IoU with --labels.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import get_args
+
+from mmseg_g4seg.api import read_refiner_config, with_option
+from mmseg_g4seg.files.classes import Classes, read_classes
+from mmseg_g4seg.files.folder import BadFile, FolderTask
+from mmseg_g4seg.files.formats import FORMATS
+from mmseg_g4seg.files.processes import refine_folder
+from mmseg_g4seg.files.seed_files import BackgroundRule
+from mmseg_g4seg.scores import ScoreType
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', type=Path, help='folder of images')
+    parser.add_argument('masks', type=Path, help='folder of masks, named after their images')
+    parser.add_argument('out', type=Path, help='folder of the refined masks')
+    named = parser.add_mutually_exclusive_group(required=True)
+    named.add_argument('--classes', help='file of class names, one a line, or the names with commas between')
+    named.add_argument('--object', help='name of the one object that binary masks show')
+    parser.add_argument('--background', help="class that is never refined; default: the one called 'background'")
+    parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
+    parser.add_argument('--format', choices=FORMATS, help='of the masks (binary-png with --object)')
+    parser.add_argument('--out-format', choices=FORMATS, help='of the refined masks; default: the same')
+    parser.add_argument('--score-type', choices=get_args(ScoreType), default='softmax', help='what npz, npy hold')
+    parser.add_argument(
+        '--background-rule',
+        type=background_rule,
+        default=BackgroundRule(),
+        metavar='RULE',
+        help='of seeds: power:ALPHA, (1 - max)^ALPHA, or threshold:SHARE; default power:1',
+    )
+    parser.add_argument(
+        '--soften', type=float, default=0.015, help='blur of labels into probabilities, share of the longer side'
+    )
+    parser.add_argument('--any-size', action='store_true', help='scores may lie on another grid than the image')
+    parser.add_argument('--palette', type=Path, help="file of colours, 'R G B' a line; default: VOC's")
+    parser.add_argument('--labels', type=Path, help='folder of true labels (index PNGs) to measure against')
+    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
+    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
+    parser.add_argument('--strict', action='store_true', help='stop at the first error')
+    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    args = parser.parse_args()
+    if args.format is None and args.object is None:
+        parser.error('--format is needed beside --classes')
+    return args
+
+
+def background_rule(text: str) -> BackgroundRule:
+    name, _, value = text.partition(':')
+    try:
+        return BackgroundRule(name, float(value))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'expected power:ALPHA or threshold:SHARE, got {text!r} ({error})') from error
+
+
+def build_task(args: argparse.Namespace) -> FolderTask:
+    if args.object is not None:
+        classes = Classes(['background', args.object], 0)
+    else:
+        classes = read_classes(args.classes, background=args.background, palette=args.palette)
+    refiner = read_refiner_config(args.refiner)
+    if classes.background_index is not None:
+        refiner = with_option(refiner, 'background_index', classes.background_index, keep=True)
+    return FolderTask(
+        images=args.images,
+        masks=args.masks,
+        out=args.out,
+        refiner=refiner,
+        classes=classes,
+        input_format=args.format or 'binary-png',
+        output_format=args.out_format,
+        score_type=args.score_type,
+        rule=args.background_rule,
+        soften=args.soften,
+        any_size=args.any_size,
+        truth=args.labels,
+        strict=args.strict,
+        device=args.device,
+    )
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        report = refine_folder(build_task(args), workers=args.workers, overwrite=args.overwrite)
+    except (BadFile, OSError, ValueError, RuntimeError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    if report:
+        print(report['table'])
+    return 1 if report.get('errors') else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
