@@ -46,7 +46,7 @@ def read_index_png(path: Path, num_classes: int, ignore_index: int = IGNORE_INDE
     found = np.unique(labels)
     unknown = found[((found < 0) | (found >= num_classes)) & (found != ignore_index)]
     if len(unknown):
-        raise ValueError(f'expected class ids below {num_classes} or {ignore_index}, got {unknown.tolist()}')
+        raise ValueError(f'expected labels below {num_classes} or {ignore_index}, got {unknown.tolist()}')
     return torch.from_numpy(labels)
 
 

@@ -46,17 +46,17 @@ def dense_scores(content: Any, num_classes: int) -> tuple[Tensor, bool]:
     probs = torch.from_numpy(np.ascontiguousarray(stored, np.float32)) / (255 if rounded else 1)
     if 'classes' not in arrays:
         if len(probs) != num_classes:
-            raise ValueError(f'expected scores of {num_classes} classes, got {tuple(probs.shape)}')
+            raise ValueError(f'expected ({num_classes}, h, w) scores, got {tuple(probs.shape)}')
         return probs, rounded
     classes = np.asarray(arrays['classes'])
     if classes.dtype.kind not in 'iu' or classes.shape != probs.shape[:1]:
         raise ValueError(
-            f'expected integer classes ({len(probs)},) beside probs {tuple(probs.shape)}, '
-            f'got {classes.dtype} {classes.shape}'
+            f'expected integer classes (K,) and probs (K, h, w), got {classes.dtype} {classes.shape}, '
+            f'{tuple(probs.shape)}'
         )
     known = set(range(num_classes))
     if not set(classes.tolist()) <= known or len(set(classes.tolist())) < len(classes):
-        raise ValueError(f'expected different classes from 0 to {num_classes - 1}, got {classes.tolist()}')
+        raise ValueError(f'expected different classes 0 to {num_classes - 1}, got {classes.tolist()}')
     dense = torch.zeros(num_classes, *probs.shape[1:])
     dense[torch.from_numpy(classes.astype(np.int64))] = probs
     return dense, True

@@ -43,7 +43,7 @@ class TestFormats:
             ({'classes': np.array([5]), 'probs': np.zeros((1, 3, 3), np.uint8)}, 'classes 0 to 4'),
             ({'classes': np.array([1, 2]), 'probs': np.zeros((1, 3, 3), np.uint8)}, r'classes \(K,\)'),
             ({'a': np.zeros(1), 'b': np.zeros(1)}, "array 'probs'"),
-            ({'probs': np.array([{}], dtype=object)}, 'pickle'),
+            ({'probs': np.array([{}], dtype=object)}, 'float scores, got object'),
         ],
     )
     def test_bad_files_are_named(self, tmp_path, arrays, message):
