@@ -27,11 +27,16 @@ def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index
     """
     if label_map.shape != truth.shape:
         raise ValueError(f'expected labels {tuple(truth.shape)} as the truth has, got {tuple(label_map.shape)}')
-    counted = (truth != ignore_index) & (truth >= 0) & (truth < num_classes)
+    counted = labelled_pixels(truth, num_classes, ignore_index)
     predicted, labelled = label_map[counted].long(), truth[counted].long()
     right = predicted[predicted == labelled]
     predicted = predicted[(predicted >= 0) & (predicted < num_classes)]
     return torch.stack([torch.bincount(values, minlength=num_classes) for values in (right, predicted, labelled)])
+
+
+def labelled_pixels(truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Pixels of the truth that count: (H, W) bool."""
+    return (truth != ignore_index) & (truth >= 0) & (truth < num_classes)
 
 
 def class_iou(areas: Tensor) -> Tensor:

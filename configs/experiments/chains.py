@@ -1,0 +1,21 @@
+# Coarse, G4Seg, dense CRF, PAMR, and the two orders of G4Seg and CRF, on the same masks.
+_base_ = './sets.py'
+g4seg = dict(
+    type='G4SegRefiner',
+    cross_weight=3.0,
+    self_weight=0.3,
+    features='denoiser',
+    joint=True,
+    update='likelihood',
+    confidence_range=(0.2, 0.6),
+    likelihood_sharpness=20.0,
+    min_area=0.002,
+    passes_per_batch=16,
+)
+crf = dict(type='DenseCRFRefiner', preset='deeplab')
+runs = dict(
+    crf=crf,
+    pamr=dict(type='PAMRRefiner'),
+    g4seg_crf=dict(type='SequentialRefiner', refiners=[g4seg, crf]),
+    crf_g4seg=dict(type='SequentialRefiner', refiners=[crf, g4seg]),
+)

@@ -1,0 +1,1 @@
+"""Experiments on masks in files: sets of images, runs of refiners, paired statistics."""

@@ -1,0 +1,94 @@
+"""What a comparison of two refiners on the same images says, and how sure one can be of it.
+
+Shapes: N images, C classes. Areas are (N, 3, C) int64, see `areas`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .areas import class_iou, mean_iou
+
+RESAMPLES = 4000
+INITIAL_IOU_BINS = ((0, 40), (40, 80), (80, 100))
+"""The bins, in per cent, that the paper groups its gains by."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Attributes (mIoU and gains in per cent):
+    before: mIoU of the coarse masks.
+    after: mIoU of the refined ones.
+    gain: their difference.
+    interval: bootstrap 95 % interval of the gain over images.
+    better: images whose mean IoU over their own labelled classes rose.
+    worse: images where it fell.
+    by_initial_iou: for each of `INITIAL_IOU_BINS` the mean gain of the masks (one a class and
+        image) that started in it, and their number.
+    """
+
+    before: float
+    after: float
+    gain: float
+    interval: tuple[float, float]
+    better: int
+    worse: int
+    by_initial_iou: tuple[tuple[float, int], ...]
+
+
+def compare(before: Tensor, after: Tensor, classes: Sequence[int] | None = None, *, seed: int = 0) -> Comparison:
+    """Compares two sets of areas on the same images.
+
+    Args:
+        before: (N, 3, C).
+        after: (N, 3, C).
+        classes: that count; those with a labelled pixel when not given.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: if the shapes differ, or there is no image.
+    """
+    if before.shape != after.shape or not len(before):
+        raise ValueError(f'expected areas of the same images, got {tuple(before.shape)} and {tuple(after.shape)}')
+    counted = list(classes) if classes is not None else torch.where(before[:, 2].sum(dim=0) > 0)[0].tolist()
+    totals = [mean_iou(areas.sum(dim=0), counted).item() * 100 for areas in (before, after)]
+    per_image = mean_iou(after) - mean_iou(before)
+    return Comparison(
+        before=totals[0],
+        after=totals[1],
+        gain=totals[1] - totals[0],
+        interval=bootstrap_interval(before, after, counted, seed=seed),
+        better=int((per_image > 0).sum()),
+        worse=int((per_image < 0).sum()),
+        by_initial_iou=gain_by_initial_iou(before[..., counted], after[..., counted]),
+    )
+
+
+def bootstrap_interval(
+    before: Tensor, after: Tensor, classes: Sequence[int], *, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval (95 %) of the mIoU gain, images drawn with replacement; per cent."""
+    count = len(before)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(count, (resamples, count), generator=generator)
+    weights = torch.zeros(resamples, count, dtype=torch.float64)
+    weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
+    gains = torch.zeros(resamples, dtype=torch.float64)
+    for areas, sign in ((after, 1), (before, -1)):
+        totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])
+        gains += sign * mean_iou(totals, classes)
+    low, high = torch.quantile(gains, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low * 100, high * 100
+
+
+def gain_by_initial_iou(before: Tensor, after: Tensor) -> tuple[tuple[float, int], ...]:
+    """Mean gain, in per cent, and number of the masks (image and labelled class) in each bin."""
+    labelled = before[:, 2] > 0  # (N, C)
+    initial, gain = class_iou(before)[labelled] * 100, (class_iou(after) - class_iou(before))[labelled] * 100
+    result = []
+    for low, high in INITIAL_IOU_BINS:
+        inside = (initial >= low) & ((initial < high) | (high == 100))
+        result.append((gain[inside].mean().item(), int(inside.sum())))
+    return tuple(result)

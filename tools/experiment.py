@@ -1,0 +1,56 @@
+"""Runs an experiment: refiners over sets of images with coarse scores, one row a run, with statistics.
+
+    python tools/experiment.py configs/experiments/chains.py --out work_dirs/chains
+    python tools/experiment.py configs/experiments/chains.py --out work_dirs/chains --half odd --table-only
+
+Called again it goes on where it stopped; what is done is not done again, also when runs were added.
+OUT/table.csv has all figures, OUT/table.md those that documents show.
+"""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from mmseg_g4seg.experiments.plan import read_experiment
+from mmseg_g4seg.experiments.run import read_results, result_path, run_images
+from mmseg_g4seg.experiments.table import Half, as_csv, as_markdown, choose_half, make_rows
+from mmseg_g4seg.files.whole import write_whole
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', type=Path, help='sets and runs, see configs/experiments')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the results')
+    parser.add_argument('--half', choices=get_args(Half), default='all', help='of the images, by order of names')
+    parser.add_argument('--sets', nargs='*', help='names of sets; all when not given')
+    parser.add_argument('--runs', nargs='*', help='runs whose names start so; all when not given')
+    parser.add_argument('--images', type=int, help='at most so many images a set')
+    parser.add_argument('--table-only', action='store_true', help='refine nothing, write the tables')
+    parser.add_argument('--device', default='cpu')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    experiment = read_experiment(args.config)
+    rows = []
+    for run in experiment.runs:
+        if args.sets and run.set_name not in args.sets:
+            continue
+        if args.runs and not run.name.startswith(tuple(args.runs)):
+            continue
+        image_set = experiment.sets[run.set_name]
+        names = choose_half(image_set.image_names(), args.half)[: args.images]
+        if not args.table_only:
+            run_images(run, image_set, args.out, names=names, device=args.device)
+        rows += make_rows(run, image_set, read_results(result_path(args.out, run)), names)
+    rows.sort(key=lambda row: list(experiment.sets).index(row['set']))
+    args.out.mkdir(parents=True, exist_ok=True)
+    stem = 'table' if args.half == 'all' else f'table_{args.half}'
+    write_whole(args.out / f'{stem}.csv', as_csv(rows))
+    write_whole(args.out / f'{stem}.md', as_markdown(rows))
+    print(as_markdown(rows))
+
+
+if __name__ == '__main__':
+    main()
