@@ -9,10 +9,22 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'mmseg_g4seg'
 LAYERS = {
-    0: ('masks', 'correspondence', 'probability', 'noise', 'scores', 'pixel_affinity', 'binary_masks', 'areas'),
+    0: (
+        'masks',
+        'correspondence',
+        'probability',
+        'noise',
+        'scores',
+        'pixel_affinity',
+        'binary_masks',
+        'areas',
+        'boundary',
+        'guided_filter',
+        'paired_statistics',
+    ),
     1: ('prompts', 'attention', 'diffusion', 'features'),
     2: ('refiners', 'files', 'seeds', 'scenes', 'training'),
-    3: ('api', 'mmseg', 'detectron2'),
+    3: ('api', 'experiments', 'mmseg', 'detectron2'),
 }
 HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2'}
 MODELS = {'diffusers', 'transformers', 'open_clip', 'tokenizers'}

@@ -1,7 +1,7 @@
 """The paper's update: reconstruct under the mask, match, mix (G4Seg, Eq. 2-5, 8, 9).
 
-Shapes: N layouts in a pass, c latent channels, h w latent grid, D feature channels, h' w' feature
-grid, H W image size.
+Shapes: N layouts in a pass, R regions of a layout, c latent channels, h w latent grid, D feature
+channels, h' w' feature grid, H W image size.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..correspondence import gather_matches, match_features
+from ..correspondence import gather_matches, match_features, match_softly, mutual_matches
 from ..features import FeatureExtractor
+from ..guided_filter import guided_upsample
 from ..masks import resize_maps
 from ..probability import mix_foreground_probs
 from .base import Prediction
@@ -45,15 +46,45 @@ class CorrespondenceUpdate:
         originals = self._original_features(images, {layout.image for layout in layouts})
         updated: list[list[Tensor]] = [[] for _ in images]
         for batch in self.layout_pass.split(layouts):
-            generated = self._generated_features(images, batch)
-            index, _ = match_features(generated, torch.stack([originals[layout.image] for layout in batch]))
-            for layout, matches in zip(batch, index, strict=True):
+            targets = torch.stack([originals[layout.image] for layout in batch])
+            low = [self._low(predictions[layout.image], layout.classes, targets.shape[-2:]) for layout in batch]
+            matched = self._matched(images, batch, targets, low)
+            for layout, before, after in zip(batch, low, matched, strict=True):
                 probs = predictions[layout.image].probs[list(layout.classes)]
-                updated[layout.image].append(self._mix(probs, matches, generated.shape[-2:]))
+                updated[layout.image].append(self._mix(probs, before, after, images[layout.image]))
         return [
             (selected, torch.cat(maps) if maps else prediction.probs[:0])
             for selected, maps, prediction in zip(classes, updated, predictions, strict=True)
         ]
+
+    @staticmethod
+    def _low(prediction: Prediction, classes: Sequence[int], grid: Sequence[int]) -> Tensor:
+        """Probabilities on the feature grid: (R, h', w')."""
+        return resize_maps(prediction.probs[list(classes)], grid)
+
+    def _matched(
+        self, images: Sequence[EncodedImage], batch: Sequence[Layout], targets: Tensor, low: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """What the matches say, averaged over draws of the noise: (R, h', w') for each layout."""
+        total = [torch.zeros_like(maps) for maps in low]
+        for draw in range(self.settings.correspondence_draws):
+            generated = self._generated_features(images, batch, draw)
+            for i, maps in enumerate(low):
+                total[i] += self._read_matches(generated[i : i + 1], targets[i : i + 1], maps[None])[0]
+        return [maps / self.settings.correspondence_draws for maps in total]
+
+    def _read_matches(self, source: Tensor, target: Tensor, maps: Tensor) -> Tensor:
+        """Maps at the matches of each location: (1, R, h', w')."""
+        settings = self.settings
+        radius = None if settings.match_radius is None else settings.match_radius * max(maps.shape[-2:])
+        if settings.match_temperature > 0:
+            matched = match_softly(source, target, maps, temperature=settings.match_temperature, radius=radius)
+        else:
+            matched = gather_matches(maps, match_features(source, target, radius=radius)[0])
+        if not settings.match_mutual:
+            return matched
+        index, _ = match_features(source, target, radius=radius)
+        return torch.where(mutual_matches(source, target, index)[:, None], matched, maps)
 
     def _group(self, selected: Sequence[int]) -> list[tuple[int, ...]]:
         """Classes that share a pass: each alone, or all together."""
@@ -65,14 +96,13 @@ class CorrespondenceUpdate:
         """Features of the images themselves, once each: {image: (D, h', w')}."""
         return {i: self._extract(images[i].latents[None], images[i].pixels[None])[0] for i in sorted(wanted)}
 
-    def _generated_features(self, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
+    def _generated_features(self, images: Sequence[EncodedImage], layouts: Sequence[Layout], draw: int) -> Tensor:
         """Features of the one-step reconstructions: (N, D, h', w')."""
-        latents = self.reconstruct(images, layouts)
-        return self._extract(latents, None)
+        return self._extract(self.reconstruct(images, layouts, draw=draw), None)
 
-    def reconstruct(self, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
+    def reconstruct(self, images: Sequence[EncodedImage], layouts: Sequence[Layout], *, draw: int = 0) -> Tensor:
         """Noises each image and denoises it in one step under its layout: (N, c, h, w)."""
-        clean, noise = latents_and_noise(images, layouts, seed=self.settings.seed)
+        clean, noise = latents_and_noise(images, layouts, seed=self.settings.seed, draw=draw)
         noisy = self.prior.add_noise(clean, noise, self.settings.timestep)
         return self.layout_pass.predict_latents(noisy, self.settings.timestep, layouts)
 
@@ -81,12 +111,15 @@ class CorrespondenceUpdate:
             return self.features(latents)
         return self.features(self.prior.decode_latents(latents) if pixels is None else pixels)
 
-    def _mix(self, probs: Tensor, matches: Tensor, grid: Sequence[int]) -> Tensor:
-        """Mixes (K, H, W) probabilities with those at the matches, h'*w' indices on the feature grid."""
-        low = resize_maps(probs, grid)
-        matched = gather_matches(low, matches.expand(len(low), -1))
+    def _mix(self, probs: Tensor, low: Tensor, matched: Tensor, image: EncodedImage) -> Tensor:
+        """Mixes (R, H, W) probabilities with those at the matches, (R, h', w') on the feature grid."""
         if self.settings.mixing == 'residual':
-            target = (probs + resize_maps(matched - low, probs.shape[-2:])).clamp(0, 1)
+            target = probs + self._upsample(matched - low, image)
         else:
-            target = resize_maps(matched, probs.shape[-2:])
-        return mix_foreground_probs(probs, target, self.settings.beta, self.settings.confidence_range)
+            target = self._upsample(matched, image)
+        return mix_foreground_probs(probs, target.clamp(0, 1), self.settings.beta, self.settings.confidence_range)
+
+    def _upsample(self, maps: Tensor, image: EncodedImage) -> Tensor:
+        if self.settings.upsampling == 'guided':
+            return guided_upsample(maps, image.image)
+        return resize_maps(maps, image.image.shape[-2:])

@@ -15,6 +15,7 @@ from ..diffusion.base import DiffusionPrior
 from ..features import DenoiserFeatures, FeatureExtractor
 from ..masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from ..prompts import ClassName, synonyms
+from .acceptance import Acceptance
 from .base import Key, Prediction, Refiner, check_inputs
 from .correspondence_update import CorrespondenceUpdate
 from .layouts import EncodedImage, Layout, LayoutPass, class_regions
@@ -70,12 +71,16 @@ class G4SegRefiner(Refiner):
         if not active:
             return refined
         encoded = self._encode([images[i] for i in active], [keys[i] for i in active])
-        update = self._update(LayoutPass(self.prior, self.settings, names))
+        layout_pass = LayoutPass(self.prior, self.settings, names)
+        update, accept = self._update(layout_pass), Acceptance(layout_pass)
         for _ in range(self.settings.iterations):
             current = [self._on_device(refined[i]) for i in active]
             updated = update(encoded, current, [self._selected(p) for p in current])
-            for i, prediction, (classes, probs) in zip(active, current, updated, strict=True):
-                refined[i] = self._merge(prediction, classes, probs)
+            merged = [self._merge(p, classes, probs) for p, (classes, probs) in zip(current, updated, strict=True)]
+            if self.settings.accept:
+                merged = accept(encoded, current, merged)
+            for i, prediction in zip(active, merged, strict=True):
+                refined[i] = prediction
         return [
             Prediction(r.probs.to(p.probs.device), r.label_map.to(p.label_map.device))
             for r, p in zip(refined, predictions, strict=True)
@@ -131,8 +136,9 @@ class G4SegRefiner(Refiner):
         """Resizes and encodes each image once, alone, so that its latents do not depend on the batch."""
         encoded = []
         for image, key in zip(images, keys, strict=True):
-            pixels = resize_maps(image.to(self.prior.device, torch.float32), self.settings.size).clamp(0, 1)
-            encoded.append(EncodedImage(pixels, self.prior.encode_images(pixels[None])[0], key))
+            own = image.to(self.prior.device, torch.float32)
+            pixels = resize_maps(own, self.settings.size).clamp(0, 1)
+            encoded.append(EncodedImage(own, pixels, self.prior.encode_images(pixels[None])[0], key))
         return encoded
 
     def _update(self, layout_pass: LayoutPass) -> Any:

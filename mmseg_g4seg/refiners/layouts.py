@@ -28,11 +28,13 @@ class EncodedImage:
     """What is computed once for an image, however many classes it has.
 
     Attributes:
-        pixels: (3, H', W') float32 RGB in [0, 1], at the prior's image size.
+        image: (3, H, W) float32 RGB in [0, 1], as given.
+        pixels: (3, H', W') likewise, at the prior's image size.
         latents: (c, h, w) float32 clean latents.
         key: of its noise.
     """
 
+    image: Tensor
     pixels: Tensor
     latents: Tensor
     key: Key

@@ -9,22 +9,22 @@ H W image size.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..diffusion.prediction import noise_target
+from ..guided_filter import guided_upsample
 from ..masks import resize_maps
 from ..probability import posterior_probs
 from .base import Prediction
-from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions, latents_and_noise
+from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions
+from .noise_errors import noise_errors
 
 
 class LikelihoodUpdate:
     """Fills the uncertain pixels with each class in turn and reads the denoiser's error.
 
     All classes of the image are injected at once; only the uncertain pixels differ between
-    candidates, and all candidates see the same noise. Background has no name: as a candidate it
-    leaves the uncertain pixels to no region.
+    candidates, and only where a candidate is plausible; all candidates see the same noise.
+    Background has no name: as a candidate it leaves the uncertain pixels to no region.
     """
 
     def __init__(self, layout_pass: LayoutPass) -> None:
@@ -45,70 +45,54 @@ class LikelihoodUpdate:
             For each image the candidates and their probabilities, (candidates, H, W) float32 in
             [0, 1].
         """
-        uncertain = [p.probs.amax(dim=0) < self.settings.confidence_range[1] for p in predictions]
-        candidates = [self._candidates(selected) for selected in classes]
-        layouts = [
-            Layout(i, tuple(selected), self._fill(predictions[i], selected, candidate, uncertain[i], images[i]))
-            for i, selected in enumerate(classes)
-            if selected and len(candidates[i]) > 1 and uncertain[i].any()
-            for candidate in candidates[i]
+        open_to = [
+            self._open_to(p, self._candidates(selected)) for p, selected in zip(predictions, classes, strict=True)
         ]
-        errors = self._errors(images, layouts)
-        return [
-            (candidates[i], self._posterior(predictions[i], candidates[i], uncertain[i], own))
-            for i, own in enumerate(_errors_by_image(layouts, errors, len(images)))
-        ]
+        layouts, candidates = [], []
+        for i, selected in enumerate(classes):
+            # a class that no pixel is open to needs no pass; with one alone there is nothing to choose
+            named = [c for c, pixels in open_to[i].items() if pixels.any()]
+            candidates.append(named if len(named) > 1 and selected else [])
+            for c in candidates[i]:
+                filled = torch.where(open_to[i][c], c, predictions[i].label_map)
+                regions = class_regions(filled, selected, images[i].latents.shape[-2:])
+                layouts.append(Layout(i, tuple(selected), regions))
+        errors = noise_errors(self.layout_pass, images, layouts)
+        updated: list[ClassProbs] = []
+        for i, prediction in enumerate(predictions):
+            own = [e for layout, e in zip(layouts, errors, strict=True) if layout.image == i]
+            pixels = [open_to[i][c] for c in candidates[i]]
+            updated.append((candidates[i], self._posterior(prediction, candidates[i], pixels, own, images[i])))
+        return updated
 
     def _candidates(self, selected: Sequence[int]) -> list[int]:
         """What an uncertain pixel may be: a class of the image, or its background."""
         background = self.settings.background_index
         return [*selected] if background is None else [*selected, background]
 
-    @staticmethod
-    def _fill(
-        prediction: Prediction, selected: Sequence[int], candidate: int, uncertain: Tensor, image: EncodedImage
-    ) -> Tensor:
-        """Regions of the layout in which a candidate takes all uncertain pixels: (K, h, w)."""
-        filled = torch.where(uncertain, candidate, prediction.label_map)
-        return class_regions(filled, selected, image.latents.shape[-2:])
+    def _open_to(self, prediction: Prediction, candidates: Sequence[int]) -> dict[int, Tensor]:
+        """Pixels that each candidate may take, (H, W) bool: uncertain ones where it is plausible."""
+        uncertain = prediction.probs.amax(dim=0) < self.settings.confidence_range[1]
+        return {c: uncertain & (prediction.probs[c] >= self.settings.candidate_threshold) for c in candidates}
 
     def _posterior(
-        self, prediction: Prediction, candidates: Sequence[int], uncertain: Tensor, errors: Sequence[Tensor]
+        self,
+        prediction: Prediction,
+        candidates: Sequence[int],
+        pixels: Sequence[Tensor],
+        errors: Sequence[Tensor],
+        image: EncodedImage,
     ) -> Tensor:
-        """Weighs the candidates' coarse probabilities by their errors, where pixels are uncertain."""
+        """Weighs the candidates' coarse probabilities by their errors, each where it may be: (candidates, H, W)."""
         probs = prediction.probs[list(candidates)]
-        if not errors:
+        if not candidates:
             return probs
-        error = resize_maps(torch.stack(list(errors)), probs.shape[-2:])
-        return torch.where(uncertain, posterior_probs(probs, error, self.settings.likelihood_sharpness), probs)
+        plausible = torch.stack(list(pixels))
+        error = self._upsample(torch.stack(list(errors)), image)
+        weighed = posterior_probs(torch.where(plausible, probs, 0), error, self.settings.likelihood_sharpness)
+        return torch.where(plausible, weighed, probs)
 
-    def _errors(self, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> list[Tensor]:
-        """Mean squared error of the denoiser under each layout, over all draws: (h, w) each."""
-        draws = [(t, d) for t in self.settings.likelihood_timesteps for d in range(self.settings.likelihood_draws)]
-        errors: list[Tensor] = []
-        for batch in self.layout_pass.split(layouts):
-            total = sum(self._error(images, batch, timestep, draw) for timestep, draw in draws)
-            errors += list(self._smooth(torch.as_tensor(total) / len(draws)))
-        return errors
-
-    def _smooth(self, errors: Tensor) -> Tensor:
-        """Averages (N, h, w) errors over a box: one cell's error is mostly the noise's own."""
-        side = self.settings.likelihood_smoothing
-        return F.avg_pool2d(errors[:, None], side, 1, side // 2, count_include_pad=False)[:, 0]
-
-    def _error(self, images: Sequence[EncodedImage], batch: Sequence[Layout], timestep: int, draw: int) -> Tensor:
-        """Squared error of one draw, averaged over latent channels: (N, h, w)."""
-        seed = self.settings.seed
-        clean, noise = latents_and_noise(images, batch, seed=seed, tag=f'@{timestep}', draw=draw)
-        alpha = self.prior.alpha_cumprod(timestep)
-        output = self.layout_pass.denoise(self.prior.add_noise(clean, noise, timestep), timestep, batch)
-        target = noise_target(clean, noise, alpha, self.prior.prediction_type)
-        return (output - target).square().mean(dim=1)
-
-
-def _errors_by_image(layouts: Sequence[Layout], errors: Sequence[Tensor], count: int) -> list[list[Tensor]]:
-    """Sorts the errors of layouts by their image, in order."""
-    sorted_errors: list[list[Tensor]] = [[] for _ in range(count)]
-    for layout, error in zip(layouts, errors, strict=True):
-        sorted_errors[layout.image].append(error)
-    return sorted_errors
+    def _upsample(self, errors: Tensor, image: EncodedImage) -> Tensor:
+        if self.settings.upsampling == 'guided':
+            return guided_upsample(errors, image.image)
+        return resize_maps(errors, image.image.shape[-2:])

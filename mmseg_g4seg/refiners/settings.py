@@ -9,6 +9,7 @@ from ..prompts import ClassName, synonyms
 
 UpdateRule = Literal['correspondence', 'likelihood']
 Mixing = Literal['replace', 'residual']
+Upsampling = Literal['bilinear', 'guided']
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,22 @@ class G4SegSettings:
         mixing: `replace` mixes with the probability at the match; `residual` mixes in the
             difference between match and pixel, taken on the feature grid, which leaves what is
             thinner than a feature cell alone.
+        upsampling: of what the prior says, from its grid to the image's: `bilinear`, or `guided`, which
+            follows the image's edges.
+        correspondence_draws: noise draws that the correspondence update averages over.
+        match_temperature: 0 takes the single best match (Eq. 8); above, matches are averaged with the
+            softmax of similarity / temperature.
+        match_radius: matches lie within this share of the feature grid's longer side; None: anywhere.
+        match_mutual: only matches that hold in both directions count; other places stay.
         likelihood_timesteps: noise levels that the likelihood update averages its error over.
         likelihood_draws: noise draws at each of them.
         likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
-        likelihood_smoothing: side, in latent cells, of the box that errors are averaged over; odd.
+        likelihood_smoothing: side, in latent cells, of the box that errors are averaged over, odd; or
+            several, whose averages are averaged: error maps at more than one scale.
+        candidate_threshold: least coarse probability of a class for the likelihood update to consider
+            it at a pixel; 0 considers every class of the image everywhere.
+        accept: keep a class's update only if the prior predicts the noise better under the refined
+            mask than under the coarse one, where the class gained pixels (Eq. 6); two more passes.
         min_area: least share of an image's pixels that a class must cover to be refined.
         background_index: class that is never refined.
         background_threshold: where the coarse model calls pixels background unless a foreground
@@ -61,10 +74,17 @@ class G4SegSettings:
     beta: float = 0.8
     confidence_range: tuple[float, float] = (0.2, 0.6)
     mixing: Mixing = 'replace'
+    upsampling: Upsampling = 'bilinear'
+    correspondence_draws: int = 1
+    match_temperature: float = 0.0
+    match_radius: float | None = None
+    match_mutual: bool = False
     likelihood_timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600)
     likelihood_draws: int = 1
     likelihood_sharpness: float = 30.0
-    likelihood_smoothing: int = 3
+    likelihood_smoothing: int | Sequence[int] = 3
+    candidate_threshold: float = 0.0
+    accept: bool = False
     min_area: float = 0.0
     background_index: int | None = None
     background_threshold: float | None = None
@@ -82,8 +102,13 @@ class G4SegSettings:
         self._expect('likelihood_draws', self.likelihood_draws >= 1, 'at least 1')
         self._expect('likelihood_timesteps', len(self.likelihood_timesteps) > 0, 'at least one timestep')
         self._expect('likelihood_sharpness', self.likelihood_sharpness >= 0, 'at least 0')
-        odd = self.likelihood_smoothing % 2 == 1 and self.likelihood_smoothing >= 1
-        self._expect('likelihood_smoothing', odd, 'an odd number of cells')
+        odd = len(self.windows) > 0 and all(side % 2 == 1 and side >= 1 for side in self.windows)
+        self._expect('likelihood_smoothing', odd, 'an odd number of cells, or several')
+        self._expect('candidate_threshold', 0 <= self.candidate_threshold <= 1, 'a probability in [0, 1]')
+        self._expect('correspondence_draws', self.correspondence_draws >= 1, 'at least 1')
+        self._expect('match_temperature', self.match_temperature >= 0, 'at least 0')
+        self._expect('match_radius', self.match_radius is None or self.match_radius > 0, 'a share above 0, or None')
+        self._expect('upsampling', self.upsampling in get_args(Upsampling), f'one of {get_args(Upsampling)}')
         self._expect('cross_weight', self.cross_weight >= 0, 'at least 0')
         self._expect('self_weight', self.self_weight >= 0, 'at least 0')
         self._expect('update', self.update in get_args(UpdateRule), f'one of {get_args(UpdateRule)}')
@@ -100,6 +125,12 @@ class G4SegSettings:
     def _expect(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise ValueError(f'{name}: expected {expected}, got {getattr(self, name)!r}')
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Sides of the boxes of `likelihood_smoothing`."""
+        sides = self.likelihood_smoothing
+        return (sides,) if isinstance(sides, int) else tuple(sides)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -6,6 +6,9 @@ from mmseg_g4seg.correspondence import match_features
 from mmseg_g4seg.features import FeatureExtractor
 from mmseg_g4seg.noise import image_noise
 from mmseg_g4seg.refiners import G4SegRefiner, G4SegSettings, Prediction
+from mmseg_g4seg.refiners.acceptance import Acceptance
+from mmseg_g4seg.refiners.layouts import EncodedImage, LayoutPass
+from mmseg_g4seg.refiners.noise_errors import average_windows
 from tests.conftest import IMAGE_SIZE, NAMES, random_case
 
 VARIANTS = [
@@ -15,6 +18,17 @@ VARIANTS = [
     {'injection_rule': 'dense_diffusion'},
     {'update': 'likelihood', 'likelihood_timesteps': (100, 400)},
     {'iterations': 2},
+    {'match_temperature': 0.1, 'match_radius': 0.5, 'upsampling': 'guided'},
+    {'match_mutual': True, 'correspondence_draws': 2, 'mixing': 'residual'},
+    {
+        'update': 'likelihood',
+        'likelihood_timesteps': (300,),
+        'likelihood_smoothing': (1, 5),
+        'candidate_threshold': 0.05,
+        'upsampling': 'guided',
+        'joint': True,
+    },
+    {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True},
 ]
 
 
@@ -169,6 +183,55 @@ class TestLikelihood:
         torch.testing.assert_close(refined.probs[1, :, 20:], expected.expand(IMAGE_SIZE, 12))
         assert (refined.label_map[:, 20:] == int(expected > 0.5)).all()
 
+    def test_implausible_classes_are_not_considered(self, prior):
+        image, coarse = random_case()
+        settings = {'update': 'likelihood', 'likelihood_timesteps': (300,), 'confidence_range': (0.0, 1.0)}
+        every = make(prior, **settings).refine(image, coarse, NAMES)
+        few = make(prior, candidate_threshold=0.25, **settings).refine(image, coarse, NAMES)
+        implausible = coarse.probs < 0.25
+        alone = (~implausible).sum(0) == 1
+        torch.testing.assert_close(few.probs[:, alone], coarse.probs[:, alone])
+        torch.testing.assert_close(few.probs[implausible], coarse.probs[implausible])
+        assert not torch.allclose(every.probs[implausible], coarse.probs[implausible], atol=1e-3)
+        assert not torch.allclose(few.probs, coarse.probs, atol=1e-3)
+
+    def test_windows_of_several_sides(self):
+        errors = torch.rand(2, 9, 11)
+        averaged = average_windows(errors, (1, 5))
+        torch.testing.assert_close(averaged[:, 4, 5], (errors[:, 4, 5] + errors[:, 2:7, 3:8].mean((1, 2))) / 2)
+        torch.testing.assert_close(averaged[:, 0, 0], (errors[:, 0, 0] + errors[:, :3, :3].mean((1, 2))) / 2)
+
+
+class TestAcceptance:
+    """A prior that errs outside every region: masks that grow are more likely, masks that shrink less."""
+
+    def accept(self, prior, before, after):
+        layout_pass = LayoutPass(FixedError(prior, 0.5), G4SegSettings(background_index=0), ['background', 'fish'])
+        image = torch.rand(3, IMAGE_SIZE, IMAGE_SIZE)
+        encoded = EncodedImage(image, image, prior.encode_images(image[None])[0], 'a')
+        return Acceptance(layout_pass)([encoded], [before], [after])[0]
+
+    @staticmethod
+    def fish(columns):
+        probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), 0.3)
+        probs[1, :, :columns] = 0.7
+        probs[0] = 1 - probs[1]
+        return Prediction(probs, probs.argmax(0))
+
+    def test_growth_is_kept(self, prior):
+        kept = self.accept(prior, self.fish(8), self.fish(16))
+        assert torch.equal(kept.label_map, self.fish(16).label_map)
+        assert torch.equal(kept.probs, self.fish(16).probs)
+
+    def test_loss_is_taken_back(self, prior):
+        kept = self.accept(prior, self.fish(16), self.fish(8))
+        assert torch.equal(kept.label_map, self.fish(16).label_map)
+        assert torch.equal(kept.probs, self.fish(16).probs)
+
+    def test_nothing_changed(self, prior):
+        same = self.fish(8)
+        assert self.accept(prior, same, same) is same
+
 
 class TestSettings:
     def test_background_is_never_refined(self, prior):
@@ -219,6 +282,13 @@ class TestSettings:
             ({'iterations': 0}, 'iterations'),
             ({'background_threshold': 0.3}, 'background_index'),
             ({'class_names': ['sky', '']}, 'non-empty'),
+            ({'likelihood_smoothing': (3, 4)}, 'likelihood_smoothing'),
+            ({'likelihood_smoothing': ()}, 'likelihood_smoothing'),
+            ({'candidate_threshold': -0.1}, 'candidate_threshold'),
+            ({'match_temperature': -1.0}, 'match_temperature'),
+            ({'match_radius': 0.0}, 'match_radius'),
+            ({'upsampling': 'nearest'}, 'upsampling'),
+            ({'correspondence_draws': 0}, 'correspondence_draws'),
             ({'prompt_template': 'a photo'}, 'prompt_template'),
         ],
     )

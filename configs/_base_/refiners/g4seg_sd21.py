@@ -24,11 +24,19 @@ refiner = dict(
     beta=0.8,  # share of the old probability that is kept; 0.9 for weakly supervised masks
     confidence_range=(0.2, 0.6),  # probabilities that may change
     mixing='replace',  # or 'residual': the difference to the match, on the feature grid
+    upsampling='bilinear',  # or 'guided': what the prior says follows the image's edges
+    # --- correspondence update alone ---
+    correspondence_draws=1,  # noise draws that are averaged
+    match_temperature=0.0,  # above 0: matches are averaged, softmax of similarity / temperature
+    match_radius=None,  # share of the grid's longer side that matches lie within
+    match_mutual=False,  # True: only matches that hold in both directions
     # --- likelihood update alone ---
     likelihood_timesteps=(100, 200, 300, 400, 500, 600),  # noise levels that the error is averaged over
     likelihood_draws=1,  # noise draws at each
     likelihood_sharpness=30.0,  # factor from error to negative log-likelihood
-    likelihood_smoothing=3,  # side of the box that errors are averaged over, latent cells
+    likelihood_smoothing=3,  # side of the box that errors are averaged over, latent cells; or several
+    candidate_threshold=0.0,  # least coarse probability of a class to be considered at a pixel
+    accept=False,  # True: keep a class's update only if the prior agrees (two more passes)
     # --- which classes, which rule ---
     min_area=0.0005,  # least share of the image that a class covers to be refined
     background_index=None,  # class that is never refined
