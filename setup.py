@@ -36,7 +36,6 @@ setup(
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
-        'app': ['gradio>=4'],
         'dev': ['pytest>=8', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
     },
 )

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from .diffusion.loading import EMBEDDED_PRIORS
+from .files.images import EIGHT_BIT
 from .masks import soften_labels
 from .prompts import ClassName
 from .refiners import Prediction, Refiner, build_refiner
@@ -146,6 +147,8 @@ def with_option(config: dict[str, Any], name: str, value: Any, *, keep: bool = F
 def _as_image(image: Any) -> Tensor:
     """(3, H, W) float32 in [0, 1]."""
     if isinstance(image, Image.Image):
+        if image.mode not in EIGHT_BIT:
+            raise ValueError(f'image: expected a PIL image of 8 bits a channel, got mode {image.mode}')
         image = np.array(image.convert('RGB'))
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3:
@@ -195,6 +198,5 @@ def _like(maps: Tensor, given: Maps) -> Maps:
         return array.astype(given.dtype)
     image = Image.fromarray(array.astype(np.array(given).dtype))
     if given.mode == 'P':
-        image = image.convert('L')
-        image.putpalette(given.getpalette())
+        image.putpalette(given.getpalette() or [])
     return image

@@ -51,6 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--labels', type=Path, help='folder of true labels (index PNGs) to measure against')
     parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
     parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
+    parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
     parser.add_argument('--strict', action='store_true', help='stop at the first error')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
     args = parser.parse_args()
@@ -90,6 +91,7 @@ def build_task(args: argparse.Namespace) -> FolderTask:
         truth=args.labels,
         strict=args.strict,
         device=args.device,
+        threads=args.threads,
     )
 
 

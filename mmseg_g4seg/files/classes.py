@@ -1,6 +1,7 @@
 """What the classes of a folder of masks are called, which one is background, and their colours."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,24 +56,33 @@ def read_classes(source: str, *, background: str | None = None, palette: Path | 
         source: a file of names, one a line, or the names themselves, with commas between.
         background: name of the class that is never refined; a class called `background` is it when
             not given; `none` for none.
-        palette: file of colours, `R G B` a line, 0 to 255; VOC's when not given.
+        palette: file of colours, `R G B` a line, 0 to 255, one a class at least; VOC's when not
+            given, and from where the file ends.
 
     Raises:
         ValueError: if names or colours do not fit.
     """
-    path = Path(source)
-    listed = path.read_text().splitlines() if path.is_file() else source.split(',')
-    if not path.is_file() and len(listed) < 2:
-        raise ValueError(f'classes: expected a file of names or a list with commas, got {source!r}')
-    names = [name.strip() for name in listed if name.strip()]
+    names = [name.strip() for name in _listed_names(source) if name.strip()]
     wanted = background or 'background'
     if background not in (None, 'none') and background not in names:
         raise ValueError(f'background: expected one of {names}, got {background!r}')
     index = names.index(wanted) if wanted in names else None
-    return Classes(names, index, voc_palette() if palette is None else _read_palette(palette))
+    return Classes(names, index, voc_palette() if palette is None else _read_palette(palette, len(names)))
 
 
-def _read_palette(path: Path) -> np.ndarray:
+def _listed_names(source: str) -> list[str]:
+    path = None
+    with suppress(OSError):  # names with commas may be too long for a path
+        path = Path(source) if Path(source).is_file() else None
+    if path is not None:
+        return path.read_text().splitlines()
+    if ',' not in source:
+        raise ValueError(f'classes: expected a file of names or a list with commas, got {source!r}')
+    return source.split(',')
+
+
+def _read_palette(path: Path, least: int) -> np.ndarray:
+    """Colours of a file; VOC's from there on, so that unlabelled pixels have one, too."""
     rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
     try:
         colours = np.array(rows, dtype=np.int64)
@@ -80,4 +90,6 @@ def _read_palette(path: Path) -> np.ndarray:
         raise ValueError(f'{path}: expected lines of three numbers, R G B') from error
     if colours.ndim != 2 or colours.shape[1] != 3 or len(colours) > 256 or colours.min() < 0 or colours.max() > 255:
         raise ValueError(f'{path}: expected up to 256 lines of three numbers from 0 to 255')
-    return np.pad(colours, ((0, 256 - len(colours)), (0, 0))).astype(np.uint8)
+    if len(colours) < least:
+        raise ValueError(f'{path}: expected a colour for each of {least} classes, got {len(colours)}')
+    return np.concatenate([colours.astype(np.uint8), voc_palette()[len(colours) :]])

@@ -3,7 +3,8 @@
 Shapes: C classes, H W image size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ..refiners import Prediction, Refiner, build_refiner
 from ..scores import ScoreType
 from .classes import Classes
 from .formats import build_format
-from .images import find_images, read_image
+from .images import by_name, find_images, read_image
 from .label_files import read_index_png
 from .masks import MaskFormat, as_labels, make_prediction
 from .run_state import RunState
@@ -41,6 +42,7 @@ class FolderTask:
         truth: folder of labels (index PNGs) to measure against.
         strict: stop at the first error.
         device: that the refiner runs on.
+        threads: of each process on the CPU; another number changes the last bits of floats.
     """
 
     images: Path
@@ -57,17 +59,18 @@ class FolderTask:
     truth: Path | None = None
     strict: bool = False
     device: str = 'cpu'
+    threads: int = 1
 
     def __post_init__(self) -> None:
-        for name, folder in (('images', self.images), ('masks', self.masks), ('truth', self.truth)):
+        for name, folder in self._inputs().items():
             if folder is not None and not folder.is_dir():
                 raise FileNotFoundError(f'{name}: no such folder: {folder}')
         if self.out.resolve() in (self.masks.resolve(), self.images.resolve()):
             raise ValueError(f'out: expected a folder of its own, got that of the inputs, {self.out}')
         if not 0 <= self.soften <= 1:
             raise ValueError(f'soften: expected a share of the longer side in [0, 1], got {self.soften}')
-        if self.input_format == 'binary-png' and len(self.classes) != 2:
-            raise ValueError(f'binary-png holds one object: expected two classes, got {list(self.classes.names)}')
+        if self.threads < 1:
+            raise ValueError(f'threads: expected at least 1, got {self.threads}')
         self.reader()
         self.writer()
 
@@ -89,8 +92,11 @@ class FolderTask:
             'background_rule': asdict(self.rule),
             'soften': self.soften,
             'any_size': self.any_size,
-            'truth': self.truth is not None,
+            **{name: folder and str(folder.resolve()) for name, folder in self._inputs().items()},
         }
+
+    def _inputs(self) -> dict[str, Path | None]:
+        return {'images': self.images, 'masks': self.masks, 'truth': self.truth}
 
     def _formats(self) -> list[str]:
         return [self.input_format, self.output_format or self.input_format]
@@ -98,10 +104,10 @@ class FolderTask:
 
 @dataclass(frozen=True)
 class Job:
-    """One mask: its name, its file, and where its refined mask goes."""
+    """One mask: its name, its file (or files, which is an error), and where its refined mask goes."""
 
     name: str
-    mask: Path
+    masks: list[Path]
     result: Path
 
 
@@ -114,11 +120,11 @@ def plan(task: FolderTask) -> tuple[list[Job], dict[str, list[str]]]:
     """
     suffix, written = task.reader().suffix, task.writer().suffix
     entries = sorted(task.masks.iterdir())
-    jobs = [Job(p.stem, p, task.out / (p.stem + written)) for p in entries if p.suffix.lower() == suffix]
-    names = {job.name for job in jobs}
+    masks = by_name(p for p in entries if p.suffix.lower() == suffix)
+    jobs = [Job(name, paths, task.out / (name + written)) for name, paths in masks.items()]
     aside = {
         'ignored_files': [p.name for p in entries if p.suffix.lower() != suffix],
-        'images_without_mask': [name for name in find_images(task.images) if name not in names],
+        'images_without_mask': [name for name in find_images(task.images) if name not in masks],
     }
     return jobs, aside
 
@@ -155,16 +161,28 @@ def refine_share(
     """
     images = find_images(task.images)
     worker: _Worker | None = None
-    for job in jobs[share::shares]:
-        if not state.is_done(job.name, job.result):
-            worker = worker or _Worker(task)
-            try:
-                state.save(job.name, job.result, *worker(job, images.get(job.name, [])))
-            except BadFile as error:
-                state.fail(job.name, error.path, error.reason)
-                if task.strict:
-                    raise
-        each()
+    with _threads(task.threads):
+        for job in jobs[share::shares]:
+            if not state.is_done(job.name, job.result):
+                worker = worker or _Worker(task)
+                try:
+                    state.save(job.name, job.result, *worker(job, images.get(job.name, [])))
+                except BadFile as error:
+                    state.fail(job.name, error.path, error.reason)
+                    if task.strict:
+                        raise
+            each()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Fixes the number of torch's threads, which sums of floats depend on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Worker:
@@ -176,41 +194,43 @@ class _Worker:
         refiner = build_refiner(task.refiner)
         assert isinstance(refiner, Refiner)
         self.refiner = refiner.to(task.device)
+        self.one_folder = task.images.resolve() == task.masks.resolve()
 
     def __call__(self, job: Job, images: list[Path]) -> tuple[bytes, dict[str, Any]]:
         """The refined mask's file, and its record."""
         classes = self.task.classes
-        path = _only_one(images, job)
+        mask = _only_one(job.masks, 'mask', job)
+        if self.one_folder:
+            images = [p for p in images if p.suffix.lower() != self.reader.suffix]
+        path = _only_one(images, 'image', job)
         image = _used(path, lambda: read_image(path))
         size = (image.shape[1], image.shape[2])
         coarse = _used(
-            job.mask,
+            mask,
             lambda: make_prediction(
-                self.reader.read(job.mask), size, len(classes), soften=self.task.soften, any_size=self.task.any_size
+                self.reader.read(mask), size, len(classes), soften=self.task.soften, any_size=self.task.any_size
             ),
         )
         truth = self._truth(job.name, size)
-        refined = _used(job.mask, lambda: self.refiner.refine(image, coarse, classes.names, key=path.name))
-        content = _used(job.mask, lambda: self.writer.encode(refined))
-        return content, _record(coarse, refined, truth, len(classes))
+        refined = _used(mask, lambda: self.refiner.refine(image, coarse, classes.names, key=path.name))
+        content = _used(mask, lambda: self.writer.encode(refined))
+        return content, _record(coarse, refined, truth, classes)
 
     def _truth(self, name: str, size: tuple[int, int]) -> torch.Tensor | None:
         if self.task.truth is None:
             return None
-        path = self.task.truth / f'{name}.png'
-        labels = _used(path, lambda: read_index_png(path, len(self.task.classes)))
+        path, classes = self.task.truth / f'{name}.png', self.task.classes
+        labels = _used(path, lambda: read_index_png(path, len(classes), classes.ignore_index))
         if tuple(labels.shape) != size:
             raise BadFile(path, f'expected labels of {size} as the image has, got {tuple(labels.shape)}')
         return labels
 
 
-def _only_one(images: list[Path], job: Job) -> Path:
-    if len(images) != 1:
-        reason = (
-            'several images of its name: ' + ', '.join(p.name for p in images) if images else 'no image of its name'
-        )
-        raise BadFile(job.mask, reason)
-    return images[0]
+def _only_one(paths: list[Path], what: str, job: Job) -> Path:
+    if len(paths) != 1:
+        names = ', '.join(path.name for path in paths)
+        raise BadFile(job.masks[0], f'several {what}s of its name: {names}' if paths else f'no {what} of its name')
+    return paths[0]
 
 
 def _used(path: Path, action: Callable[[], Any]) -> Any:
@@ -219,12 +239,13 @@ def _used(path: Path, action: Callable[[], Any]) -> Any:
         return action()
     except ImportError:  # the environment's fault, and so every file's
         raise
-    except (Exception, MemoryError) as error:
+    except Exception as error:
         raise BadFile(path, f'{type(error).__name__}: {error}') from error
 
 
-def _record(coarse: Prediction, refined: Prediction, truth: torch.Tensor | None, num_classes: int) -> dict[str, Any]:
+def _record(coarse: Prediction, refined: Prediction, truth: torch.Tensor | None, classes: Classes) -> dict[str, Any]:
     """Areas of every class before and after, and against the truth."""
+    num_classes = len(classes)
     before, after = (as_labels(p, num_classes).cpu() for p in (coarse, refined))
     record: dict[str, Any] = {
         'pixels': before.numel(),
@@ -233,6 +254,6 @@ def _record(coarse: Prediction, refined: Prediction, truth: torch.Tensor | None,
         'after': torch.bincount(after.flatten(), minlength=num_classes)[:num_classes].tolist(),
     }
     if truth is not None:
-        record['coarse_areas'] = class_areas(before, truth, num_classes).tolist()
-        record['refined_areas'] = class_areas(after, truth, num_classes).tolist()
+        record['coarse_areas'] = class_areas(before, truth, num_classes, classes.ignore_index).tolist()
+        record['refined_areas'] = class_areas(after, truth, num_classes, classes.ignore_index).tolist()
     return record

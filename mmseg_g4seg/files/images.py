@@ -1,5 +1,6 @@
 """Images in files."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,47 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 EIGHT_BIT = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
 
 
+def open_whole(path: Path) -> Image.Image:
+    """Opens and decodes an image file.
+
+    Raises:
+        OSError: if it cannot be read, or is cut short.
+        ValueError: if it is damaged; a PNG's check sums count, though its pixels may still decode.
+    """
+    try:
+        with Image.open(path) as image:
+            image.verify()
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(f'damaged: {type(error).__name__}: {error}') from error
+    return image
+
+
 def read_image(path: Path) -> Tensor:
     """Reads an image upright, as its EXIF tag says: (3, H, W) float32 RGB in [0, 1].
 
     Raises:
         OSError: if it cannot be read, or is cut short.
-        ValueError: if it has other than 8 bits a channel.
+        ValueError: if it is damaged, or has other than 8 bits a channel.
     """
-    with Image.open(path) as opened:
-        if opened.mode not in EIGHT_BIT:
-            raise ValueError(f'expected an image of 8 bits a channel, got mode {opened.mode}')
-        pixels = np.array(ImageOps.exif_transpose(opened).convert('RGB'))
+    image = open_whole(path)
+    if image.mode not in EIGHT_BIT:
+        raise ValueError(f'expected an image of 8 bits a channel, got mode {image.mode}')
+    pixels = np.array(ImageOps.exif_transpose(image).convert('RGB'))
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
 def find_images(folder: Path) -> dict[str, list[Path]]:
     """Entries of a folder that are named like images, by their name without suffix."""
+    return by_name(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def by_name(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Sorts paths by their names without suffix; several may share one."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            found.setdefault(path.stem, []).append(path)
+    for path in sorted(paths, key=lambda p: (p.stem, p.name)):
+        found.setdefault(path.stem, []).append(path)
     return found

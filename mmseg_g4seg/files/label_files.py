@@ -12,19 +12,19 @@ from PIL import Image
 from torch import Tensor
 
 from ..refiners import Prediction
-from .classes import IGNORE_INDEX
+from .classes import IGNORE_INDEX, Classes
+from .images import open_whole
 from .masks import FileMask, MaskFormat, as_labels
 
 SIXTEEN_BIT = ('I;16', 'I;16L', 'I;16B', 'I')
 
 
 def open_png(path: Path) -> Image.Image:
-    """Opens and decodes a PNG; ValueError or OSError if it is none."""
-    with Image.open(path) as image:
-        if image.format != 'PNG':
-            raise ValueError(f'expected a PNG, got {image.format}')
-        image.load()
-        return image.copy()
+    """Opens and decodes a PNG; ValueError or OSError if it is none, or damaged."""
+    image = open_whole(path)
+    if image.format != 'PNG':
+        raise ValueError(f'expected a PNG, got {image.format}')
+    return image
 
 
 def png_bytes(image: Image.Image) -> bytes:
@@ -66,18 +66,25 @@ class IndexPNG(MaskFormat):
 class PalettePNG(IndexPNG):
     """Class colours, in a palette image or as RGB: the colour decides, whatever its place in the palette."""
 
+    def __init__(self, classes: Classes) -> None:
+        super().__init__(classes)
+        if len(classes) > 255:
+            raise ValueError(f'a palette PNG holds up to 255 classes, got {len(classes)}')
+        indices = (*range(len(classes)), classes.ignore_index)
+        self.table = {int(self._pack(classes.palette[i])): i for i in indices}
+        if len(self.table) < len(indices):
+            raise ValueError(f'palette: expected different colours for the classes and for {classes.ignore_index}')
+
     def read(self, path: Path) -> FileMask:
         image = open_png(path)
         if image.mode not in ('P', 'RGB'):
             raise ValueError(f'expected a palette image or RGB, got mode {image.mode}')
         packed = self._pack(np.asarray(image.convert('RGB')))
         colours, places = np.unique(packed, return_inverse=True)
-        table = {int(colour): i for i, colour in reversed(list(enumerate(self._pack(self.classes.palette))))}
-        named = {c: i for c, i in table.items() if i < len(self.classes) or i == self.classes.ignore_index}
-        unknown = [f'#{int(colour):06x}' for colour in colours if int(colour) not in named]
+        unknown = [f'#{colour:06x}' for colour in colours.tolist() if colour not in self.table]
         if unknown:
             raise ValueError(f'expected colours of the palette, got {", ".join(unknown[:8])}')
-        indices = np.array([named[int(colour)] for colour in colours], np.int64)
+        indices = np.array([self.table[colour] for colour in colours.tolist()], np.int64)
         return FileMask(label_map=torch.from_numpy(indices[places].reshape(packed.shape)))
 
     @staticmethod
@@ -86,19 +93,25 @@ class PalettePNG(IndexPNG):
         return (colours.astype(np.int64) * (65536, 256, 1)).sum(axis=-1)
 
     def encode(self, prediction: Prediction) -> bytes:
-        if len(self.classes) > 255:
-            raise ValueError(f'a palette PNG holds up to 255 classes, got {len(self.classes)}')
-        labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy().astype(np.uint8)
-        image = Image.fromarray(labels, 'L').convert('P')
-        image.putdata(labels.ravel().tolist())
+        labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy()
+        image = Image.fromarray(labels.astype(np.uint8))
         image.putpalette(self.classes.palette.ravel().tolist())
         return png_bytes(image)
 
 
 class BinaryPNG(MaskFormat):
-    """The mask of one named object: two classes, background and the object; 0 and 255 (or 1)."""
+    """The mask of one named object: two classes, background and the object; 0 and 255 (or 1).
+
+    What has no label is written as background.
+    """
 
     suffix = '.png'
+
+    def __init__(self, classes: Classes) -> None:
+        super().__init__(classes)
+        if len(classes) != 2:
+            raise ValueError(f'binary-png holds one object: expected two classes, got {list(classes.names)}')
+        self.background = classes.background_index or 0
 
     def read(self, path: Path) -> FileMask:
         image = open_png(path)
@@ -108,11 +121,9 @@ class BinaryPNG(MaskFormat):
         found = set(np.unique(values).tolist())
         if not (found <= {0, 255} or found <= {0, 1}):
             raise ValueError(f'expected 0 and 255 (or 0 and 1), got {sorted(found)[:8]}')
-        return FileMask(label_map=torch.from_numpy((values > 0).astype(np.int64)))
+        labels = np.where(values > 0, 1 - self.background, self.background)
+        return FileMask(label_map=torch.from_numpy(labels))
 
     def encode(self, prediction: Prediction) -> bytes:
-        if len(self.classes) != 2:
-            raise ValueError(f'a binary mask holds two classes, background and the object, got {len(self.classes)}')
-        background = self.classes.background_index or 0
-        foreground = (prediction.label_map == 1 - background).cpu().numpy()
+        foreground = (prediction.label_map == 1 - self.background).cpu().numpy()
         return png_bytes(Image.fromarray(foreground.astype(np.uint8) * 255))

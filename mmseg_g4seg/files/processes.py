@@ -8,7 +8,6 @@ from datetime import timedelta
 from multiprocessing import get_context
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
@@ -88,9 +87,8 @@ def _in_workers(task: FolderTask, state: RunState, count: int, workers: int, bar
         bar.update(min(state.count(), count) - bar.n)
     finally:
         failed = [process.exitcode for process in processes if process.exitcode]
-        for process in processes:
-            if failed:
-                process.terminate()
+        for process in processes:  # which have ended, but for a failure or an interrupt
+            process.terminate()
             process.join()
     if failed:
         raise RuntimeError(f'a worker ended with exit code {failed[0]} before its share was done; see its error above')
@@ -99,7 +97,6 @@ def _in_workers(task: FolderTask, state: RunState, count: int, workers: int, bar
 def _work(task: FolderTask, share: int, shares: int, parent: int) -> None:
     """A worker's whole life: its share, and not a moment longer than its parent's."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
     _take_share(task, share, shares)
 
 

@@ -15,19 +15,17 @@ def make_table(report: dict[str, Any], class_names: Sequence[str]) -> str:
     """One row a class that occurs: its pixels before and after, and its IoU where there is a truth."""
     images = report['images']
     before, after = (_total(images, side, len(class_names)) for side in ('before', 'after'))
+    measured = bool(images) and 'coarse_areas' in images[0]
+    sides = ('coarse_areas', 'refined_areas') if measured else ()
+    areas = [_total(images, side, (3, len(class_names))) for side in sides]
     header = ['class', 'pixels before', 'pixels after', 'change %']
     rows = []
-    for i, name in enumerate(class_names):
-        if before[i] or after[i]:
-            change = f'{100 * (after[i] / before[i] - 1):+.2f}' if before[i] else 'new'
-            rows.append([name, str(int(before[i])), str(int(after[i])), change])
-    if images and 'coarse_areas' in images[0]:
-        coarse, refined = (_total(images, f'{side}_areas', (3, len(class_names))) for side in ('coarse', 'refined'))
+    for i in torch.where(sum((a[2] for a in areas), before + after) > 0)[0].tolist():
+        rows.append([class_names[i], str(int(before[i])), str(int(after[i])), _change(before[i], after[i])])
+        rows[-1] += _cells(*(class_iou(a)[i] for a in areas)) if measured else []
+    if measured:
         header += ['coarse IoU', 'refined IoU', 'difference']
-        figures = dict(zip(class_names, zip(class_iou(coarse), class_iou(refined), strict=True), strict=True))
-        for row in rows:
-            row += _cells(*figures[row[0]])
-        rows.append(['mean (labelled classes)', '', '', '', *_cells(mean_iou(coarse), mean_iou(refined))])
+        rows.append(['mean (labelled classes)', '', '', '', *_cells(*map(mean_iou, areas))])
     return '\n'.join([_aligned(header, rows), '', summarise(report)])
 
 
@@ -47,6 +45,12 @@ def summarise(report: dict[str, Any]) -> str:
 def _total(images: Sequence[dict[str, Any]], entry: str, shape: int | tuple[int, ...]) -> torch.Tensor:
     counts = [torch.tensor(image[entry]) for image in images]
     return torch.stack(counts).sum(dim=0) if counts else torch.zeros(shape, dtype=torch.long)
+
+
+def _change(before: torch.Tensor, after: torch.Tensor) -> str:
+    if before:
+        return f'{100 * (after / before - 1):+.2f}'
+    return 'new' if after else '-'
 
 
 def _cells(coarse: torch.Tensor, refined: torch.Tensor) -> list[str]:

@@ -41,12 +41,13 @@ class RunState:
         Raises:
             FileExistsError: if the folder holds results of other settings, or of unknown ones.
         """
-        known = self._known_settings()
-        if overwrite:
+        if overwrite:  # the report first: a kill must not leave it to vouch for what is gone
+            (self.out / REPORT).unlink(missing_ok=True)
             shutil.rmtree(self.scratch, ignore_errors=True)
-            for path in (self.out / REPORT, *results):
+            for path in results:
                 path.unlink(missing_ok=True)
-        elif known is None:
+        known = self._known_settings()
+        if known is None:
             there = [path.name for path in results if path.exists()]
             if there:
                 raise FileExistsError(
@@ -107,9 +108,14 @@ class RunState:
     def _known_settings(self) -> dict[str, Any] | None:
         if (self.scratch / 'settings.json').exists():
             return json.loads((self.scratch / 'settings.json').read_text())
-        if (self.out / REPORT).exists():
+        if not (self.out / REPORT).exists():
+            return None
+        try:
             return json.loads((self.out / REPORT).read_text())['settings']
-        return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileExistsError(
+                f'{self.out / REPORT} is not of this tool; choose another folder, or replace it with --overwrite'
+            ) from error
 
     def _record(self, name: str) -> Path:
         return self.scratch / 'records' / f'{name}.json'

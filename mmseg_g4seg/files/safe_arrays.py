@@ -8,7 +8,7 @@ import io
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.lib import format as npy_format
 
-NPY_MAGIC = b'\x93NUMPY'
+NPY_MAGIC, ZIP_MAGIC = b'\x93NUMPY', b'PK'
 
 
 def read_arrays(path: Path) -> Any:
@@ -30,14 +30,19 @@ def read_arrays(path: Path) -> Any:
         a dictionary of its members.
 
     Raises:
-        ValueError: if the file is damaged, or its pickle asks for anything but arrays, tensors and
-            plain containers.
+        OSError: if the file cannot be read.
+        ValueError: if it is damaged, or its pickle asks for anything but arrays, tensors and plain
+            containers.
     """
     with path.open('rb') as file:
-        if zipfile.is_zipfile(file):
-            return _read_npz(file)
-        file.seek(0)
-        return _read_npy(file)
+        try:
+            start = file.read(len(ZIP_MAGIC))
+            file.seek(0)
+            return _read_npz(file) if start == ZIP_MAGIC else _read_npy(file)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:
+            raise ValueError(f'damaged: {type(error).__name__}: {error}') from error
 
 
 def _read_npz(file: IO[bytes]) -> dict[str, Any]:
@@ -74,13 +79,55 @@ def unpickle_arrays(file: IO[bytes]) -> Any:
     """
     try:
         return _ArrayUnpickler(file, encoding='latin1').load()
-    except pickle.UnpicklingError as error:
+    except Exception as error:
         raise ValueError(f'unsafe or damaged pickle: {error}') from error
+
+
+class _DType:
+    """A dtype as pickled: NumPy's own would take any state, so that bytes could pass for pointers."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
+        self.code, self.order = code, '='
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = state[1]
+
+    def build(self) -> np.dtype:
+        dtype = np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
+        if dtype.kind not in 'biufcSUO':
+            raise pickle.UnpicklingError(f'an array of {dtype}')
+        return dtype
+
+
+class _Array(np.ndarray):
+    """An array that is still empty."""
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, dtype, fortran, content = state
+        super().__setstate__((version, shape, dtype.build(), fortran, content))
+
+
+def _empty_array(kind: str, shape: tuple, code: bytes) -> np.ndarray:
+    return np.zeros(0, np.uint8).view(_Array)
+
+
+def _array_of_bytes(
+    content: bytes, dtype: _DType, shape: tuple, order: str, axes: Sequence[int] | None = None
+) -> np.ndarray:
+    flat = np.frombuffer(content, dtype.build())
+    if order == 'K' and axes is not None:
+        return flat.reshape(shape).transpose(axes)
+    return flat.reshape(shape, order='F' if order == 'F' else 'C')
+
+
+def _scalar(dtype: _DType, content: bytes | str) -> Any:
+    # old protocols write bytes as text
+    return np.frombuffer(content.encode('latin1') if isinstance(content, str) else content, dtype.build())[0]
 
 
 def _storage(content: bytes) -> Any:
     """The bytes of a tensor's storage, which torch pickles once more."""
-    return torch.load(io.BytesIO(content), weights_only=True)
+    return torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -90,25 +137,22 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode('latin1')
 
 
-# NumPy 2 renamed the module; files of either name are read by either
-_multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
-ADMITTED: dict[tuple[str, str], Callable] = {
+ADMITTED: dict[tuple[str, str], Any] = {
     ('collections', 'OrderedDict'): OrderedDict,
     ('_codecs', 'encode'): _encode,
-    ('numpy', 'ndarray'): np.ndarray,
-    ('numpy', 'dtype'): np.dtype,
+    ('numpy', 'ndarray'): 'numpy.ndarray',  # named, never called
+    ('numpy', 'dtype'): _DType,
     ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
     ('torch.storage', '_load_from_bytes'): _storage,
-    **{
-        (f'{core}.multiarray', name): getattr(_multiarray, name)
-        for core in ('numpy.core', 'numpy._core')
-        for name in ('_reconstruct', 'scalar')
-    },
 }
+for _core in ('numpy.core', 'numpy._core'):  # NumPy 2 renamed it; files of either name are read by either
+    ADMITTED[f'{_core}.multiarray', '_reconstruct'] = _empty_array
+    ADMITTED[f'{_core}.multiarray', 'scalar'] = _scalar
+    ADMITTED[f'{_core}.numeric', '_frombuffer'] = _array_of_bytes
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Callable:
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ADMITTED:
             raise pickle.UnpicklingError(f'{module}.{name} is no array, tensor or plain container')
         return ADMITTED[module, name]

@@ -78,16 +78,8 @@ class SeedFile(MaskFormat):
 
     def read(self, path: Path) -> FileMask:
         keys, maps = self.unpack(self.load(path))
-        keys = [_as_index(key) for key in keys]
-        unknown = [key for key in keys if not 0 <= key < len(self.classes) - 1]
-        if unknown or len(set(keys)) < len(keys):
-            raise ValueError(f'expected different keys from 0 to {len(self.classes) - 2}, got {keys}')
-        if not keys:
-            raise ValueError('expected at least one class, got none')
-        scores = torch.stack([_as_map(values) for values in maps])
-        if len(scores) != len(keys):
-            raise ValueError(f'expected {len(keys)} maps, one a key, got {len(scores)}')
-        return FileMask(probs=self._with_background(keys, _checked(scores)))
+        indices = _as_indices(keys, len(self.classes) - 1)
+        return FileMask(probs=self._with_background(indices, _as_scores(maps, len(indices))))
 
     def _with_background(self, keys: Sequence[int], scores: Tensor) -> Tensor:
         """(K, H, W) scores -> (C, H, W) probabilities."""
@@ -98,11 +90,12 @@ class SeedFile(MaskFormat):
 
     def encode(self, prediction: Prediction) -> bytes:
         probs = prediction.probs.double().cpu()
-        keys = [i - 1 for i in stored_classes(prediction) if i]
-        foreground = probs[[key + 1 for key in keys]]
-        best = foreground.amax(dim=0) if keys else torch.zeros(probs.shape[1:])
+        # a file without a class would be none: where all is background, the best of the others stands in
+        indices = [i for i in stored_classes(prediction) if i] or [int(probs[1:].flatten(1).amax(dim=1).argmax()) + 1]
+        foreground = probs[indices]
+        best = foreground.amax(dim=0)
         scaled = self.rule.foreground(best / probs[0].clamp_min(TINY))
-        return self.pack(keys, (foreground / best.clamp_min(TINY) * scaled).float())
+        return self.pack([i - 1 for i in indices], (foreground / best.clamp_min(TINY) * scaled).float())
 
     def load(self, path: Path) -> dict:
         """The dictionary in a file."""
@@ -129,7 +122,10 @@ class IRNSeed(SeedFile):
         missing = sorted({'keys', self.map_name} - set(content))
         if missing:
             raise ValueError(f"expected the entries 'keys' and {self.map_name!r}, {missing} missing")
-        return list(np.asarray(content['keys']).reshape(-1)), list(content[self.map_name])
+        maps = content[self.map_name]
+        if np.ndim(maps) != 3:
+            raise ValueError(f'{self.map_name}: expected maps (keys, height, width), got {np.shape(maps)}')
+        return np.asarray(content['keys']).reshape(-1).tolist(), list(maps)
 
     def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
         grid = tuple(-(-side // 4) for side in scores.shape[1:])
@@ -161,14 +157,12 @@ class SEAMCRFSeed(SEAMSeed):
 
     def read(self, path: Path) -> FileMask:
         content = self.load(path)
-        keys = [_as_index(key) for key in content]
-        if not keys or not set(keys) <= set(range(len(self.classes))):
-            raise ValueError(f'expected class indices below {len(self.classes)}, got {keys}')
-        scores = _checked(torch.stack([_as_map(values) for values in content.values()]))
+        indices = _as_indices(list(content), len(self.classes))
+        scores = _as_scores(list(content.values()), len(indices))
         if float(scores.sum(dim=0).min()) <= 0:
             raise ValueError('expected a positive score in every pixel')
         probs = torch.zeros(len(self.classes), *scores.shape[1:])
-        probs[keys] = scores / scores.sum(dim=0)
+        probs[indices] = scores / scores.sum(dim=0)
         return FileMask(probs=probs)
 
     def encode(self, prediction: Prediction) -> bytes:
@@ -182,12 +176,17 @@ class DiffSegmenterSeed(SEAMSeed):
     suffix = '.mat'
 
     def load(self, path: Path) -> dict:
-        content = _scipy_io().loadmat(path)
+        loadmat = _scipy_io().loadmat
+        try:
+            content = loadmat(path)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:
+            raise ValueError(f'no MATLAB file, or damaged: {type(error).__name__}: {error}') from error
         return {key: values for key, values in content.items() if not key.startswith('__')}
 
     def unpack(self, content: dict) -> tuple[Sequence[Any], Sequence[Any]]:
-        maps = [np.asarray(values, np.float32) / 255 for values in content.values()]
-        return list(content), maps
+        return list(content), [_as_map(values) / 255 for values in content.values()]
 
     def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
         buffer = io.BytesIO()
@@ -211,15 +210,28 @@ def _npy(content: dict) -> bytes:
     return buffer.getvalue()
 
 
-def _as_index(key: Any) -> int:
+def _as_indices(keys: Sequence[Any], count: int) -> list[int]:
+    """Keys, numbers or their digits, as different integers below `count`."""
     try:
-        return int(key)
+        numbers = [float(key) for key in keys]
     except (TypeError, ValueError) as error:
-        raise ValueError(f'expected class numbers as keys, got {key!r}') from error
+        raise ValueError(f'expected class numbers as keys, got {keys}') from error
+    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(count)):
+        raise ValueError(f'expected different keys from 0 to {count - 1}, at least one, got {numbers}')
+    return [int(number) for number in numbers]
+
+
+def _as_scores(maps: Sequence[Any], count: int) -> Tensor:
+    """`count` maps (height, width) of scores -> (count, height, width) float32 in [0, 1]."""
+    tensors = [_as_map(values) for values in maps]
+    sizes = sorted({tuple(values.shape) for values in tensors})
+    if len(tensors) != count or len(sizes) != 1:
+        raise ValueError(f'expected {count} maps of one size, one a key, got {len(tensors)} of {sizes}')
+    return _checked(torch.stack(tensors))
 
 
 def _as_map(values: Any) -> Tensor:
-    array = values.numpy() if isinstance(values, Tensor) else values
+    array = values.detach().float().numpy() if isinstance(values, Tensor) else values
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in 'fiu' or 0 in array.shape:
         raise ValueError(
             f'expected maps (height, width) of numbers, got '
