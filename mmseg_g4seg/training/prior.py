@@ -80,7 +80,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
 
 
 def refiner_settings(task: PriorTraining, settings: DenoiserSettings) -> dict[str, Any]:
-    """What `load_refiner` takes for a prior: masks injected as in training, the rest as for small priors."""
+    """What `load_refiner` takes for a prior: masks injected as in training, the rest as small priors of photographs do well with."""
     return {
         'image_size': list(task.size),
         'cross_weight': settings.cross_weight,
@@ -88,6 +88,10 @@ def refiner_settings(task: PriorTraining, settings: DenoiserSettings) -> dict[st
         'features': 'denoiser',
         'update': 'likelihood',
         'joint': True,
+        'confidence_range': [0.2, 0.6],
+        'likelihood_sharpness': 20.0,
+        'likelihood_smoothing': [3, 9, 21],
+        'candidate_threshold': 0.05,
         'min_area': 0.002,
         'passes_per_batch': 16,
     }

@@ -10,7 +10,8 @@ refiner = dict(
     update='likelihood',
     confidence_range=(0.2, 0.6),
     likelihood_sharpness=20.0,
-    likelihood_smoothing=3,
+    likelihood_smoothing=(3, 9, 21),
+    candidate_threshold=0.05,
     min_area=0.002,
     passes_per_batch=16,
 )
