@@ -18,13 +18,12 @@ from torch import Tensor
 
 from .diffusion.loading import EMBEDDED_PRIORS
 from .files.images import EIGHT_BIT
-from .masks import soften_labels
+from .masks import BORDER_WIDTH, soften_labels
 from .prompts import ClassName
 from .refiners import Prediction, Refiner, build_refiner
 
 SETTINGS = 'refiner.json'
 """File in a prior's folder with the settings that suit it."""
-SOFTEN = 0.015
 IGNORE_INDEX = 255
 
 Maps = TypeVar('Maps', np.ndarray, Tensor, Image.Image)
@@ -57,7 +56,7 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
 class ImageRefiner:
     """Refines masks of NumPy, PIL and torch; what comes out is of the kind that went in."""
 
-    def __init__(self, refiner: Refiner, *, soften: float = SOFTEN) -> None:
+    def __init__(self, refiner: Refiner, *, soften: float = BORDER_WIDTH) -> None:
         """Args:
         refiner: what does the work.
         soften: how unsure a mask without probabilities is near its borders, as the deviation of
@@ -89,9 +88,11 @@ class ImageRefiner:
             palette) of what went in.
 
         Raises:
-            TypeError: if image or mask are of another kind.
+            TypeError: if image, mask or names are of another kind.
             ValueError: if shapes, ranges or names do not fit.
         """
+        if isinstance(class_names, str):
+            raise TypeError(f'class_names: expected a list of names, got the text {class_names!r}')
         pixels = _as_image(image)
         maps = _as_maps(mask_or_probs)
         if maps.is_floating_point():

@@ -9,6 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BORDER_WIDTH = 0.015
+"""How wide borders of hard labels are unsure where a user does not say: see `soften_labels`; a share of the
+image's longer side."""
+
 
 def present_classes(
     label_map: Tensor, num_classes: int, *, min_area: float = 0.0, background_index: int | None = None
@@ -71,7 +75,7 @@ def soften_labels(label_map: Tensor, num_classes: int, deviation: float) -> Tens
         present = onehot.flatten(1).any(dim=1)
         probs[present] = _blur(onehot[present], deviation)
         best = probs.amax(dim=0)
-        probs = torch.where(onehot.bool(), torch.maximum(probs, best * 1.001), probs)
+        probs = torch.where(onehot.bool() & (probs < best), best * 1.001, probs)
     total = probs.sum(dim=0)
     uniform = torch.full_like(probs, 1 / num_classes)
     return torch.where((total > 1e-6) | labelled, probs / total.clamp_min(1e-6), uniform)

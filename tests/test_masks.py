@@ -1,6 +1,6 @@
 import torch
 
-from mmseg_g4seg.masks import decide_labels, merge_class_probs, present_classes, resize_maps
+from mmseg_g4seg.masks import decide_labels, merge_class_probs, present_classes, resize_maps, soften_labels
 
 
 class TestPresentClasses:
@@ -60,3 +60,48 @@ class TestDecide:
         labels = decide_labels(probs, background_index=0, background_threshold=0.25)
         assert labels.tolist() == [[1, 2]]
         assert decide_labels(probs, background_index=0, background_threshold=0.4).tolist() == [[0, 0]]
+
+
+class TestSoftenLabels:
+    LABELS = torch.tensor([[0] * 8 + [2] * 8] * 12)
+
+    def test_a_gaussian_across_the_border(self):
+        probs = soften_labels(self.LABELS, 4, 2.0)
+        assert probs.shape == (4, 12, 16)
+        offsets = torch.arange(-6.0, 7.0)
+        kernel = torch.exp(-(offsets**2) / 8)
+        padded = torch.cat([torch.ones(6), torch.ones(8), torch.zeros(8), torch.zeros(6)])
+        expected = torch.stack([(padded[i : i + 13] * kernel).sum() / kernel.sum() for i in range(16)])
+        torch.testing.assert_close(probs[0], expected.expand(12, 16), atol=5e-4, rtol=0)
+        torch.testing.assert_close(probs[2], 1 - probs[0])
+        assert not probs[[1, 3]].any()
+
+    def test_no_deviation_is_sure(self):
+        assert torch.equal(soften_labels(self.LABELS, 4, 0).argmax(0), self.LABELS)
+        assert soften_labels(self.LABELS, 4, 0).unique().tolist() == [0, 1]
+
+    def test_own_label_stays_the_most_probable(self):
+        torch.manual_seed(0)
+        labels = torch.randint(0, 5, (13, 17))  # all of it thinner than the Gaussian
+        for deviation in (0.1, 1.0, 5.0, 100.0):
+            probs = soften_labels(labels, 5, deviation)
+            assert torch.equal(probs.argmax(0), labels)
+            torch.testing.assert_close(probs.sum(0), torch.ones(13, 17))
+            assert probs.min() >= 0
+            assert probs.max() <= 1
+
+    def test_unlabelled_pixels_have_no_say(self):
+        labels = self.LABELS.clone()
+        labels[:, 8:], labels[0, 0] = 255, -1
+        probs = soften_labels(labels, 4, 1.0)
+        assert (probs[0, :, :8] == 1).all()  # whatever lies beside them
+        torch.testing.assert_close(probs[:, :, 8], torch.tensor([1.0, 0, 0, 0])[:, None].expand(4, 12))
+        assert (probs[:, :, 13:] == 0.25).all()
+        torch.testing.assert_close(probs.sum(0), torch.ones(12, 16))
+
+    def test_nothing_labelled(self):
+        for deviation in (0, 3.0):
+            assert (soften_labels(torch.full((4, 5), 255), 8, deviation) == 1 / 8).all()
+
+    def test_one_pixel(self):
+        assert soften_labels(torch.tensor([[1]]), 2, 50.0).flatten().tolist() == [0, 1]

@@ -20,6 +20,7 @@ from mmseg_g4seg.files.folder import BadFile, FolderTask
 from mmseg_g4seg.files.formats import FORMATS
 from mmseg_g4seg.files.processes import refine_folder
 from mmseg_g4seg.files.seed_files import BackgroundRule
+from mmseg_g4seg.masks import BORDER_WIDTH
 from mmseg_g4seg.scores import ScoreType
 
 
@@ -44,7 +45,7 @@ def parse_args() -> argparse.Namespace:
         help='of seeds: power:ALPHA, (1 - max)^ALPHA, or threshold:SHARE; default power:1',
     )
     parser.add_argument(
-        '--soften', type=float, default=0.015, help='blur of labels into probabilities, share of the longer side'
+        '--soften', type=float, default=BORDER_WIDTH, help='blur of labels into probabilities, share of the longer side'
     )
     parser.add_argument('--any-size', action='store_true', help='scores may lie on another grid than the image')
     parser.add_argument('--palette', type=Path, help="file of colours, 'R G B' a line; default: VOC's")

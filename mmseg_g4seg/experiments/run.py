@@ -19,6 +19,7 @@ from ..boundary import boundary_areas
 from ..files.images import find_images, read_image
 from ..files.label_files import read_index_png
 from ..files.masks import make_prediction
+from ..masks import BORDER_WIDTH
 from ..refiners import Refiner, build_refiner
 from .plan import ImageSet, Run
 
@@ -78,7 +79,7 @@ def measure(name: str, image_set: ImageSet, refiner: Refiner) -> dict[str, Any]:
     image = read_image(path)
     size = (image.shape[1], image.shape[2])
     mask = reader.read(image_set.scores / (name + reader.suffix))
-    coarse = make_prediction(mask, size, len(classes), soften=0.015, any_size=True)
+    coarse = make_prediction(mask, size, len(classes), soften=BORDER_WIDTH, any_size=True)
     truth = read_index_png(image_set.labels / f'{name}.png', len(classes))
     stages = refiner.refine_stages([image], [coarse], classes.names, keys=[path.name])
     labels = {COARSE: coarse.label_map, **{stage.name: stage.predictions[0].label_map for stage in stages}}

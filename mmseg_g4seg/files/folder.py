@@ -3,6 +3,7 @@
 Shapes: C classes, H W image size.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from ..areas import class_areas
+from ..masks import BORDER_WIDTH
 from ..refiners import Prediction, Refiner, build_refiner
 from ..scores import ScoreType
 from .classes import Classes
@@ -54,7 +56,7 @@ class FolderTask:
     output_format: str | None = None
     score_type: ScoreType = 'softmax'
     rule: BackgroundRule = field(default_factory=BackgroundRule)
-    soften: float = 0.015
+    soften: float = BORDER_WIDTH
     any_size: bool = False
     truth: Path | None = None
     strict: bool = False
@@ -83,7 +85,7 @@ class FolderTask:
     def settings(self) -> dict[str, Any]:
         """What the results follow from."""
         return {
-            'refiner': repr(self.refiner),
+            'refiner': json.loads(json.dumps(self.refiner, default=repr)),
             'classes': list(self.classes.names),
             'background_index': self.classes.background_index,
             'palette': self.classes.palette.tolist() if 'palette-png' in self._formats() else None,

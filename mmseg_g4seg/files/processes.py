@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from multiprocessing import get_context
 from typing import Any
@@ -73,9 +74,7 @@ def _finish(task: FolderTask, state: RunState) -> dict[str, Any]:
 
 def _in_workers(task: FolderTask, state: RunState, count: int, workers: int, bar: tqdm) -> None:
     context = get_context('spawn')  # a forked process would inherit locked threads of torch
-    processes = [
-        context.Process(target=_work, args=(task, share, workers, os.getpid()), daemon=True) for share in range(workers)
-    ]
+    processes = [context.Process(target=_work, args=(task, share, workers, os.getpid())) for share in range(workers)]
     for process in processes:
         process.start()
     try:
@@ -130,6 +129,4 @@ def _under_torchrun(task: FolderTask, overwrite: bool) -> dict[str, Any]:
 def _on_own_device(task: FolderTask) -> FolderTask:
     if task.device != 'cuda':
         return task
-    from dataclasses import replace
-
     return replace(task, device=f'cuda:{os.environ.get("LOCAL_RANK", 0)}')

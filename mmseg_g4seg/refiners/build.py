@@ -18,7 +18,7 @@ def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
             refiner and None pass through.
 
     Raises:
-        ValueError: if the type or an option is not known.
+        ValueError: if the type or an option is not known, or one is missing.
     """
     if config is None or isinstance(config, Refiner):
         return config
@@ -26,7 +26,12 @@ def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
     kind = options.pop('type', None)
     if kind not in REFINERS:
         raise ValueError(f'refiner: expected a type of {sorted(REFINERS)}, got {kind!r}')
-    return REFINERS[kind](**options)
+    try:
+        return REFINERS[kind](**options)
+    except TypeError as error:
+        if 'argument' not in str(error):
+            raise
+        raise ValueError(f'{kind}: {error}') from error
 
 
 def build_g4seg(

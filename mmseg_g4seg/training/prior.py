@@ -80,7 +80,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
 
 
 def refiner_settings(task: PriorTraining, settings: DenoiserSettings) -> dict[str, Any]:
-    """What `load_refiner` takes for a prior: masks injected as in training, the rest as small priors of photographs do well with."""
+    """What `load_refiner` takes for a prior: masks injected as in training, the rest as for photographs."""
     return {
         'image_size': list(task.size),
         'cross_weight': settings.cross_weight,

@@ -36,3 +36,14 @@ def test_half_precision(prior_folder, dtype):
     refined = refiner.refine(image, coarse, NAMES)
     assert refined.probs.dtype == torch.float32
     assert torch.isfinite(refined.probs).all()
+
+
+@pytest.mark.parametrize('kind', ['PAMRRefiner', 'DenseCRFRefiner', 'SequentialRefiner'])
+def test_unknown_options_are_named(kind):
+    with pytest.raises(ValueError, match=f'{kind}: .*colour'):
+        build_refiner({'type': kind, 'colour': 3})
+
+
+def test_missing_options_are_named():
+    with pytest.raises(ValueError, match=r'SegRefinerRefiner: .*weights'):
+        build_refiner({'type': 'SegRefinerRefiner'})
