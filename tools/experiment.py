@@ -2,6 +2,7 @@
 
     python tools/experiment.py configs/experiments/chains.py --out work_dirs/chains
     python tools/experiment.py configs/experiments/chains.py --out work_dirs/chains --half odd --table-only
+    python tools/experiment.py configs/experiments/chains.py --out work_dirs/chains --against crf --table-only
 
 Called again it goes on where it stopped; what is done is not done again, also when runs were added.
 OUT/table.csv has all figures, OUT/table.md those that documents show.
@@ -26,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--runs', nargs='*', help='runs whose names start so; all when not given')
     parser.add_argument('--images', type=int, help='at most so many images a set')
     parser.add_argument('--table-only', action='store_true', help='refine nothing, write the tables')
+    parser.add_argument('--against', help='run whose masks take the place of the coarse ones in the tables')
     parser.add_argument('--device', default='cpu')
     return parser.parse_args()
 
@@ -34,6 +36,11 @@ def main() -> None:
     args = parse_args()
     experiment = read_experiment(args.config)
     rows = []
+    baselines = {run.set_name: run for run in experiment.runs if run.name == args.against}
+    if args.against and not baselines:
+        raise SystemExit(
+            f'--against: expected one of {sorted({run.name for run in experiment.runs})}, got {args.against}'
+        )
     for run in experiment.runs:
         if args.sets and run.set_name not in args.sets:
             continue
@@ -43,10 +50,13 @@ def main() -> None:
         names = choose_half(image_set.image_names(), args.half)[: args.images]
         if not args.table_only:
             run_images(run, image_set, args.out, names=names, device=args.device)
-        rows += make_rows(run, image_set, read_results(result_path(args.out, run)), names)
+        against = read_results(result_path(args.out, baselines[run.set_name])) if args.against else None
+        rows += make_rows(run, image_set, read_results(result_path(args.out, run)), names, against=against)
     rows.sort(key=lambda row: list(experiment.sets).index(row['set']))
     args.out.mkdir(parents=True, exist_ok=True)
-    stem = 'table' if args.half == 'all' else f'table_{args.half}'
+    stem = '_'.join(
+        ['table', *([args.half] if args.half != 'all' else []), *(['against', args.against] if args.against else [])]
+    )
     write_whole(args.out / f'{stem}.csv', as_csv(rows))
     write_whole(args.out / f'{stem}.md', as_markdown(rows))
     print(as_markdown(rows))

@@ -40,18 +40,35 @@ def choose_half(names: Sequence[str], half: Half) -> list[str]:
 
 
 def make_rows(
-    run: Run, image_set: ImageSet, results: dict[str, dict[str, Any]], names: Sequence[str]
+    run: Run,
+    image_set: ImageSet,
+    results: dict[str, dict[str, Any]],
+    names: Sequence[str],
+    *,
+    against: dict[str, dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of one run over the images named, those that have no result left out."""
-    lines = [results[name] for name in names if name in results]
+    """Rows of one run over the images named, those that have no result left out.
+
+    Args:
+        run: of the rows.
+        image_set: of the run.
+        results: of the run, by image.
+        names: of the images.
+        against: results of another run, whose masks take the coarse ones' place.
+    """
+    lines = [results[name] for name in names if name in results and (against is None or name in against)]
     if not lines:
         return []
+    baseline = lines if against is None else [against[line['image']] for line in lines]
+    start = COARSE if against is None else list(baseline[0]['areas'])[-1]
     stages = [stage for stage in lines[0]['areas'] if stage != COARSE]
     counted = image_set.counted_classes()
     rows = []
     for i, stage in enumerate(stages):
-        plain = compare(_areas(lines, 'areas', COARSE), _areas(lines, 'areas', stage), counted)
-        border = compare(_areas(lines, 'boundary', COARSE), _areas(lines, 'boundary', stage), counted)
+        plain, border = (
+            compare(_areas(baseline, kind, start), _areas(lines, kind, stage), counted)
+            for kind in ('areas', 'boundary')
+        )
         figures = [
             plain.before,
             plain.after,

@@ -147,3 +147,13 @@ class TestRun:
         assert as_markdown(rows).count('\n') == 4
         assert json.loads(next(iter(result_path(data / 'out', run).open())))['image'] == 'im0'
         assert make_rows(run, image_set, {}, ['im0']) == []
+
+    def test_against_another_run(self, data):
+        names = ['im0', 'im1', 'im2']
+        run, image_set, results = self.run(data, PAMR, names)
+        other, _, others = self.run(data, {**PAMR, 'iterations': 3}, names)
+        (own,), (row,) = (make_rows(other, image_set, others, names, against=a) for a in (others, results))
+        assert (own['gain'], own['low'], own['high']) == (0, 0, 0)
+        (first,), (second,) = (make_rows(r, image_set, lines, names) for r, lines in ((run, results), (other, others)))
+        assert row['coarse'] == pytest.approx(first['refined'])
+        assert row['gain'] == pytest.approx(second['refined'] - first['refined'])
