@@ -92,11 +92,11 @@ def _areas(lines: Sequence[dict[str, Any]], kind: str, stage: str) -> torch.Tens
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """All columns, two digits."""
+    """All columns, four digits."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator='\n')
     writer.writeheader()
-    writer.writerows({k: f'{v:.3f}' if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    writer.writerows({k: f'{v:.4f}' if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     return buffer.getvalue()
 
 
