@@ -3,6 +3,8 @@
 Shapes: C classes, N images, H W image size; areas are (C,) histograms.
 """
 
+import csv
+import io
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from ..files.whole import write_whole
 from .class_names import announce_dataset
+from .gain import gain_lines, gain_report
 
 Areas = tuple[Tensor, ...]
 """Intersection, union, predicted and labelled area of every class, (C,) each."""
@@ -32,12 +35,14 @@ class RefinementMetric(IoUMetric):
     The metrics' usual names (`mIoU`, `mAcc`, `aAcc`, ...) are those of the refined masks, so that
     whatever reads them goes on working; `coarse_mIoU` and so on are the coarse model's. Besides:
     `images_better`, `images_worse`, `images_same` (by the image's mean IoU over the classes of its
-    ground truth), `coarse_seconds` and `refine_seconds` per image. The masks between the refiners
+    ground truth), `gain_low` and `gain_high` (bootstrap 95 % interval of the mIoU gain over images),
+    `coarse_seconds` and `refine_seconds` per image. The masks between the refiners
     of a chain have a column each, and metrics under the refiner's name (`G4Seg_mIoU`).
 
     Args:
-        report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, and
-            each image's mean IoU) and `table.txt`; none is written when not given.
+        report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, the gain
+            with its interval and by initial IoU, and each image's mean IoU), `classes.csv` (IoU of
+            every class and stage) and `table.txt`; none is written when not given.
         mean_classes: names of the classes that count; `labelled` for those that occur in the ground
             truth; all when not given. Others have no figure (a class that is predicted but never
             labelled would enter the means with 0).
@@ -104,13 +109,17 @@ class RefinementMetric(IoUMetric):
         images = [{'name': r['name'], **{stage: image_miou(r['areas'][stage]) for stage in stages}} for r in results]
         changes = count_changes(images)
         seconds = _mean_seconds([r['seconds'] for r in results])
-        table = self._table(per_class, means) + '\n' + _summary_lines(len(images), changes, seconds)
+        gain = self._gain([r['areas'] for r in results])
+        lines = [self._table(per_class, means), _summary_lines(len(images), changes, seconds), gain_lines(gain)]
+        table = '\n'.join(lines)
         print_log('\n' + table, logger=MMLogger.get_current_instance())
         if self.report_dir and is_main_process():
-            self._write_report(table, {**means, **changes, 'seconds': seconds, 'images': images}, per_class)
+            summary = {**means, **changes, 'gain': gain, 'seconds': seconds, 'images': images}
+            self._write_report(table, summary, per_class)
         metrics = OrderedDict(means['refined'])
         for stage in stages[:-1]:
             metrics.update({f'{stage}_{name}': value for name, value in means[stage].items()})
+        metrics.update({'gain_low': gain['interval'][0], 'gain_high': gain['interval'][1]})
         metrics.update({**changes, **{f'{stage}_seconds': value for stage, value in seconds.items()}})
         return metrics
 
@@ -123,6 +132,11 @@ class RefinementMetric(IoUMetric):
             if metric != 'aAcc':
                 figures[metric] = np.where(left_out, np.nan, np.asarray(values))
         return figures
+
+    def _gain(self, areas: list[dict[str, Areas]]) -> dict[str, Any]:
+        """The gain of the refined masks over the coarse ones, see `gain_report`."""
+        before, after = ([image[stage] for image in areas] for stage in ('coarse', 'refined'))
+        return gain_report(before, after, np.flatnonzero(self._counted(sum(a[3] for a in before))).tolist())
 
     def _counted(self, labelled_area: Tensor) -> np.ndarray:
         """Which classes have a figure: (C,) bool."""
@@ -149,6 +163,17 @@ class RefinementMetric(IoUMetric):
             table.add_row([mean, *_cells([values[mean] for values in means.values()])])
         return table.get_string()
 
+    def _csv(self, per_class: dict[str, dict[str, Any]]) -> str:
+        """IoU of every class and stage, in per cent, as CSV; empty where a class has none."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator='\n')
+        writer.writerow(['class', *per_class])
+        name = next(metric for metric in per_class['coarse'] if metric != 'aAcc')
+        writer.writerows(
+            zip(self.dataset_meta['classes'], *(_rounded(values[name]) for values in per_class.values()), strict=True)
+        )
+        return buffer.getvalue()
+
     def _write_report(self, table: str, summary: dict[str, Any], per_class: dict[str, dict[str, Any]]) -> None:
         assert self.report_dir is not None
         folder = Path(self.report_dir)
@@ -161,6 +186,7 @@ class RefinementMetric(IoUMetric):
             }
             means = {name: round(mean, 2) for name, mean in summary[stage].items()}
             summary[stage] = {**means, 'classes': classes}
+        write_whole(folder / 'classes.csv', self._csv(per_class))
         write_whole(folder / 'metrics.json', json.dumps(summary, indent=1) + '\n')
         write_whole(folder / 'table.txt', table + '\n')
 

@@ -150,3 +150,43 @@ def test_a_chain_has_a_column_a_stage(tmp_path):
     assert [c.strip() for c in header.strip('|').split('|')] == [
         'class', 'coarse IoU', 'G4Seg IoU', 'refined IoU', 'difference'
     ]  # fmt: skip
+
+
+class TestGain:
+    def test_is_the_tables_difference_with_an_interval(self, tmp_path):
+        data = samples(count=12)
+        metrics = evaluate(RefinementMetric(report_dir=str(tmp_path)), data)
+        report = json.loads((tmp_path / 'metrics.json').read_text())['gain']
+        assert report['mIoU'] == pytest.approx(metrics['mIoU'] - metrics['coarse_mIoU'], abs=0.011)
+        assert metrics['gain_low'] < report['mIoU'] < metrics['gain_high']
+        assert metrics['gain_low'] > 0, 'every image gained'
+        assert report['interval'] == [metrics['gain_low'], metrics['gain_high']]
+        text = (tmp_path / 'table.txt').read_text()
+        assert f'mIoU gain {report["mIoU"]:+.2f}, 95 % interval over images [' in text
+
+    def test_by_initial_iou(self, tmp_path):
+        """Every mask of every image in its bin, counted by hand."""
+        data = samples(count=6)
+        evaluate(RefinementMetric(report_dir=str(tmp_path)), data)
+        gains = {0: [], 40: [], 80: []}
+        for s in data:
+            truth, coarse, refined = (s[k]['data'] for k in ('gt_sem_seg', 'coarse_sem_seg', 'pred_sem_seg'))
+            for c in range(3):
+                ious = [
+                    float(((m == c) & (truth == c)).sum() / (((m == c) & (truth != 255)) | (truth == c)).sum()) * 100
+                    for m in (coarse, refined)
+                ]
+                gains[0 if ious[0] < 40 else 40 if ious[0] < 80 else 80].append(ious[1] - ious[0])
+        for entry in json.loads((tmp_path / 'metrics.json').read_text())['gain']['by_initial_iou']:
+            own = gains[entry['from']]
+            assert entry['masks'] == len(own)
+            assert entry['gain'] == (pytest.approx(sum(own) / len(own), abs=0.006) if own else None)
+
+    def test_classes_as_csv(self, tmp_path):
+        evaluate(RefinementMetric(report_dir=str(tmp_path), mean_classes='labelled'), samples())
+        header, *rows = (tmp_path / 'classes.csv').read_text().splitlines()
+        report = json.loads((tmp_path / 'metrics.json').read_text())
+        assert header == 'class,coarse,refined'
+        assert [row.split(',')[0] for row in rows] == list(CLASSES)
+        assert float(rows[2].split(',')[2]) == report['refined']['classes']['IoU']['fish']
+        assert rows[3] == 'never there,,'
