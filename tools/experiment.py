@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
     parser.add_argument('--half', choices=get_args(Half), default='all', help='of the images, by order of names')
     parser.add_argument('--sets', nargs='*', help='names of sets; all when not given')
-    parser.add_argument('--runs', nargs='*', help='runs whose names start so; all when not given')
+    parser.add_argument('--runs', nargs='*', help='entries of runs (grids whole); all when not given')
     parser.add_argument('--images', type=int, help='at most so many images a set')
     parser.add_argument('--table-only', action='store_true', help='refine nothing, write the tables')
     parser.add_argument('--against', help='run whose masks take the place of the coarse ones in the tables')
@@ -44,7 +44,7 @@ def main() -> None:
     for run in experiment.runs:
         if args.sets and run.set_name not in args.sets:
             continue
-        if args.runs and not run.name.startswith(tuple(args.runs)):
+        if args.runs and run.name.split(' ')[0] not in args.runs:
             continue
         image_set = experiment.sets[run.set_name]
         names = choose_half(image_set.image_names(), args.half)[: args.images]
