@@ -1,32 +1,26 @@
 # Real photographs with a real network's scores; ../shared/data beside the project (docs/results.md).
-data = '../shared/data'
-animals = ['cat', 'cow', 'dog', 'horse', 'person', 'sheep']
+animals_data, camvid_data = '../shared/data/voc_animals', '../shared/data/camvid'
+animals = dict(
+    images=f'{animals_data}/images/val',
+    labels=f'{animals_data}/labels/val',
+    classes=f'{animals_data}/classes.txt',
+    mean_classes=['cat', 'cow', 'dog', 'horse', 'person', 'sheep'],
+)
+camvid_scores = f'{camvid_data}/coarse/espnetv2_s2.0_cityscapes'
 sets = dict(
-    voc_weak=dict(
-        images=f'{data}/voc_animals/images/val',
-        scores=f'{data}/voc_animals/coarse/espnetv2_s0.5/val',
-        labels=f'{data}/voc_animals/labels/val',
-        classes=f'{data}/voc_animals/classes.txt',
-        mean_classes=animals,
-    ),
-    voc_strong=dict(
-        images=f'{data}/voc_animals/images/val',
-        scores=f'{data}/voc_animals/coarse/espnetv2_s2.0/val',
-        labels=f'{data}/voc_animals/labels/val',
-        classes=f'{data}/voc_animals/classes.txt',
-        mean_classes=animals,
-    ),
+    voc_weak=dict(animals, scores=f'{animals_data}/coarse/espnetv2_s0.5/val'),
+    voc_strong=dict(animals, scores=f'{animals_data}/coarse/espnetv2_s2.0/val'),
     camvid_day=dict(
-        images=f'{data}/camvid/images/day',
-        scores=f'{data}/camvid/coarse/espnetv2_s2.0_cityscapes/day',
-        labels=f'{data}/camvid/labels/day',
-        classes=f'{data}/camvid/classes.txt',
+        images=f'{camvid_data}/images/day',
+        scores=f'{camvid_scores}/day',
+        labels=f'{camvid_data}/labels/day',
+        classes=f'{camvid_data}/classes.txt',
     ),
     camvid_dusk=dict(
-        images=f'{data}/camvid/images/dusk',
-        scores=f'{data}/camvid/coarse/espnetv2_s2.0_cityscapes/dusk',
-        labels=f'{data}/camvid/labels/dusk',
-        classes=f'{data}/camvid/classes.txt',
+        images=f'{camvid_data}/images/dusk',
+        scores=f'{camvid_scores}/dusk',
+        labels=f'{camvid_data}/labels/dusk',
+        classes=f'{camvid_data}/classes.txt',
     ),
 )
 # what every G4Seg refiner of a run takes on a set, unless the run says otherwise

@@ -45,7 +45,7 @@ class Acceptance:
     def _layout(self, i: int, shown: Prediction, before: Prediction, after: Prediction, image: EncodedImage) -> Layout:
         """The layout of one mask, with the classes of both named, so that only the places differ."""
         classes = {c for p in (before, after) for c in present_classes(p.label_map, len(p.probs))}
-        named = tuple(sorted(classes - {self.settings.background_index}))  # type: ignore[arg-type]
+        named = tuple(c for c in sorted(classes) if c != self.settings.background_index)
         return Layout(i, named, class_regions(shown.label_map, named, image.latents.shape[-2:]))
 
     @staticmethod
