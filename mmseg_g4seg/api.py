@@ -21,6 +21,7 @@ from .files.images import EIGHT_BIT
 from .masks import BORDER_WIDTH, soften_labels
 from .prompts import ClassName
 from .refiners import Prediction, Refiner, build_refiner
+from .refiners.base import check_inputs
 
 SETTINGS = 'refiner.json'
 """File in a prior's folder with the settings that suit it."""
@@ -77,9 +78,9 @@ class ImageRefiner:
         Args:
             image: PIL; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor
                 (3, H, W), likewise.
-            mask_or_probs: class indices (H, W), integer, 255 and above the last class unlabelled, or
-                PIL's `L` or `P`; or probabilities (C, H, W), float, that sum to 1; or a bool mask of
-                one object, with two class names, the object's second.
+            mask_or_probs: class indices (H, W), integer, 255 unlabelled, or PIL's `L` or `P`; or
+                probabilities (C, H, W), float, that sum to 1; or a bool mask of one object, with two
+                class names, the object's second.
             class_names: C names.
             key: of the image: with the seed it fixes the noise.
 
@@ -96,7 +97,10 @@ class ImageRefiner:
         pixels = _as_image(image)
         maps = _as_maps(mask_or_probs)
         if maps.is_floating_point():
-            refined = self.refiner.refine(pixels, Prediction(maps, maps.argmax(dim=0)), class_names, key=key)
+            coarse = Prediction(maps, maps.argmax(dim=0))
+            check_inputs([pixels], [coarse], len(class_names))
+            _check_sums(maps)
+            refined = self.refiner.refine(pixels, coarse, class_names, key=key)
             return _like(refined.probs, mask_or_probs)
         labels = _checked_labels(maps, len(class_names))
         probs = soften_labels(labels, len(class_names), self.soften * max(labels.shape))
@@ -184,10 +188,19 @@ def _as_maps(maps: Any) -> Tensor:
 
 
 def _checked_labels(labels: Tensor, num_classes: int) -> Tensor:
-    unknown = labels[(labels >= num_classes) & (labels < IGNORE_INDEX)].unique().tolist()
+    unknown = labels[(labels < 0) | ((labels >= num_classes) & (labels != IGNORE_INDEX))].unique().tolist()
     if unknown:
         raise ValueError(f'mask: expected indices below {num_classes} (one a class name) or 255, got {unknown}')
     return labels
+
+
+def _check_sums(probs: Tensor) -> None:
+    total = probs.sum(dim=0)
+    if total.numel() and float((total - 1).abs().max()) > 0.05:
+        raise ValueError(
+            f'expected probabilities that sum to 1 over classes, got sums from {float(total.min()):.4g} to '
+            f'{float(total.max()):.4g}'
+        )
 
 
 def _like(maps: Tensor, given: Maps) -> Maps:

@@ -20,8 +20,9 @@ def merge_binary_masks(
     A tool for one object at a time leaves pixels that several classes claim and pixels that none does.
     Here, where one class claims a pixel it gets it. Where several do, the odds of their claims decide
     together with the coarse probabilities, whose say is bounded (at most 20 to 1), so that they break
-    ties but do not veto. Where none does, the pixel is background's, if there is one, and keeps its
-    coarse probabilities, if not. All of it is graded: a claim of 0.6 moves a pixel six tenths of the way.
+    ties but do not veto. Where none does, the refined classes' coarse probabilities go to the
+    background, if there is one, and stay, if not. All of it is graded: a claim of 0.6 moves a pixel six
+    tenths of the way.
 
     Args:
         probs: (C, H, W) float coarse probabilities that sum to 1.
@@ -41,6 +42,8 @@ def merge_binary_masks(
     shares[index] = evidence / evidence.sum(dim=0)
     unclaimed = probs
     if background_index is not None:
-        unclaimed = torch.zeros_like(probs)
-        unclaimed[background_index] = 1.0
+        # what was refined and not claimed is background; classes that were left out keep their own
+        unclaimed = probs.clone()
+        unclaimed[background_index] += probs[index].sum(dim=0)
+        unclaimed[index] = 0.0
     return claimed * shares + (1 - claimed) * unclaimed

@@ -69,7 +69,10 @@ def compare(before: Tensor, after: Tensor, classes: Sequence[int] | None = None,
 def bootstrap_interval(
     before: Tensor, after: Tensor, classes: Sequence[int], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval (95 %) of the mIoU gain, images drawn with replacement; per cent."""
+    """Percentile interval (95 %) of the mIoU gain, images drawn with replacement; per cent.
+
+    Both means of a resample are over the classes that are labelled in it.
+    """
     count = len(before)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(count, (resamples, count), generator=generator)
@@ -77,9 +80,9 @@ def bootstrap_interval(
     weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
     gains = torch.zeros(resamples, dtype=torch.float64)
     for areas, sign in ((after, 1), (before, -1)):
-        totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])
-        gains += sign * mean_iou(totals, classes)
-    low, high = torch.quantile(gains, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+        totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., list(classes)]
+        gains += sign * mean_iou(totals)
+    low, high = torch.nanquantile(gains, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low * 100, high * 100
 
 

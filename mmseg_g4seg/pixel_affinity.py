@@ -71,8 +71,12 @@ def neighbour_affinity(image: Tensor, dilations: Sequence[int], top: int, bottom
         len(dilations) * (centre - mean).square(),
     )
     width = RELATIVE_WIDTH * (squares / (count - 1)).sqrt() + EPSILON
-    distances = [((n - centre).abs() / width).mean(dim=0) for n in _neighbours(image, dilations, top, bottom)]
-    return torch.stack(distances).neg_().softmax(dim=0)
+    # one tensor of this size is the memory limit: filled, and made a softmax, in place
+    affinity = image.new_empty(8 * len(dilations), *centre.shape[1:])
+    for place, neighbour in zip(affinity, _neighbours(image, dilations, top, bottom), strict=True):
+        place.copy_(((neighbour - centre).abs() / width).mean(dim=0).neg_())
+    affinity.sub_(affinity.amax(dim=0)).exp_()
+    return affinity.div_(affinity.sum(dim=0))
 
 
 def _average(maps: Tensor, affinity: Tensor, dilations: Sequence[int], top: int, bottom: int) -> Tensor:

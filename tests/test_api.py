@@ -135,7 +135,8 @@ class TestMasks:
             (LABELS[None], ValueError, r'class indices \(height, width\)'),
             (LABELS.float(), ValueError, r'class indices \(height, width\)'),
             (LABELS.numpy().astype(np.float32), ValueError, r'class indices \(height, width\)'),
-            (LABELS + 2, ValueError, r'indices below 4 .* or 255, got \[4, 5\]'),
+            (LABELS - 1, ValueError, r'or 255, got \[-1, 254\]'),
+            (LABELS + 2, ValueError, r'indices below 4 .* or 255, got \[4, 5, 257\]'),
             (LABELS[:, :-1], ValueError, 'expected probs'),
         ],
     )
@@ -168,6 +169,7 @@ class TestProbabilities:
         [
             (COARSE.probs[:3], r'expected probs \(4'),
             (COARSE.probs * 9, r'probs in \[0, 1\]'),
+            (COARSE.probs * 0.5, 'sum to 1 .* got sums from 0.5 to 0.5'),
             (COARSE.probs * float('nan'), 'finite'),
             (COARSE.probs[0], 'float probabilities'),
         ],

@@ -43,3 +43,9 @@ def test_sums_to_one_and_is_soft():
         torch.testing.assert_close(merged.sum(0), torch.ones(5, 6))
         assert merged.min() >= 0
     torch.testing.assert_close(merge([0.6, 0.0], background=0)[0], torch.tensor(0.4))
+
+
+def test_classes_that_were_not_refined_keep_their_own():
+    probs = pixel(0.1, 0.2, 0.7)
+    merged = merge_binary_masks(probs, [1], pixel(0.0), background_index=0).flatten()
+    torch.testing.assert_close(merged, torch.tensor([0.3, 0.0, 0.7]))

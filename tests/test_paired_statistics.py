@@ -74,3 +74,14 @@ def test_other_images_are_refused():
     before, after = cases()
     with pytest.raises(ValueError, match='same images'):
         compare(before, after[:3])
+
+
+def test_classes_that_a_resample_lacks_do_not_spoil_it():
+    before, after = cases(6, better=0.1)
+    rare = before.clone(), after.clone()
+    for areas in rare:
+        areas[1:, :, 2] = 0  # class 2 in one image of six
+    low, high = compare(*rare, [2]).interval
+    assert low == high == pytest.approx(compare(*rare, [2]).gain)
+    low, high = compare(*rare).interval
+    assert 0 < low < high

@@ -5,6 +5,7 @@
     python tools/experiment.py configs/experiments/chains.py --out work_dirs/chains --against crf --table-only
 
 Called again it goes on where it stopped; what is done is not done again, also when runs were added.
+A run is known by its refiner's config and its set's name: after training a prior anew, take another OUT.
 OUT/table.csv has all figures, OUT/table.md those that documents show.
 """
 

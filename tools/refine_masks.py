@@ -98,6 +98,7 @@ def build_task(args: argparse.Namespace) -> FolderTask:
 
 def main() -> int:
     args = parse_args()
+    sys.stdout.reconfigure(errors='backslashreplace')  # file names need not be valid text
     try:
         report = refine_folder(build_task(args), workers=args.workers, overwrite=args.overwrite)
     except (BadFile, OSError, ValueError, RuntimeError, ImportError) as error:

@@ -1,6 +1,7 @@
 """Shares of a folder's work: in this process, in several that it starts, or under torchrun."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
-from .folder import FolderTask, Job, plan, refine_share
+from .folder import BadFile, FolderTask, Job, plan, refine_share
 from .report import make_table, summarise
 from .run_state import RunState
 from .whole import write_whole
@@ -96,7 +97,10 @@ def _in_workers(task: FolderTask, state: RunState, count: int, workers: int, bar
 def _work(task: FolderTask, share: int, shares: int, parent: int) -> None:
     """A worker's whole life: its share, and not a moment longer than its parent's."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _take_share(task, share, shares)
+    try:
+        _take_share(task, share, shares)
+    except (BadFile, OSError, ValueError, RuntimeError, ImportError) as error:
+        sys.exit(f'error: {error}')
 
 
 def _end_with(parent: int) -> None:

@@ -4,7 +4,9 @@ Results and records appear whole or not at all; a result counts once its record 
 run is under way its state lies in `OUT/.refine_masks`; at the end it becomes `OUT/report.json`.
 """
 
+import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,14 +120,19 @@ class RunState:
             ) from error
 
     def _record(self, name: str) -> Path:
-        return self.scratch / 'records' / f'{name}.json'
+        return self.scratch / 'records' / _file_name(name)
 
     def _error(self, name: str) -> Path:
-        return self.scratch / 'errors' / f'{name}.json'
+        return self.scratch / 'errors' / _file_name(name)
 
     def _read(self, kind: str) -> dict[str, dict[str, Any]]:
         entries = [json.loads(path.read_text()) for path in sorted((self.scratch / kind).glob('*.json'))]
         return {entry['name']: entry for entry in entries}
+
+
+def _file_name(name: str) -> str:
+    """Of an image's record: short, however long the image's name is."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:24] + '.json'
 
 
 def _dump(content: dict[str, Any]) -> str:

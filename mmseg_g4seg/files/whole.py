@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import zlib
 from pathlib import Path
 
 
@@ -12,9 +13,10 @@ def write_whole(path: Path, content: str | bytes, *, scratch: Path | None = None
         content: text (UTF-8) or bytes.
         scratch: folder on the same file system for the unfinished file; beside it when not given.
     """
-    partial = (scratch or path.parent) / f'.{path.name}.{os.getpid()}.partial'
+    # a short name of its own: the file's may be as long as names can be
+    partial = (scratch or path.parent) / f'.{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.partial'
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.write_bytes(content.encode(errors='backslashreplace') if isinstance(content, str) else content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

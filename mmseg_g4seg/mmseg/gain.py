@@ -3,6 +3,7 @@
 Shapes: N images, C classes.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,17 +24,18 @@ def gain_report(before: Sequence[Sequence[Tensor]], after: Sequence[Sequence[Ten
     comparison = compare(_stack(before), _stack(after), classes)
     bins = zip(INITIAL_IOU_BINS, comparison.by_initial_iou, strict=True)
     return {
-        'mIoU': round(comparison.gain, 2),
-        'interval': [round(bound, 2) for bound in comparison.interval],
+        'mIoU': _rounded(comparison.gain),
+        'interval': [_rounded(bound) for bound in comparison.interval],
         'by_initial_iou': [
-            {'from': low, 'to': high, 'gain': round(gain, 2) if count else None, 'masks': count}
-            for (low, high), (gain, count) in bins
+            {'from': low, 'to': high, 'gain': _rounded(gain), 'masks': count} for (low, high), (gain, count) in bins
         ],
     }
 
 
 def gain_lines(report: dict[str, Any], name: str = 'mIoU') -> str:
     """The report in words."""
+    if report['mIoU'] is None:
+        return f'{name} gain: no labelled pixel'
     low, high = report['interval']
     bins = [
         f'{entry["gain"]:+.1f} from {entry["from"]}-{entry["to"]} ({entry["masks"]})'
@@ -44,6 +46,11 @@ def gain_lines(report: dict[str, Any], name: str = 'mIoU') -> str:
         f'{name} gain {report["mIoU"]:+.2f}, 95 % interval over images [{low:+.2f}, {high:+.2f}]\n'
         f'mean gain of masks by initial IoU (number): {", ".join(bins)}'
     )
+
+
+def _rounded(figure: float) -> float | None:
+    """Two digits; None for NaN, which JSON does not have."""
+    return None if math.isnan(figure) else round(figure, 2)
 
 
 def _stack(areas: Sequence[Sequence[Tensor]]) -> Tensor:

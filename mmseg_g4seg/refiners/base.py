@@ -143,6 +143,8 @@ def _check_one(where: str, image: Tensor, prediction: Prediction, num_classes: i
     probs, label_map = prediction.probs, prediction.label_map
     if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
         raise ValueError(f'{where}: expected (3, H, W) float RGB, got {image.dtype} {tuple(image.shape)}')
+    if image.numel() == 0:
+        raise ValueError(f'{where}: expected at least one pixel, got {tuple(image.shape)}')
     if probs.shape != (num_classes, *image.shape[1:]):
         raise ValueError(
             f'{where}: expected probs ({num_classes}, {image.shape[1]}, {image.shape[2]}) for {num_classes} class '

@@ -26,7 +26,8 @@ class CascadePSPRefiner(BinaryMaskRefiner):
         """Args:
             network: `load_cascade_psp`.
             fast: the global pass alone.
-            max_side: of what goes through the network at once (the authors' L); lower saves memory.
+            max_side: of what goes through the network at once (the authors' L); lower saves memory, and
+                time: smaller images are enlarged to it.
             options: see `BinaryMaskRefiner`.
 
         Raises:
@@ -64,13 +65,15 @@ def load_cascade_psp(weights: str | Path | None = None, *, download: bool = Fals
     Raises:
         ImportError: if the package segmentation-refinement is missing.
         FileNotFoundError: if there is no such file and no download was asked for.
-        ValueError: if the file does not hold these weights.
+        ValueError: if the file does not hold these weights, or both arguments are given.
     """
     try:
         from segmentation_refinement.download import download_and_or_check_model_file
         from segmentation_refinement.models.psp.pspnet import RefinementModule
     except ImportError as error:
         raise ImportError('CascadePSP needs segmentation-refinement: pip install "mmseg_g4seg[cascadepsp]"') from error
+    if weights is not None and download:
+        raise ValueError("weights and download=True exclude each other: a download goes to the authors' cache")
     path = (CACHE / 'model' if weights is None else Path(weights)).expanduser()
     if weights is None and download:
         path.parent.mkdir(parents=True, exist_ok=True)

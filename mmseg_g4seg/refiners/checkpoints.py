@@ -28,4 +28,5 @@ def load_checkpoint(network: nn.Module, path: str | Path, *, prefix: str, what: 
         prefixed = {name.removeprefix(prefix): w for name, w in state.items() if name.startswith(prefix)}
         network.load_state_dict(prefixed or state)
     except Exception as error:
-        raise ValueError(f'{file}: expected the weights of {what}: {error}') from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f'{file}: expected the weights of {what}: {reason}') from error

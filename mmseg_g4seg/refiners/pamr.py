@@ -68,6 +68,8 @@ class PAMRRefiner(Refiner):
     def _refine(self, image: Tensor, prediction: Prediction) -> Prediction:
         # a class that has no probability anywhere cannot gain any
         scored = prediction.probs.flatten(1).any(dim=1)
+        if not scored.any():
+            return prediction
         probs = prediction.probs.clone()
         probs[scored] = pixel_adaptive_average(
             image.to(probs.device), probs[scored], self.dilations, self.iterations, memory_limit=self.memory_limit

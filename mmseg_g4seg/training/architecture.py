@@ -54,6 +54,8 @@ class PriorParts:
         partial = folder.with_name(folder.name + '.partial')
         shutil.rmtree(partial, ignore_errors=True)
         pipeline.save_pretrained(partial)
+        for name in ('vae', 'unet'):
+            _forget_origin(partial / name / 'config.json')
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 
@@ -67,6 +69,13 @@ class PriorParts:
         loaded['tokenizer'] = CLIPTokenizer.from_pretrained(folder / 'tokenizer')
         loaded['scheduler'] = DDIMScheduler.from_pretrained(folder / 'scheduler')
         return cls(**loaded)
+
+
+def _forget_origin(path: Path) -> None:
+    """Takes out of a config the folder that its network was once loaded from."""
+    config = json.loads(path.read_text())
+    config.pop('_name_or_path', None)
+    path.write_text(json.dumps(config, indent=2) + '\n')
 
 
 def build_prior(

@@ -53,3 +53,9 @@ def test_unlabelled_pixels_and_background_threshold():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         build_refiner({'type': 'PAMRRefiner', **options})
+
+
+def test_no_probability_at_all():
+    image, coarse = random_case()
+    nothing = Prediction(torch.zeros_like(coarse.probs), coarse.label_map)
+    assert PAMRRefiner().refine(image, nothing, NAMES) is nothing

@@ -1,2 +1,3 @@
-# CascadePSP alone, on its authors' weights: a local file, or download=True to fetch their release.
+# CascadePSP alone, on its authors' weights: a local file; or weights=None,
+# download=True to fetch their release.
 refiner = dict(type='CascadePSPRefiner', weights='checkpoints/cascade_psp/model', fast=False, max_side=900)
