@@ -25,6 +25,6 @@ runs = dict(
     likelihood_guided=dict(likelihood, upsampling='guided'),
     likelihood_accept=dict(likelihood, accept=True),
     likelihood_candidates=dict(refiner=likelihood, grid=dict(candidate_threshold=[0.0, 0.2])),
-    likelihood_not_injected=dict(likelihood, self_weight=0.0),
+    likelihood_no_self_bias=dict(likelihood, self_weight=0.0),
     likelihood_twice=dict(likelihood, iterations=2),
 )
