@@ -64,7 +64,7 @@ def parse_args() -> argparse.Namespace:
 def background_rule(text: str) -> BackgroundRule:
     name, _, value = text.partition(':')
     try:
-        return BackgroundRule(name, float(value))  # type: ignore[arg-type]
+        return BackgroundRule(name, float(value))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f'expected power:ALPHA or threshold:SHARE, got {text!r} ({error})') from error
 

@@ -93,7 +93,7 @@ class _DType:
         self.order = state[1]
 
     def build(self) -> np.dtype:
-        dtype = np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
+        dtype = np.dtype(self.code).newbyteorder(self.order)
         if dtype.kind not in 'biufcSUO':
             raise pickle.UnpicklingError(f'an array of {dtype}')
         return dtype

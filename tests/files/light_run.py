@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.modules.update(dict.fromkeys(('mmseg', 'mmengine', 'mmcv')))  # type: ignore[arg-type]
+sys.modules.update(dict.fromkeys(('mmseg', 'mmengine', 'mmcv')))
 
 from mmseg_g4seg.files.folder import FolderTask  # noqa: E402
 from mmseg_g4seg.files.processes import refine_folder  # noqa: E402
