@@ -15,6 +15,8 @@ from torch import Tensor
 RELATIVE_WIDTH = 0.1
 """Width of the affinity kernel, as a share of the local standard deviation (PAMR's constant)."""
 EPSILON = 1e-8
+MAPS_AT_ONCE = 32
+"""Maps that are averaged together; each is on its own, so this bounds memory and changes nothing else."""
 DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 
 
@@ -38,14 +40,19 @@ def pixel_adaptive_average(
     height, width = image.shape[-2:]
     rows = max(1, memory_limit // (4 * 8 * len(dilations) * width))
     strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
-    whole = [neighbour_affinity(image, dilations, *strips[0])] if len(strips) == 1 else None
-    for _ in range(iterations):
-        averaged = [
-            _average(maps, whole[0] if whole else neighbour_affinity(image, dilations, *strip), dilations, *strip)
-            for strip in strips
-        ]
-        maps = torch.cat(averaged, dim=-2)
-    return maps
+    whole = neighbour_affinity(image, dilations, *strips[0]) if len(strips) == 1 else None
+    result = torch.empty_like(maps)
+    for place, own in zip(result.split(MAPS_AT_ONCE), maps.split(MAPS_AT_ONCE), strict=True):
+        for _ in range(iterations):
+            averaged = [
+                _average(
+                    own, neighbour_affinity(image, dilations, *strip) if whole is None else whole, dilations, *strip
+                )
+                for strip in strips
+            ]
+            own = torch.cat(averaged, dim=-2)
+        place.copy_(own)
+    return result
 
 
 def neighbour_affinity(image: Tensor, dilations: Sequence[int], top: int, bottom: int) -> Tensor:

@@ -79,6 +79,21 @@ class PromptTokenizer:
                 token_masks[prompt, region, tokens] = 1.0
         return TokenisedPrompts(padded.input_ids, token_masks)
 
+    def split(self, classes: Sequence[ClassName]) -> list[list[ClassName]]:
+        """Shares classes out over as few prompts as hold them, in order; one that fits none is alone."""
+        prompts: list[list[ClassName]] = [[]]
+        for name in classes:
+            if not prompts[-1] or self._fits([*prompts[-1], name]):
+                prompts[-1].append(name)
+            else:
+                prompts.append([name])
+        return prompts
+
+    def _fits(self, classes: Sequence[ClassName]) -> bool:
+        names = ', '.join(name for c in classes for name in synonyms(c))
+        # begin and end of text take a place each
+        return len(self._ids(self.prefix + names)) + 2 <= self.length
+
     @property
     def length(self) -> int:
         """T, the length that prompts are padded to."""

@@ -54,8 +54,8 @@ def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
                 f"score_type='softmax': expected sums of 1 over classes, got {float(total.min()):.4g} to "
                 f"{float(total.max()):.4g}; did you mean 'sigmoid' or 'sum'?"
             )
-    scores = scores.clamp_min(0)
-    return scores / scores.sum(dim=0, keepdim=True).clamp_min(1e-12)
+    probs = scores.clamp_min(0)
+    return probs.div_(probs.sum(dim=0, keepdim=True).clamp_min(1e-12))
 
 
 def binary_probs(score: Tensor) -> Tensor:
@@ -64,8 +64,13 @@ def binary_probs(score: Tensor) -> Tensor:
 
 
 def _warn_of_probs(scores: Tensor) -> None:
-    if len(scores) > 1 and float(scores.min()) >= 0 and float((scores.sum(dim=0) - 1).abs().max()) < TOLERANCE:
-        logger.warning(
-            "score_type='logits', but the scores are in [0, 1] and sum to 1: a second softmax would flatten them; "
-            "did you mean score_type='softmax'?"
-        )
+    """Logits have negative values nearly always; none at all says that they are something else."""
+    if len(scores) == 1 or float(scores.min()) < 0:
+        return
+    if float((scores.sum(dim=0) - 1).abs().max()) < TOLERANCE:
+        meant = "they are in [0, 1] and sum to 1: did you mean score_type='softmax'?"
+    elif float(scores.max()) <= 1:
+        meant = "they are in [0, 1]: did you mean score_type='sigmoid', or 'sum' (Mask2Former)?"
+    else:
+        meant = "did you mean score_type='sum' (Mask2Former)?"
+    logger.warning("score_type='logits', but no score is negative; a softmax would flatten them; %s", meant)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from mmseg_g4seg.prompts import PromptTokenizer, synonyms
@@ -46,6 +48,20 @@ def test_prompts_with_fewer_names_are_padded():
 def test_empty_name_is_an_error(name):
     with pytest.raises(ValueError, match='non-empty'):
         synonyms(name)
+
+
+def test_names_are_shared_out_over_prompts_that_fit():
+    tokenizer = PromptTokenizer(TOKENIZER)
+    classes = [('hot air balloon', f'sky {"sky " * i}') for i in range(9)] * 3
+    prompts = tokenizer.split(classes)
+    assert [c for prompt in prompts for c in prompt] == classes
+    assert len(prompts) > 2
+    tokenizer(prompts)
+    for prompt, following in pairwise(prompts):
+        with pytest.raises(ValueError, match='ends at token'):
+            tokenizer([[*prompt, following[0]]])
+    assert tokenizer.split(['sky', 'photo']) == [['sky', 'photo']]
+    assert tokenizer.split([]) == [[]]
 
 
 def test_name_beyond_the_text_length_is_an_error():

@@ -32,6 +32,10 @@ class EncodedPrompts:
     def __getitem__(self, index: Any) -> 'EncodedPrompts':
         return EncodedPrompts(self.embeds[index], self.token_masks[index])
 
+    def repeat_tokens(self, count: int) -> 'EncodedPrompts':
+        """Every token `count` times: (P, T, E) -> (P, count * T, E)."""
+        return EncodedPrompts(self.embeds.repeat(1, count, 1), self.token_masks.repeat(1, 1, count))
+
 
 class DiffusionPrior(ABC):
     """A frozen diffusion model. Tensors are on `device` and in `dtype` unless said otherwise.
@@ -62,8 +66,11 @@ class DiffusionPrior(ABC):
     def encode_prompts(self, prompts: Sequence[Sequence[ClassName]], template: str) -> EncodedPrompts:
         """Encodes P prompts, each naming the classes listed; embeddings are kept for next time.
 
+        More names than the text encoder reads at once are encoded in several goes, whose tokens
+        then stand one after the other.
+
         Raises:
-            ValueError: if a name is empty or does not fit into the text encoder's length.
+            ValueError: if a name is empty or does not fit into the text encoder's length alone.
         """
 
     @abstractmethod

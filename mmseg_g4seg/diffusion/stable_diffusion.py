@@ -3,10 +3,12 @@
 Shapes: B images, H W image size, c latent channels, h w latent grid, P prompts, T text tokens.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..attention import MaskInjection, inject_masks
@@ -60,17 +62,24 @@ class StableDiffusionPrior(DiffusionPrior):
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[Sequence[ClassName]], template: str) -> EncodedPrompts:
         encoded = [self._encode_prompt(tuple(prompt), template) for prompt in prompts]
+        # attention over tokens that all stand there n times is attention over them once: no mask needed
+        length = math.lcm(*(e.embeds.shape[1] for e in encoded))
+        encoded = [e.repeat_tokens(length // e.embeds.shape[1]) for e in encoded]
         regions = max(e.token_masks.shape[1] for e in encoded)
-        masks = [torch.nn.functional.pad(e.token_masks, (0, 0, 0, regions - e.token_masks.shape[1])) for e in encoded]
+        masks = [F.pad(e.token_masks, (0, 0, 0, regions - e.token_masks.shape[1])) for e in encoded]
         return EncodedPrompts(torch.cat([e.embeds for e in encoded]), torch.cat(masks))
 
     def _encode_prompt(self, prompt: tuple[ClassName, ...], template: str) -> EncodedPrompts:
         key = (template, *(name if isinstance(name, str) else tuple(name) for name in prompt))
         if key not in self._prompt_cache:
-            tokenised = PromptTokenizer(self.tokenizer, template=template)([prompt])
+            tokenizer = PromptTokenizer(self.tokenizer, template=template)
+            parts = tokenizer.split(prompt)
+            tokenised = tokenizer(parts)
             embeds = self.text_encoder(tokenised.input_ids.to(self.device)).last_hidden_state
+            own = [masks[: len(part)] for masks, part in zip(tokenised.token_masks, parts, strict=True)]
+            token_masks = torch.block_diag(*own)[None]  # (1, R, parts * T)
             self._prompt_cache[key] = EncodedPrompts(
-                embeds.to(self.dtype), tokenised.token_masks.to(self.device, self.dtype)
+                embeds.flatten(0, 1)[None].to(self.dtype), token_masks.to(self.device, self.dtype)
             )
         return self._prompt_cache[key]
 

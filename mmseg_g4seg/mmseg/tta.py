@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import torch
 from mmengine.structures import PixelData
 from mmseg.models import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch import Tensor
 
 from ..refiners import Prediction
 from ..refiners.base import device_seconds
@@ -32,25 +32,30 @@ class RefinedSegTTAModel(SegTTAModel):
         if isinstance(data, dict):
             count = len(next(iter(data.values())))
             data = [{key: value[i] for key, value in data.items()} for i in range(count)]
-        views = [self.module.data_preprocessor(view, False) for view in data]
-        start = device_seconds(views[0]['inputs'])
-        predicted = [self.module.predict_coarse(view['inputs'], view['data_samples'])[0] for view in views]
-        images = [
-            recover_image(x, s.metainfo, self.module.data_preprocessor)
-            for x, s in zip(views[0]['inputs'], predicted[0], strict=True)
-        ]
-        merged = [self._merge(list(samples)) for samples in zip(*predicted, strict=True)]
-        seconds = (device_seconds(views[0]['inputs']) - start) / len(merged)
+        start = device_seconds(data[0]['inputs'])
+        samples, total, images = [], [], []
+        for view in data:
+            # one augmentation at a time: only the sum of their probabilities is kept
+            prepared = self.module.data_preprocessor(view, False)
+            predicted = self.module.predict_coarse(prepared['inputs'], prepared['data_samples'])[0]
+            probs = [self.module.coarse_prediction(sample).probs for sample in predicted]
+            if not samples:
+                samples, total = predicted, probs
+                images = [
+                    recover_image(x, s.metainfo, self.module.data_preprocessor)
+                    for x, s in zip(prepared['inputs'], predicted, strict=True)
+                ]
+            else:
+                total = [sum_.add_(new) for sum_, new in zip(total, probs, strict=True)]
+        merged = [self._merge(s, t.div_(len(data))) for s, t in zip(samples, total, strict=True)]
+        seconds = (device_seconds(total) - start) / len(merged)
         if self.module.refiner is None:
-            return [sample for sample, _ in merged]
-        samples, coarse = [list(column) for column in zip(*merged, strict=True)]
-        return self.module.refine_samples(samples, images, coarse, coarse_seconds=seconds)
+            return samples
+        return self.module.refine_samples(samples, images, merged, coarse_seconds=seconds)
 
-    def _merge(self, samples: list[SegDataSample]) -> tuple[SegDataSample, Prediction]:
-        """Averages the augmentations of one image into its first sample."""
-        probs = torch.stack([self.module.coarse_prediction(sample).probs for sample in samples]).mean(dim=0)
-        sample = samples[0]
-        binary = sample.seg_logits.data.shape[0] == 1
+    def _merge(self, sample: SegDataSample, probs: Tensor) -> Prediction:
+        """Writes the average of an image's augmentations into its first sample."""
+        binary = len(sample.seg_logits.data) == 1
         labels = (probs[1] > self.module.decode_head.threshold).long() if binary else probs.argmax(dim=0)
         sample.set_data(
             {
@@ -58,4 +63,4 @@ class RefinedSegTTAModel(SegTTAModel):
                 'seg_logits': PixelData(data=probs[1:] if binary else probs),
             }
         )
-        return sample, Prediction(probs, labels)
+        return Prediction(probs, labels)

@@ -155,6 +155,47 @@ def test_prompts_are_encoded_once(prior, monkeypatch):
     assert prior.encode_prompts([['fish'], ['sky'], ['sky']], TEMPLATE).embeds.shape[0] == 3
 
 
+class TestMoreNamesThanThePromptHolds:
+    NAMES = ('hot air balloon', 'brick wall', 'sky') * 7
+
+    def test_every_name_keeps_its_own_tokens(self, prior):
+        length = prior.tokenizer.model_max_length
+        encoded = prior.encode_prompts([self.NAMES], TEMPLATE)
+        assert encoded.embeds.shape[1] % length == 0
+        assert encoded.embeds.shape[1] > length
+        assert encoded.token_masks.shape == (1, 21, encoded.embeds.shape[1])
+        assert encoded.token_masks[0].sum(1).tolist() == [3, 2, 1] * 7
+        assert encoded.token_masks[0].sum(0).max() == 1, 'no token names two regions'
+        first = encoded.embeds[:, :length]
+        held = int(encoded.token_masks[0, :, :length].any(dim=1).sum())
+        torch.testing.assert_close(first, prior.encode_prompts([self.NAMES[:held]], TEMPLATE).embeds)
+
+    def test_a_short_prompt_beside_it_gives_what_it_gives_alone(self, prior):
+        long, short = [self.NAMES, self.NAMES[:3]]
+        regions = torch.rand(2, 21, 8, 8, generator=torch.Generator().manual_seed(1))
+
+        def denoise(prompts, first):
+            encoded = prior.encode_prompts(prompts, TEMPLATE)
+            masks = regions[first : first + len(prompts), : encoded.token_masks.shape[1]]
+            return prior.denoise(
+                latents()[first : first + len(prompts)], 400, encoded, MaskInjection(masks, encoded.token_masks)
+            )
+
+        regions[1, 3:] = 0
+        together = denoise([long, short], 0)
+        torch.testing.assert_close(together[1:], denoise([short], 1), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together[:1], denoise([long], 0), atol=1e-5, rtol=1e-4)
+
+    def test_the_last_name_counts(self, prior):
+        """A name of the second prompt is injected where its region is."""
+        encoded = prior.encode_prompts([self.NAMES], TEMPLATE)
+        masks = torch.zeros(1, 21, 8, 8)
+        plain = prior.denoise(latents(1), 400, encoded, MaskInjection(masks, encoded.token_masks, cross_weight=9.0))
+        masks[0, -1, :4] = 1
+        named = prior.denoise(latents(1), 400, encoded, MaskInjection(masks, encoded.token_masks, cross_weight=9.0))
+        assert not torch.allclose(plain, named)
+
+
 def test_timestep_that_the_scheduler_lacks(prior):
     with pytest.raises(ValueError, match='timestep'):
         prior.alpha_cumprod(1000)
