@@ -32,6 +32,8 @@ setup(
         'mmseg': ['onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.10', 'onedl-mmsegmentation>=1.4'],
         'mmseg-upstream': ['mmsegmentation==1.2.2', 'mmengine>=0.10.4', 'mmcv>=2.0.0rc4,<2.2', 'ftfy', 'regex'],
         'clip': ['open_clip_torch>=2.24'],
+        'mask2former': ['onedl-mmdetection>=3.5'],
+        'coco': ['pycocotools>=2.0.6'],
         'crf': ['pydensecrf2>=1.1'],
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'segrefiner': ['torchvision>=0.16'],

@@ -71,17 +71,20 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval (95 %) of the mIoU gain, images drawn with replacement; per cent.
 
-    Both means of a resample are over the classes that are labelled in it.
+    Both means of a resample are over the classes that are labelled in it, and over those that no image
+    labels: predicted, they count with 0, as in the mIoU itself.
     """
-    count = len(before)
+    count, chosen = len(before), list(classes)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(count, (resamples, count), generator=generator)
     weights = torch.zeros(resamples, count, dtype=torch.float64)
     weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
+    never_labelled = before[:, 2, chosen].sum(dim=0) == 0
     gains = torch.zeros(resamples, dtype=torch.float64)
     for areas, sign in ((after, 1), (before, -1)):
-        totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., list(classes)]
-        gains += sign * mean_iou(totals)
+        totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., chosen]
+        counted = (totals[:, 2] > 0) | never_labelled
+        gains += sign * class_iou(totals).where(counted, torch.nan).nanmean(dim=-1)
     low, high = torch.nanquantile(gains, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low * 100, high * 100
 

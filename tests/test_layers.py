@@ -23,7 +23,7 @@ LAYERS = {
         'scores',
     ),
     1: ('prompts', 'attention', 'diffusion', 'features'),
-    2: ('refiners', 'files', 'seeds', 'scenes', 'training'),
+    2: ('refiners', 'files', 'converters', 'seeds', 'scenes', 'training'),
     3: ('api', 'experiments', 'mmseg', 'detectron2'),
 }
 HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2'}

@@ -85,3 +85,15 @@ def test_classes_that_a_resample_lacks_do_not_spoil_it():
     assert low == high == pytest.approx(compare(*rare, [2]).gain)
     low, high = compare(*rare).interval
     assert 0 < low < high
+
+
+def test_a_class_that_nothing_labels_counts_with_nothing():
+    """As in the mIoU: predicted before and not after, it is a gain, and the interval holds it."""
+    before, after = cases(6, better=0.1)
+    before[:, 2, 2] = after[:, 2, 2] = before[:, 0, 2] = after[:, 0, 2] = 0
+    after[:, 1, 2] = 0
+    comparison = compare(before, after, [0, 1, 2])
+    assert comparison.interval[0] <= comparison.gain <= comparison.interval[1]
+    without = compare(before, after, [0, 1])
+    assert comparison.after == pytest.approx(without.after)
+    assert comparison.before == pytest.approx(without.before * 2 / 3)

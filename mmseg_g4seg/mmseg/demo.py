@@ -11,6 +11,8 @@ from ..scenes.folder import write_split
 from .gallery import save_gallery
 
 ASSETS = Path(__file__).parents[1] / 'assets'
+GALLERY_ROWS = 4
+"""Images that gained, and as many that lost, in the gallery."""
 CHECKPOINT = ASSETS / 'segformer_tiny_scenes.pth'
 
 
@@ -44,5 +46,6 @@ def run_demo(
     runner = Runner.from_cfg(config)
     runner.test()
     report = json.loads((folder / 'metrics.json').read_text())
-    save_gallery(runner, report['images'], folder / 'gallery.png')
+    drawn = [image for changes in ('gained_most', 'lost_most') for image in report[changes][:GALLERY_ROWS]]
+    save_gallery(runner, drawn, folder / 'gallery.png')
     return report

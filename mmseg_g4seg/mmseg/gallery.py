@@ -22,29 +22,13 @@ HEADER = 18
 COLUMNS = ('image', 'coarse', 'reconstruction', 'refined', 'truth')
 
 
-def largest_changes(images: Sequence[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
-    """Picks the images that gained most and, below them, those that lost most.
-
-    Args:
-        images: `RefinementMetric`'s report of each image: name, coarse and refined mean IoU.
-        rows: how many of each.
-    """
-    ranked = sorted(
-        (i for i in images if i['refined'] == i['refined']), key=lambda i: i['refined'] - i['coarse'], reverse=True
-    )
-    gained = [i for i in ranked if i['refined'] > i['coarse']][:rows]
-    lost = [i for i in ranked if i['refined'] < i['coarse']][::-1][:rows]
-    return gained + lost
-
-
-def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path, *, rows: int = 4) -> None:
+def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -> None:
     """Draws one row an image: the image, coarse mask, reconstruction, refined mask, truth.
 
     Args:
         runner: after its test, with a `RefinedSegmentor` whose refiner can `reconstruct`.
-        images: the report of each image, see `largest_changes`.
+        images: name, coarse and refined mean IoU of those to draw.
         path: of the PNG.
-        rows: of gains, and as many of losses.
     """
     dataset = runner.test_dataloader.dataset
     index = {Path(dataset.get_data_info(i)['img_path']).name: i for i in range(len(dataset))}
@@ -53,7 +37,7 @@ def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path, *
             f'{row["name"]}: mean IoU {row["coarse"]:.1f} to {row["refined"]:.1f}',
             _panels(runner.model, dataset[index[row['name']]], dataset.metainfo),
         )
-        for row in largest_changes(images, rows)
+        for row in images
     ]
     _compose(drawn).save(path)
 

@@ -1,5 +1,6 @@
 """Prepares a config for an evaluation run: refiner, metric, test-time augmentation, output."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from ..api import read_refiner_config
+from .replicas import check_launcher, join_on_cpus
 
 
 def add_refiner(config: Config, source: str | Path, *, score_type: str | None = None) -> None:
@@ -56,36 +58,54 @@ def use_tta(config: Config) -> None:
 
 
 def save_predictions(config: Config, folder: str) -> None:
-    """Lets the first metric of the test evaluator write label maps, in place; lists are fine."""
-    metric = _metrics(config.test_evaluator)[0]
+    """Lets the IoU metric of the test evaluator write label maps, in place; lists are fine.
+
+    Behind a refiner that is `RefinementMetric`: the refined maps go into the folder, the coarse ones
+    into its folder `coarse`.
+
+    Raises:
+        ValueError: if the config has no metric.
+    """
+    metrics = _metrics(config.get('test_evaluator'))
+    if not metrics:
+        raise ValueError("expected test_evaluator=dict(type='RefinementMetric') in the config to write label maps")
+    metric = next((m for m in metrics if m.type in ('RefinementMetric', 'IoUMetric')), metrics[0])
     metric.output_dir = folder
     metric.keep_results = True
 
 
-def use_cpu_processes(config: Config) -> None:
-    """Lets `--launcher pytorch` run where there is no GPU, in place; with one, mmengine does it all.
+def share_among_processes(config: Config) -> None:
+    """Gives every process of a launcher its own copy of the model, in place, on CPUs or GPUs.
 
-    mmengine's launcher selects a CUDA device whatever the backend, and its wrapper names one.
+    Raises:
+        ValueError: if the config names a launcher that did not start this process.
     """
-    if config.launcher == 'pytorch' and not torch.cuda.is_available():
-        torch.distributed.init_process_group('gloo')
-        config.model_wrapper_cfg = ConfigDict(type='MMDistributedDataParallel', device_ids=None)
+    if config.launcher == 'none':
+        return
+    check_launcher(config.launcher, os.environ)
+    if not torch.cuda.is_available():
+        join_on_cpus(config.launcher)
+    config.setdefault('model_wrapper_cfg', dict(type='ModelReplica'))
 
 
 def show_predictions(config: Config, *, show: bool, show_dir: str | None, wait_time: float) -> None:
-    """Turns on mmseg's visualization hook, in place.
+    """Turns on mmseg's visualization hook, in place; behind a refiner it draws coarse and refined masks.
 
     Raises:
         ValueError: if the config has no such hook.
     """
-    hook = config.default_hooks.get('visualization')
+    hook = config.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ValueError("expected default_hooks=dict(visualization=dict(type='SegVisualizationHook')) to show results")
     hook.draw = True
     if show:
         hook.show, hook.wait_time = True, wait_time
+    if 'visualizer' not in config:
+        config.visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
     if show_dir:
         config.visualizer.save_dir = show_dir
+    if config.model.get('type') == 'RefinedSegmentor' and config.visualizer.get('type') == 'SegLocalVisualizer':
+        config.visualizer.type = 'RefinedSegVisualizer'
 
 
 def _metrics(evaluator: Any) -> list[ConfigDict]:

@@ -19,6 +19,7 @@ from ..refiners.base import device_seconds
 from ..scores import ScoreType, binary_probs, scores_to_probs
 from .class_names import find_class_names
 from .images import image_key, recover_image
+from .mmdetection import register_mmdetection
 
 WRAPPED = 'segmentor.'
 
@@ -38,6 +39,8 @@ class RefinedSegmentor(BaseSegmentor):
         refiner: config or built refiner; None leaves predictions bit-identical.
         score_type: what the coarse model's `seg_logits` are (see `ScoreType`).
         class_names: names of the classes, where neither checkpoint nor data set says.
+        data_preprocessor: what mmengine's Runner passes on from the top level of a config; for a
+            segmentor whose own config has none.
         pretrained: taken for mmseg's `init_model`, which sets it on every model; unused.
         train_cfg: likewise.
         init_cfg: as for every mmengine model.
@@ -49,11 +52,12 @@ class RefinedSegmentor(BaseSegmentor):
         refiner: 'dict | Refiner | None' = None,
         score_type: ScoreType = 'logits',
         class_names: Sequence[ClassName] | None = None,
+        data_preprocessor: 'dict | nn.Module | None' = None,
         pretrained: None = None,
         train_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        built = segmentor if isinstance(segmentor, nn.Module) else MODELS.build(segmentor)
+        built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)
         super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
         self.segmentor = built
         self.score_type = score_type
@@ -123,19 +127,21 @@ class RefinedSegmentor(BaseSegmentor):
         names = find_class_names(self.class_names, meta, len(coarse[0].probs))
         self.refiner.to(images[0].device)
         keys = [image_key(sample.metainfo) for sample in samples]
+        binary = [len(sample.seg_logits.data) == 1 for sample in samples]
+        for sample in samples:
+            del sample.seg_logits  # the coarse probabilities stand for them: 1.2 GB of 150 classes at 2048 x 1024
         stages = self.refiner.refine_stages(images, coarse, names, keys=keys)
         for i, sample in enumerate(samples):
-            binary = sample.seg_logits.data.shape[0] == 1
             labels = sample.pred_sem_seg.data
             for number, stage in enumerate(stages):
-                refined = self._labels(coarse[i], stage.predictions[i], binary).to(labels).view_as(labels)
+                refined = self._labels(coarse[i], stage.predictions[i], binary[i]).to(labels).view_as(labels)
                 sample.set_data({f'stage{number}_sem_seg': PixelData(data=refined)})
             probs = stages[-1].predictions[i].probs
             sample.set_data(
                 {
                     'coarse_sem_seg': PixelData(data=labels),
                     'pred_sem_seg': PixelData(data=refined),
-                    'seg_logits': PixelData(data=probs[1:] if binary else probs),
+                    'seg_logits': PixelData(data=probs[1:] if binary[i] else probs),
                 }
             )
             seconds = {'coarse': coarse_seconds, **{s.name: s.seconds / len(samples) for s in stages}}
@@ -148,6 +154,14 @@ class RefinedSegmentor(BaseSegmentor):
             return after.label_map
         changed = (before.probs != after.probs).any(dim=0)
         return torch.where(changed, (after.probs[1] > self.segmentor.decode_head.threshold).long(), before.label_map)
+
+
+def _build(segmentor: dict, data_preprocessor: 'dict | nn.Module | None') -> BaseSegmentor:
+    """Builds a segmentor; one that needs MMDetection registers it, or says what is missing."""
+    register_mmdetection(segmentor)
+    if data_preprocessor is not None:
+        segmentor = {'data_preprocessor': data_preprocessor, **segmentor}
+    return MODELS.build(segmentor)
 
 
 def _wrap_keys(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:

@@ -10,7 +10,6 @@ from PIL import Image
 
 from mmseg_g4seg.diffusion import load_prior
 from mmseg_g4seg.mmseg.demo import CHECKPOINT, run_demo
-from mmseg_g4seg.mmseg.gallery import largest_changes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/scenes/segformer-tiny_g4seg-tiny_scenes-128x128.py'
@@ -48,9 +47,3 @@ def test_embedded_weights_are_small_and_sound():
     assert prior.image_multiple == 16
     weights = torch.load(CHECKPOINT, weights_only=True)
     assert len(weights['meta']['dataset_meta']['classes']) == 14
-
-
-def test_largest_changes():
-    rows = [{'name': str(i), 'coarse': 50.0, 'refined': 50.0 + gain} for i, gain in enumerate((0, 3, -2, 1, -5, 9))]
-    rows.append({'name': 'unlabelled', 'coarse': float('nan'), 'refined': float('nan')})
-    assert [row['name'] for row in largest_changes(rows, 2)] == ['5', '1', '4', '2']

@@ -1,0 +1,74 @@
+"""NightCity's label files, from Cityscapes' raw ids to the 19 training ids.
+
+The release (Tan et al., Night-time Scene Parsing with a Large Real Dataset, TIP 2021) has
+`NightCity-label/label/{train,val}/NAME_labelIds.png`. Wei et al. (Disentangle then Parse, ICCV 2023) found a
+training file in its validation list; it is left out there.
+
+Shapes: H W image size.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..files.label_files import open_png
+from .batch import Job, Summary, run_jobs
+from .cityscapes_ids import LABEL_MAP, NUM_CLASSES
+from .label_rules import LabelRules
+
+STRAY_NAMES = {'train': (), 'val': ('Dubai_0016',)}
+"""Names, without suffix, of files that lie in a split but do not belong to it."""
+
+RAW_SUFFIX, TRAIN_SUFFIX = '_labelIds.png', '_trainIds.png'
+RULES = LabelRules(NUM_CLASSES, label_map=LABEL_MAP)
+
+
+def convert_nightcity(
+    labels: Path,
+    out: Path,
+    *,
+    splits: tuple[str, ...] = ('train', 'val'),
+    suffix: str = RAW_SUFFIX,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Summary:
+    """Writes `OUT/{train,val}/NAME_trainIds.png`.
+
+    Args:
+        labels: folder with a folder a split.
+        out: folder of the results, in the same layout.
+        splits: folders to convert.
+        suffix: of the label files.
+        workers: processes.
+        overwrite: convert anew what is there.
+
+    Raises:
+        FileNotFoundError: if a split's folder is missing, or has no file of that suffix.
+    """
+    jobs = [job for split in splits for job in _split_jobs(labels / split, out / split, split, suffix)]
+    return run_jobs(jobs, convert_file, description='NightCity', workers=workers, overwrite=overwrite)
+
+
+def convert_file(path: Path) -> np.ndarray:
+    """Training ids of one label file: (H, W) uint8, 0 to 18 and 255.
+
+    Raises:
+        ValueError: if an id is not one of Cityscapes' 0 to 33, or 255.
+    """
+    return RULES.apply(np.asarray(open_png(path)))
+
+
+def _split_jobs(folder: Path, out: Path, split: str, suffix: str) -> list[Job]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder} is missing: expected a folder of label files named NAME{suffix}')
+    # not in folders below: some releases carry other versions of the labels there
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith(suffix))
+    if not paths:
+        raise FileNotFoundError(f'{folder} has no file named NAME{suffix}; say how they end with --suffix')
+    names = [path.name.removesuffix(suffix) for path in paths]
+    strays = STRAY_NAMES.get(split, ())
+    return [
+        Job(path, out / (name + TRAIN_SUFFIX), str(path))
+        for path, name in zip(paths, names, strict=True)
+        if name not in strays
+    ]

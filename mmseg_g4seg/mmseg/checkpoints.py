@@ -1,0 +1,74 @@
+"""Says, before an hour is spent, whether a checkpoint is one of the model that it is given to."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+UNUSED = ('auxiliary_head.',)
+"""Weights that no evaluation reads."""
+PARAMETERS = ('.weight', '.bias')
+
+
+def check_checkpoint(model: nn.Module, path: str | None) -> None:
+    """Checks that a checkpoint holds the weights that evaluation needs, and no others.
+
+    mmengine loads what fits, leaves the rest random, and says so in the log alone.
+
+    Args:
+        model: as it will be evaluated.
+        path: of the checkpoint, a file or an address; None is for models without weights.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if none is given and the model has weights, or weights are missing, of another
+            shape, or of layers that the model has not.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    expected = {name: value for name, value in model.state_dict().items() if _needed(name)}
+    if path is None:
+        if expected:
+            raise ValueError(
+                f'expected a checkpoint, got none: {type(model).__name__} would be evaluated with random weights; '
+                'tools/test.py CONFIG CHECKPOINT'
+            )
+        return
+    found = _read(path)
+    missing = [name for name in expected if name not in found]
+    other = [name for name, value in expected.items() if name in found and found[name].shape != value.shape]
+    unknown = [name for name in found if name not in expected and _needed(name) and name.endswith(PARAMETERS)]
+    if missing or other or unknown:
+        faults = [
+            _first('are missing', missing),
+            _first('have another shape', other, lambda name: _shapes(expected[name], found[name])),
+            _first('belong to layers that the model has not', unknown),
+        ]
+        raise ValueError(
+            f'{path}: not a checkpoint of this model, which has {len(expected)} weights: '
+            f'{"; ".join(fault for fault in faults if fault)}. Give the config that the checkpoint was trained with'
+        )
+
+
+def _needed(name: str) -> bool:
+    return not name.startswith(UNUSED) and not name.endswith('num_batches_tracked')
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    """Weights under the names that the plain model gives them."""
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: no such checkpoint; expected a file that mmseg or mmengine saved')
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    return {name.removeprefix('module.'): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _first(fault: str, names: list[str], detail: Callable[[str], str] = lambda _: '') -> str:
+    """A fault in words, with the first weight that has it; empty where none has."""
+    return f'{len(names)} {fault} (first: {names[0]}{detail(names[0])})' if names else ''
+
+
+def _shapes(expected: Tensor, found: Tensor) -> str:
+    return f', expected {tuple(expected.shape)}, found {tuple(found.shape)}'
