@@ -11,12 +11,14 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
+from mmseg_g4seg.mmseg.checkpoints import check_checkpoint
+from mmseg_g4seg.mmseg.mmdetection import register_mmdetection
 from mmseg_g4seg.mmseg.run import (
     add_refiner,
     compare_stages,
     save_predictions,
+    share_among_processes,
     show_predictions,
-    use_cpu_processes,
     use_tta,
 )
 
@@ -48,18 +50,21 @@ def main() -> None:
         add_refiner(config, args.refiner, score_type=args.score_type)
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)
+    register_mmdetection(config.model)
     compare_stages(config)
     config.launcher = args.launcher
-    use_cpu_processes(config)
+    share_among_processes(config)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    config.load_from = args.checkpoint
+    config.load_from = args.checkpoint or config.get('load_from')
     if args.show or args.show_dir:
         show_predictions(config, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time)
     if args.out:
         save_predictions(config, args.out)
     if args.tta:
         use_tta(config)
-    Runner.from_cfg(config).test()
+    runner = Runner.from_cfg(config)
+    check_checkpoint(runner.model, config.load_from)
+    runner.test()
 
 
 if __name__ == '__main__':

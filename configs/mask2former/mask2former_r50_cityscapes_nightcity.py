@@ -1,0 +1,24 @@
+# Mask2Former-R50, trained on Cityscapes (mmseg's config and checkpoint), tested on NightCity's night.
+_base_ = 'mmseg::mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py'
+custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(2048, 1024), keep_ratio=True),  # the size of the images that the model was trained on
+    dict(type='LoadCheckedAnnotations', num_classes=19),
+    dict(type='PackSegInputs'),
+]
+test_dataloader = dict(
+    batch_size=1,
+    dataset=dict(
+        _delete_=True,
+        type='NightCityDataset',
+        data_root='data/nightcity',
+        split='val',
+        label_ids='labelIds',
+        img_suffix='.png',
+        seg_map_suffix='_labelIds.png',
+        data_prefix=dict(img_path='NightCity-images/images/val', seg_map_path='NightCity-label/label/val'),
+        pipeline=test_pipeline,
+    ),
+)
+test_evaluator = dict(_delete_=True, type='RefinementMetric', iou_metrics=['mIoU'])

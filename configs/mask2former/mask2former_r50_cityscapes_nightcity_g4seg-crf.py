@@ -1,0 +1,4 @@
+# Mask2Former-R50, trained on Cityscapes, tested on NightCity: G4Seg, then dense CRF.
+_base_ = ['./mask2former_r50_cityscapes_nightcity.py', '../_base_/refiners/g4seg_sd21_crf.py']
+custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
+model = dict(_delete_=True, type='RefinedSegmentor', segmentor=_base_.model, refiner=_base_.refiner, score_type='sum')
