@@ -24,7 +24,7 @@ LAYERS = {
     ),
     1: ('prompts', 'attention', 'diffusion', 'features'),
     2: ('refiners', 'files', 'converters', 'seeds', 'scenes', 'training'),
-    3: ('api', 'experiments', 'mmseg', 'detectron2'),
+    3: ('api', 'experiments', 'mmseg', 'detectron2', 'reproduction'),
 }
 HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2'}
 MODELS = {'diffusers', 'transformers', 'open_clip', 'tokenizers'}

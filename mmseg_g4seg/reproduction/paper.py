@@ -1,0 +1,220 @@
+"""The figures that G4Seg's authors report (arXiv 2506.01539), and what of this project gives each.
+
+Figures are mIoU in per cent unless a row says otherwise. The order of tables is the paper's as far as the
+numbers are known here; the others go by their subject.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WEIGHTS = 'https://mmassets.onedl.ai/mmsegmentation/v0.5/'
+SEGFORMER_ADE = (
+    'segformer/segformer_mit-b1_512x512_160k_ade20k/segformer_mit-b1_512x512_160k_ade20k_20210726_112106-d70e859d.pth'
+)
+MASK2FORMER_ADE = 'mask2former/mask2former_r50_8xb2-160k_ade20k-512x512/mask2former_r50_8xb2-160k_ade20k-512x512_20221204_000055-2d1f55f1.pth'  # noqa: E501
+SEGFORMER_CITY = 'segformer/segformer_mit-b5_8x1_1024x1024_160k_cityscapes/segformer_mit-b5_8x1_1024x1024_160k_cityscapes_20211206_072934-87a052ec.pth'  # noqa: E501
+DEEPLAB_CITY = 'deeplabv3plus/deeplabv3plus_r101-d8_512x1024_80k_cityscapes/deeplabv3plus_r101-d8_512x1024_80k_cityscapes_20200606_114143-068fcfe9.pth'  # noqa: E501
+MASK2FORMER_CITY = 'mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024/mask2former_r50_8xb2-90k_cityscapes-512x1024_20221202_140802-ffd9d750.pth'  # noqa: E501
+
+WEAKLY_SUPERVISED = {'beta': 0.9}
+"""The paper's beta for seeds of weakly supervised methods."""
+
+
+@dataclass(frozen=True)
+class ConfigRun:
+    """A run of `tools/test.py`.
+
+    Attributes:
+        config: under `configs/`.
+        weights: address of the coarse model's checkpoint below `WEIGHTS`; none for saved scores.
+    """
+
+    config: str
+    weights: str = ''
+
+    @property
+    def address(self) -> str:
+        return WEIGHTS + self.weights
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """A run of `tools/refine_masks.py` over a method's seeds on VOC12's training images.
+
+    Attributes:
+        seeds: name of their folder under the data folder.
+        format: of the files.
+        background_rule: as the tool takes it.
+        options: of the refiner, over Stable Diffusion's config.
+    """
+
+    seeds: str
+    format: str
+    background_rule: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table.
+
+    Attributes:
+        name: of the coarse model, data set and refiner.
+        coarse: the paper's figure of the coarse masks; None where it gives none.
+        refined: the paper's figure; None for a run that the paper has not.
+        run: what gives ours; None where the project cannot.
+        lacks: what the project does not have, in words, where `run` is None.
+        metric: what the figures are.
+    """
+
+    name: str
+    coarse: float | None
+    refined: float | None
+    run: ConfigRun | SeedRun | None = None
+    lacks: str = ''
+    metric: str = 'mIoU'
+
+
+@dataclass(frozen=True)
+class Table:
+    """Attributes:
+    title: what it compares.
+    rows: its runs.
+    number: the paper's, where known here.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    number: str = ''
+
+
+def _model(name: str) -> str:
+    return f'the coarse model {name} is not in the project yet'
+
+
+_SCLIP = _model('SCLIP')
+_PRINTED = 'every run of tools/test.py prints it for its own masks'
+
+
+def _clip_es(**options: Any) -> SeedRun:
+    return SeedRun('clip_es', 'clip-es', 'power:1', {**WEAKLY_SUPERVISED, **options})
+
+
+def _chains(
+    name: str, config: str, weights: str, *, coarse: float | None = None, refined: float | None = None
+) -> tuple[Row, ...]:
+    """A coarse model with G4Seg, which the paper may have, and with the chains, which it has not."""
+    return (
+        Row(name, coarse, refined, ConfigRun(f'{config}_g4seg.py', weights)),
+        Row(f'{name}, then dense CRF', coarse, None, ConfigRun(f'{config}_g4seg-crf.py', weights)),
+        Row(f'{name}, then CascadePSP', coarse, None, ConfigRun(f'{config}_g4seg-cascadepsp.py', weights)),
+    )
+
+
+TABLES: dict[str, Table] = {
+    'text-supervised': Table(
+        'open-vocabulary masks of text-supervised models',
+        (
+            Row('SCLIP, VOC', 59.1, 59.8, lacks=_SCLIP),
+            Row('SCLIP, Pascal Context', 30.4, 31.3, lacks=_SCLIP),
+            Row('SCLIP, COCO-Object', 30.5, 30.9, lacks=_SCLIP),
+            Row('GroupViT, VOC', 52.3, 53.4, lacks=_model('GroupViT')),
+            Row('DiffSegmenter, VOC', 60.1, 60.6, lacks=_model('DiffSegmenter')),
+        ),
+    ),
+    'weakly-supervised': Table(
+        'seeds of weakly supervised methods, VOC12 train',
+        (
+            Row('CLIP-ES seed', 70.8, 72.0, _clip_es()),
+            Row(
+                'CLIP-ES seed, then dense CRF',
+                74.9,
+                75.4,
+                lacks='the paper compares CRF with G4Seg and CRF; here only the seed itself is the coarse mask: run '
+                'tools/refine_masks.py with configs/_base_/refiners/g4seg_sd21_crf.py and dense_crf.py',
+            ),
+            Row('CAM seed', 48.0, 50.8, SeedRun('irn_cam', 'irn', 'threshold:0.15', WEAKLY_SUPERVISED)),
+        ),
+    ),
+    'ablation': Table(
+        'the parts of the method, CLIP-ES seeds',
+        (
+            Row('mask injection (EMI)', 70.8, 71.3, lacks='injection without correspondence has no run here'),
+            Row('EMI, correspondence (SCA)', 70.8, 71.7, _clip_es(confidence_range=(0.0, 1.0))),
+            Row('EMI, SCA, filter [0.2, 0.6]', 70.8, 72.0, _clip_es()),
+            Row('EMI, SCA, filter [0.1, 0.7]', 70.8, 71.6, _clip_es(confidence_range=(0.1, 0.7))),
+            Row('ControlNet in place of EMI', 70.8, 74.1, lacks='injection by ControlNet is not in the project yet'),
+        ),
+        'III',
+    ),
+    'supervised': Table(
+        'supervised models on ADE20K',
+        (
+            *_chains('SegFormer-B1', 'segformer/segformer_mit-b1_ade20k', SEGFORMER_ADE, coarse=42.2, refined=42.9),
+            *_chains(
+                'Mask2Former-R50', 'mask2former/mask2former_r50_ade20k', MASK2FORMER_ADE, coarse=47.2, refined=47.8
+            ),
+        ),
+    ),
+    'panoptic': Table(
+        'panoptic masks',
+        (Row('ODISE, ADE20K', 22.4, 23.0, lacks=_model('ODISE'), metric='PQ'),),
+    ),
+    'night': Table(
+        'night scenes: NightCity-fine in the paper; models trained on Cityscapes besides',
+        (
+            *_chains('DTP, NightCity-fine', 'dtp/dtp_nightcity-fine', '', coarse=64.0, refined=64.5),
+            *(
+                row
+                for data, folder in (('NightCity', 'nightcity'), ('NightCity-fine', 'nightcity-fine'))
+                for name, config, weights in (
+                    ('SegFormer-B5', 'segformer/segformer_mit-b5', SEGFORMER_CITY),
+                    ('DeepLabV3+-R101', 'deeplabv3plus/deeplabv3plus_r101', DEEPLAB_CITY),
+                    ('Mask2Former-R50', 'mask2former/mask2former_r50', MASK2FORMER_CITY),
+                )
+                for row in _chains(f'{name}, Cityscapes to {data}', f'{config}_cityscapes_{folder}', weights)
+            ),
+        ),
+    ),
+    'refiners': Table(
+        'other refiners, SCLIP on VOC',
+        (
+            Row('G4Seg', 59.1, 59.8, lacks=_SCLIP),
+            Row('dense CRF', 59.1, 60.9, lacks=_SCLIP),
+            Row('G4Seg, then dense CRF', 59.1, 62.1, lacks=_SCLIP),
+            Row('CascadePSP', 59.1, 59.5, lacks=_SCLIP),
+            Row('G4Seg, then CascadePSP', 59.1, 60.1, lacks=_SCLIP),
+            Row('SegRefiner', 59.1, 59.3, lacks=_SCLIP),
+        ),
+        'XI',
+    ),
+    'initial-iou': Table(
+        'gain by the initial IoU of the mask',
+        tuple(
+            Row(f'masks from {low} to {high}', None, gain, lacks=_PRINTED, metric='gain')
+            for low, high, gain in ((0, 40, 0.2), (40, 80, 1.9), (80, 100, 1.1))
+        ),
+    ),
+    'cost': Table(
+        'seconds a mask on an RTX 3090, the lower of the two figures given',
+        (
+            Row('single-step noising', None, 1.1, lacks=_PRINTED, metric='seconds'),
+            Row('null-text inversion', None, 5.2, lacks='this inversion is not in the project yet', metric='seconds'),
+        ),
+    ),
+}
+
+
+def find_table(name: str) -> Table:
+    """Finds a table by subject or number.
+
+    Raises:
+        ValueError: if there is none of that name; lists those that there are.
+    """
+    by_number = {table.number: table for table in TABLES.values() if table.number}
+    table = TABLES.get(name) or by_number.get(name.upper())
+    if table is None:
+        known = ', '.join(key + (f' ({table.number})' if table.number else '') for key, table in TABLES.items())
+        raise ValueError(f'table: expected one of {known}, got {name!r}; the numbers of the others are not on record')
+    return table
