@@ -3,7 +3,7 @@
 Shapes: C classes (a one-channel head has C = 1), H W image size.
 """
 
-import logging
+import warnings
 from typing import Literal, get_args
 
 import torch
@@ -15,8 +15,6 @@ ScoreType = Literal['logits', 'softmax', 'sigmoid', 'sum']
 Mask2Former's sums of softmax times sigmoid."""
 
 TOLERANCE = 1e-3
-
-logger = logging.getLogger(__name__)
 
 
 def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
@@ -30,7 +28,8 @@ def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
         (C, H, W) float32 in [0, 1] that sum to 1 over classes.
 
     Raises:
-        ValueError: if scores are not finite, or lie outside the range of their type.
+        ValueError: if scores are not finite, or lie outside the range of their type. Logits have no
+            range: that none is negative is a warning.
     """
     if score_type not in get_args(ScoreType):
         raise ValueError(f'score_type: expected one of {get_args(ScoreType)}, got {score_type!r}')
@@ -73,4 +72,4 @@ def _warn_of_probs(scores: Tensor) -> None:
         meant = "they are in [0, 1]: did you mean score_type='sigmoid', or 'sum' (Mask2Former)?"
     else:
         meant = "did you mean score_type='sum' (Mask2Former)?"
-    logger.warning("score_type='logits', but no score is negative; a softmax would flatten them; %s", meant)
+    warnings.warn(f"score_type='logits', but no score is negative; a softmax would flatten them; {meant}", stacklevel=3)

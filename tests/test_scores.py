@@ -1,4 +1,4 @@
-import logging
+import warnings
 
 import pytest
 import torch
@@ -32,10 +32,23 @@ def test_sigmoid_called_softmax_is_noticed():
         scores_to_probs((LOGITS - 4).sigmoid(), 'softmax')
 
 
-def test_softmax_called_logits_is_said(caplog):
-    with caplog.at_level(logging.WARNING):
-        scores_to_probs(LOGITS.softmax(0), 'logits')
-    assert "did you mean score_type='softmax'" in caplog.text
+@pytest.mark.parametrize(
+    ('scores', 'meant'),
+    [
+        (LOGITS.softmax(0), "'softmax'"),
+        (LOGITS.sigmoid(), "'sigmoid', or 'sum'"),
+        (LOGITS.sigmoid() * 3, "score_type='sum'"),
+    ],
+)
+def test_others_called_logits_are_said(scores, meant):
+    with pytest.warns(UserWarning, match=meant):
+        scores_to_probs(scores, 'logits')
+
+
+def test_logits_are_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        scores_to_probs(LOGITS, 'logits')
 
 
 def test_nan_and_unknown_type():

@@ -20,6 +20,7 @@ from mmseg_g4seg.mmseg.run import (
     share_among_processes,
     show_predictions,
     use_tta,
+    write_reports,
 )
 
 
@@ -55,6 +56,7 @@ def main() -> None:
     config.launcher = args.launcher
     share_among_processes(config)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    write_reports(config)
     config.load_from = args.checkpoint or config.get('load_from')
     if args.show or args.show_dir:
         show_predictions(config, show=args.show, show_dir=args.show_dir, wait_time=args.wait_time)

@@ -74,6 +74,13 @@ def save_predictions(config: Config, folder: str) -> None:
     metric.keep_results = True
 
 
+def write_reports(config: Config) -> None:
+    """Lets every `RefinementMetric` that has no folder for its report write it into the run's, in place."""
+    for metric in _metrics(config.get('test_evaluator')):
+        if metric.type == 'RefinementMetric':
+            metric.setdefault('report_dir', config.work_dir)
+
+
 def share_among_processes(config: Config) -> None:
     """Gives every process of a launcher its own copy of the model, in place, on CPUs or GPUs.
 

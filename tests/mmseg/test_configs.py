@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
 
 import mmseg_g4seg.mmseg.mmdetection as mmdetection
+from mmseg_g4seg.reproduction.paper import TABLES, ConfigRun, Row
 from tests.mmseg.synthetic_trees import pairs, write_tree
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +69,10 @@ def refiner_options(config: Config, cascade_psp: Path) -> dict:
         quick = dict(weights=str(cascade_psp), max_side=72, fast=True, min_area=0.1)
         options |= {f'model.refiner.refiners.1.{name}': value for name, value in quick.items()}
     return options
+
+
+def paper_rows() -> list[Row]:
+    return [row for table in TABLES.values() for row in table.rows if isinstance(row.run, ConfigRun)]
 
 
 @pytest.fixture(scope='module')
@@ -130,7 +136,6 @@ def run_config(path: Path, tmp_path: Path, checkpoints, cascade_psp, run_test_sc
         'test_dataloader.dataset.data_root': str(root),
         'test_dataloader.num_workers': 0,
         'test_dataloader.persistent_workers': False,
-        'test_evaluator.report_dir': str(tmp_path / 'report'),
         'log_level': 'WARNING',
         **coarse_options(path, config),
         **refiner_options(config, cascade_psp),
@@ -147,7 +152,7 @@ def run_config(path: Path, tmp_path: Path, checkpoints, cascade_psp, run_test_sc
     checkpoint = checkpoints(segmentor, stem)
     given = [path] if checkpoint is None else [path, checkpoint]
     run_test_script(*given, '--out', tmp_path / 'out', options=options)
-    return json.loads((tmp_path / 'report/metrics.json').read_text()), root
+    return json.loads((tmp_path / 'work/metrics.json').read_text()), root
 
 
 def miou_by_hand(label_maps: list[np.ndarray], truths: list[np.ndarray], classes: int) -> float:
@@ -213,3 +218,32 @@ def test_the_coarse_model_builds_at_full_size(path, tmp_path):
     mmdetection.register_mmdetection(config.model)
     model = MODELS.build(config.model)
     assert (model.out_channels, len(config.test_dataloader.dataset.pipeline)) > (1, 1)
+
+
+class TestIndex:
+    """`model-index.yml` and the metafiles and READMEs that it leads to."""
+
+    MODELS = sorted({p.parent for p in FOREIGN})
+
+    def test_lists_every_folder_of_models(self):
+        index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+        assert index['Import'] == [f'configs/{folder.name}/metafile.yml' for folder in self.MODELS]
+
+    @pytest.mark.parametrize('folder', MODELS, ids=lambda p: p.name)
+    def test_metafile_and_readme_name_every_config(self, folder):
+        metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
+        refined = [p for p in FOREIGN if p.parent == folder and '_g4seg' in p.stem]
+        assert sorted(m['Config'] for m in metafile['Models']) == [str(p.relative_to(ROOT)) for p in refined]
+        collections = {c['Name'] for c in metafile['Collections']}
+        by_config = {row.run.config: row for row in paper_rows()}
+        for model in metafile['Models']:
+            row = by_config[model['Config'].removeprefix('configs/')]
+            assert model['Name'] == Path(model['Config']).stem
+            assert model['In Collection'] in collections
+            assert model['Results'].get('Metrics', {}).get('mIoU (reported by the paper)') == row.refined
+            assert model.get('Weights', '') == (row.run.address if row.run.weights else '')
+        readme = (folder / 'README.md').read_text()
+        for path in refined:
+            row = by_config[str(path.relative_to(ROOT / 'configs'))]
+            figures = '-' if row.refined is None else f'{row.coarse}, {row.refined}'
+            assert any(path.name in line and f'| {figures} |' in line for line in readme.splitlines())
