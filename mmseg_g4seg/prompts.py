@@ -131,4 +131,4 @@ class PromptTokenizer:
         return list(range(start + 1, end + 1))
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+        return self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids

@@ -17,6 +17,12 @@ Mask2Former's sums of softmax times sigmoid."""
 TOLERANCE = 1e-3
 
 
+def check_score_type(score_type: str) -> None:
+    """Raises ValueError, naming those that there are, unless it is one of `ScoreType`."""
+    if score_type not in get_args(ScoreType):
+        raise ValueError(f'score_type: expected one of {get_args(ScoreType)}, got {score_type!r}')
+
+
 def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
     """Turns a head's scores into class probabilities.
 
@@ -31,8 +37,7 @@ def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
         ValueError: if scores are not finite, or lie outside the range of their type. Logits have no
             range: that none is negative is a warning.
     """
-    if score_type not in get_args(ScoreType):
-        raise ValueError(f'score_type: expected one of {get_args(ScoreType)}, got {score_type!r}')
+    check_score_type(score_type)
     scores = scores.float()
     if not torch.isfinite(scores).all():
         raise ValueError(f'expected finite scores, got {int((~torch.isfinite(scores)).sum())} that are NaN or infinite')

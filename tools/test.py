@@ -12,11 +12,13 @@ from mmengine.runner import Runner
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
 from mmseg_g4seg.mmseg.checkpoints import check_checkpoint
+from mmseg_g4seg.mmseg.data_files import check_test_set
 from mmseg_g4seg.mmseg.mmdetection import register_mmdetection
 from mmseg_g4seg.mmseg.run import (
     add_refiner,
     compare_stages,
     save_predictions,
+    set_score_type,
     share_among_processes,
     show_predictions,
     use_tta,
@@ -48,7 +50,9 @@ def main() -> None:
     args = parse_args()
     config = Config.fromfile(args.config)
     if args.refiner:
-        add_refiner(config, args.refiner, score_type=args.score_type)
+        add_refiner(config, args.refiner)
+    if args.score_type:
+        set_score_type(config, args.score_type)
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)
     register_mmdetection(config.model)
@@ -64,6 +68,7 @@ def main() -> None:
         save_predictions(config, args.out)
     if args.tta:
         use_tta(config)
+    check_test_set(config)
     runner = Runner.from_cfg(config)
     check_checkpoint(runner.model, config.load_from)
     runner.test()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
@@ -23,16 +24,17 @@ def check_checkpoint(model: nn.Module, path: str | None) -> None:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if none is given and the model has weights, or weights are missing, of another
-            shape, or of layers that the model has not.
+        ValueError: if none is given and the model has weights, the file is no checkpoint, or weights
+            are missing, of another shape, or of layers that the model has not.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     expected = {name: value for name, value in model.state_dict().items() if _needed(name)}
     if path is None:
         if expected:
+            name = type(getattr(model, 'segmentor', model)).__name__
             raise ValueError(
-                f'expected a checkpoint, got none: {type(model).__name__} would be evaluated with random weights; '
+                f'expected a checkpoint, got none: {name} would be evaluated with random weights; '
                 'tools/test.py CONFIG CHECKPOINT'
             )
         return
@@ -58,11 +60,35 @@ def _needed(name: str) -> bool:
 
 def _read(path: str) -> dict[str, Tensor]:
     """Weights under the names that the plain model gives them."""
-    if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such checkpoint; expected a file that mmseg or mmengine saved')
-    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    if '://' in path:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    else:
+        checkpoint = _read_file(path)
     state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
-    return {name.removeprefix('module.'): value for name, value in state.items() if isinstance(value, Tensor)}
+    weights = {str(name).removeprefix('module.'): v for name, v in state.items() if isinstance(v, Tensor)}
+    if not weights:
+        raise ValueError(f'{path}: expected a checkpoint with weights (state_dict), found {_content(checkpoint)}')
+    return weights
+
+
+def _read_file(path: str) -> Any:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f'{path}: no such checkpoint; expected a file that mmseg or mmengine saved')
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except Exception as error:  # which one depends on the bytes
+        raise ValueError(
+            f'{path}: expected a checkpoint that mmseg or mmengine saved, found {file.stat().st_size} bytes that are '
+            f'none ({type(error).__name__}: {error}): is the download whole?'
+        ) from error
+
+
+def _content(checkpoint: Any) -> str:
+    """What is in a file without weights."""
+    if isinstance(checkpoint, dict):
+        return f'a dict with {sorted(map(str, checkpoint))[:5]}'
+    return f'an object of type {type(checkpoint).__name__}'
 
 
 def _first(fault: str, names: list[str], detail: Callable[[str], str] = lambda _: '') -> str:

@@ -71,7 +71,7 @@ def _build(settings: dict[str, Any], report: CheckReport) -> BaseSegDataset | No
         report.problems.append(f'{report.dataset} joins several data sets: check the config of each by itself')
         return None
     # before it is built: some of mmseg's classes stop without a word where a folder is missing
-    missing = folder_problems(_folders(settings))
+    missing = folder_problems(named_folders(settings))
     if missing:
         report.problems += missing
         return None
@@ -86,7 +86,7 @@ def _build(settings: dict[str, Any], report: CheckReport) -> BaseSegDataset | No
     return dataset
 
 
-def _folders(settings: dict[str, Any]) -> Any:
+def named_folders(settings: dict[str, Any]) -> Any:
     """The folders that a config names, as a data set has them once it is built."""
     root = settings.get('data_root') or ''
     prefixes = settings.get('data_prefix') or {'img_path': ''}
@@ -110,7 +110,7 @@ def _examine(
     _check_metainfo(dataset, settings, report)
     if dataset.data_prefix.get('seg_map_path') is None:
         report.problems.append('the data set has no labels: expected seg_map_path in data_prefix')
-    infos = _list(dataset)
+    infos = list_infos(dataset)
     found = examine_pairs(dataset, infos)
     report.problems += found.problems
     if found.orphan_labels:
@@ -127,7 +127,7 @@ def _examine(
         _draw(dataset, found.pairs, statistics.rules, out, images, seed)
 
 
-def _list(dataset: BaseSegDataset) -> list[Info]:
+def list_infos(dataset: BaseSegDataset) -> list[Info]:
     """What a run would use, without the check that stops it."""
     infos = dataset.list_pairs() if isinstance(dataset, CheckedPairs) else dataset.load_data_list()
     dataset.data_list = infos

@@ -8,16 +8,16 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from ..api import read_refiner_config
+from ..scores import check_score_type
 from .replicas import check_launcher, join_on_cpus
 
 
-def add_refiner(config: Config, source: str | Path, *, score_type: str | None = None) -> None:
+def add_refiner(config: Config, source: str | Path) -> None:
     """Puts a refiner behind a config's model, in place; a model that has one gets the new one.
 
     Args:
         config: any mmseg config.
         source: a config file with `refiner = dict(type=..., ...)`, or what else `load_refiner` takes.
-        score_type: what the model's scores are, where not logits.
 
     Raises:
         ValueError: if there is no refiner in it.
@@ -27,8 +27,18 @@ def add_refiner(config: Config, source: str | Path, *, score_type: str | None = 
         config.model.refiner = refiner
     else:
         config.model = ConfigDict(type='RefinedSegmentor', segmentor=config.model, refiner=refiner)
-    if score_type is not None:
-        config.model.score_type = score_type
+
+
+def set_score_type(config: Config, score_type: str) -> None:
+    """Says what the scores of a refined model are, in place.
+
+    Raises:
+        ValueError: if nothing refines them, or there is no such type.
+    """
+    if config.model.get('type') != 'RefinedSegmentor':
+        raise ValueError('--score-type says what a refiner is given: expected --refiner FILE, or a config with one')
+    check_score_type(score_type)
+    config.model.score_type = score_type
 
 
 def compare_stages(config: Config) -> None:
@@ -48,7 +58,10 @@ def use_tta(config: Config) -> None:
         ValueError: if the config lacks `tta_pipeline`.
     """
     if 'tta_pipeline' not in config:
-        raise ValueError("test-time augmentation: expected 'tta_pipeline' in the config, found none")
+        raise ValueError(
+            "--tta: expected 'tta_pipeline' in the config, found none: base the config on one of "
+            'configs/_base_/datasets, which have it, or leave --tta out'
+        )
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     tta_model = ConfigDict(config.get('tta_model', dict(type='SegTTAModel')))
     if config.model.get('type') == 'RefinedSegmentor' and tta_model.type == 'SegTTAModel':
@@ -75,10 +88,15 @@ def save_predictions(config: Config, folder: str) -> None:
 
 
 def write_reports(config: Config) -> None:
-    """Lets every `RefinementMetric` that has no folder for its report write it into the run's, in place."""
+    """Lets `RefinementMetric` write its report into the run's folder, in place, where its config names no other.
+
+    So with what processes exchange, which mmengine puts into the current folder.
+    """
     for metric in _metrics(config.get('test_evaluator')):
         if metric.type == 'RefinementMetric':
             metric.setdefault('report_dir', config.work_dir)
+            if metric.get('collect_device', 'cpu') == 'cpu':
+                metric.setdefault('collect_dir', str(Path(config.work_dir) / 'exchanged'))
 
 
 def share_among_processes(config: Config) -> None:
@@ -96,14 +114,10 @@ def share_among_processes(config: Config) -> None:
 
 
 def show_predictions(config: Config, *, show: bool, show_dir: str | None, wait_time: float) -> None:
-    """Turns on mmseg's visualization hook, in place; behind a refiner it draws coarse and refined masks.
-
-    Raises:
-        ValueError: if the config has no such hook.
-    """
-    hook = config.get('default_hooks', {}).get('visualization')
-    if hook is None:
-        raise ValueError("expected default_hooks=dict(visualization=dict(type='SegVisualizationHook')) to show results")
+    """Turns on mmseg's visualization hook, in place; behind a refiner it draws coarse and refined masks."""
+    if not config.get('default_hooks', {}).get('visualization'):
+        config.merge_from_dict({'default_hooks.visualization': dict(type='SegVisualizationHook')})
+    hook = config.default_hooks.visualization
     hook.draw = True
     if show:
         hook.show, hook.wait_time = True, wait_time

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..prompts import ClassName
 from ..refiners import Prediction, Refiner, build_refiner
 from ..refiners.base import device_seconds
-from ..scores import ScoreType, binary_probs, scores_to_probs
+from ..scores import ScoreType, binary_probs, check_score_type, scores_to_probs
 from .class_names import find_class_names
 from .images import image_key, recover_image
 from .mmdetection import register_mmdetection
@@ -44,6 +44,9 @@ class RefinedSegmentor(BaseSegmentor):
         pretrained: taken for mmseg's `init_model`, which sets it on every model; unused.
         train_cfg: likewise.
         init_cfg: as for every mmengine model.
+
+    Raises:
+        ValueError: if there is no such score type.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class RefinedSegmentor(BaseSegmentor):
         train_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        check_score_type(score_type)
         built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)
         super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
         self.segmentor = built

@@ -238,6 +238,8 @@ class TestRun:
         types_ = [config.visualizer.type for config in (plain, behind, own, none)]
         assert types_ == ['SegLocalVisualizer', 'RefinedSegVisualizer', 'TheirVisualizer', 'RefinedSegVisualizer']
 
-    def test_config_without_hooks(self):
-        with pytest.raises(ValueError, match='SegVisualizationHook'):
-            show_predictions(Config(dict(model=dict(type='X'))), show=True, show_dir=None, wait_time=0)
+    def test_config_without_the_hook_gets_it(self):
+        config = Config(dict(model=dict(type='X')))
+        show_predictions(config, show=True, show_dir=None, wait_time=0)
+        hook = config.default_hooks.visualization
+        assert (hook.type, hook.draw, hook.show) == ('SegVisualizationHook', True, True)
