@@ -1,4 +1,7 @@
-"""Mask injection: biases a U-Net's attention towards a layout (G4Seg, arXiv 2506.01539, Eq. 3-5).
+"""Mask injection: biases a denoiser's attention towards a layout (G4Seg, arXiv 2506.01539, Eq. 3-5).
+
+Here is what all families share, and the U-Nets' processor; joint attention of image and text has
+its own in `diffusion/joint_attention.py`.
 
 Shapes: B images, R regions (one for a single class, K for all classes of an image), h w latent
 grid, Q query tokens, Kt key tokens (Q for self-attention, T text tokens for cross-attention),
@@ -10,7 +13,7 @@ is a matrix product, so R more channels on query and key give the biased similar
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -63,6 +66,11 @@ class MaskInjection:
     def to(self, like: Tensor) -> 'MaskInjection':
         """Moves the masks to the device and dtype of `like`."""
         return replace(self, region_masks=self.region_masks.to(like), token_masks=self.token_masks.to(like))
+
+    def take(self, images: Sequence[int], tokens: int) -> 'MaskInjection':
+        """The layouts of some images, on the first `tokens` text tokens."""
+        index = list(images)
+        return replace(self, region_masks=self.region_masks[index], token_masks=self.token_masks[index, :, :tokens])
 
 
 def mask_biased_attention(
@@ -142,10 +150,14 @@ def range_modulated_attention(
         DenseDiffusion (arXiv 2308.12964), Eq. 4-6. The bias is not of low rank: (Q, Kt) is built.
     """
     similarity = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, heads, Q, Kt)
+    return modulate_range(similarity, same_region, strength).softmax(-1) @ value
+
+
+def modulate_range(similarity: Tensor, same_region: Tensor, strength: Tensor) -> Tensor:
+    """Moves (B, heads, Q, Kt) similarities towards their extremes; the rest as `range_modulated_attention`."""
     lowest, highest = similarity.amin(-1, keepdim=True), similarity.amax(-1, keepdim=True)
     shift = torch.where(same_region[:, None], highest - similarity, lowest - similarity)
-    similarity = similarity + strength[:, None, :, None].to(similarity) * shift
-    return similarity.softmax(-1) @ value
+    return similarity + strength[:, None, :, None].to(similarity) * shift
 
 
 class TokenGrids:
@@ -188,14 +200,19 @@ class TokenGrids:
         weight = injection.cross_weight if is_cross else injection.self_weight
         if injection.rule == 'g4seg':
             return region_biased_attention(query, key, value, query_regions, key_regions, weight)
-        segments = _hard_segments(query_regions)
+        segments = hard_segments(query_regions)
         key_segments = F.pad(key_regions, (0, 1)) if is_cross else segments
-        own_area = (segments * segments.mean(1, keepdim=True)).sum(-1)  # (B, Q)
-        strength = weight * injection.noise_level**5 * (1 - own_area)
+        strength = modulation_strength(segments, weight, injection.noise_level)
         return range_modulated_attention(query, key, value, segments @ key_segments.transpose(1, 2) > 0, strength)
 
 
-def _hard_segments(regions: Tensor) -> Tensor:
+def modulation_strength(segments: Tensor, weight: float, noise_level: float) -> Tensor:
+    """DenseDiffusion's share of the range, less for large segments: one-hot (B, Q, R + 1) -> (B, Q)."""
+    own_area = (segments * segments.mean(1, keepdim=True)).sum(-1)
+    return weight * noise_level**5 * (1 - own_area)
+
+
+def hard_segments(regions: Tensor) -> Tensor:
     """Assigns every token to its main region or to none: (B, N, R) -> one-hot (B, N, R + 1)."""
     nothing = 1 - regions.sum(-1, keepdim=True)
     winner = torch.cat([regions, nothing], dim=-1).argmax(-1)
@@ -229,9 +246,9 @@ class MaskInjectionProcessor:
         if attention_mask is not None or hidden_states.ndim != 3:
             raise ValueError('mask injection expects (B, N, channels) hidden states and no attention mask')
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query = self._split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
-        key = self._split_heads(attn.to_k(context), attn.heads, attn.norm_k)
-        value = self._split_heads(attn.to_v(context), attn.heads, None)
+        query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
+        key = split_heads(attn.to_k(context), attn.heads, attn.norm_k)
+        value = split_heads(attn.to_v(context), attn.heads)
         output = self.grids.attend(query, key, value, is_cross=is_cross)
         output = output.transpose(1, 2).flatten(2).to(query.dtype)  # (B, N, heads * d)
         output = attn.to_out[1](attn.to_out[0](output))
@@ -239,11 +256,28 @@ class MaskInjectionProcessor:
             output = output + hidden_states
         return output / attn.rescale_output_factor
 
-    @staticmethod
-    def _split_heads(tokens: Tensor, heads: int, norm: Any) -> Tensor:
-        """(B, N, heads * d) -> (B, heads, N, d), normalised where the layer does so."""
-        tokens = tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
-        return tokens if norm is None else norm(tokens)
+
+def split_heads(tokens: Tensor, heads: int, norm: Any = None) -> Tensor:
+    """(B, N, heads * d) -> (B, heads, N, d), normalised where the layer does so."""
+    tokens = tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return tokens if norm is None else norm(tokens)
+
+
+@contextmanager
+def replaced_processors(model: Any, stand_in: Callable[[Any], Any]) -> Iterator[None]:
+    """Puts another processor in the place of each of a model's, and puts all back whatever happens.
+
+    Args:
+        model: a diffusers model with `attn_processors` and `set_attn_processor`.
+        stand_in: given a processor, the one to use in its place.
+    """
+    originals = dict(model.attn_processors)
+    try:
+        # set_attn_processor empties the dictionary that it is given: hand over copies
+        model.set_attn_processor({name: stand_in(original) for name, original in originals.items()})
+        yield
+    finally:
+        model.set_attn_processor(dict(originals))
 
 
 @contextmanager
@@ -258,11 +292,6 @@ def inject_masks(unet: Any, injection: MaskInjection | None) -> Iterator[None]:
     if injection is None:
         yield
         return
-    originals = dict(unet.attn_processors)
     grids = TokenGrids(injection)
-    try:
-        # set_attn_processor empties the dictionary that it is given: hand over copies
-        unet.set_attn_processor({name: MaskInjectionProcessor(p, grids) for name, p in originals.items()})
+    with replaced_processors(unet, lambda original: MaskInjectionProcessor(original, grids)):
         yield
-    finally:
-        unet.set_attn_processor(dict(originals))

