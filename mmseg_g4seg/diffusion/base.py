@@ -6,7 +6,7 @@ T text tokens, E text width, D feature channels.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,10 @@ class EncodedPrompts:
             None if self.pooled is None else self.pooled[index],
             None if self.lengths is None else self.lengths[index],
         )
+
+    def with_embeds(self, embeds: Tensor) -> 'EncodedPrompts':
+        """The same prompts under other embeddings, (P, T, E)."""
+        return replace(self, embeds=embeds)
 
 
 class DiffusionPrior(ABC):
@@ -95,7 +99,10 @@ class DiffusionPrior(ABC):
     def denoise(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
     ) -> Tensor:
-        """One pass of the denoiser: (B, c, h, w) -> (B, c, h, w) float32, as `prediction_type` says."""
+        """One pass of the denoiser: (B, c, h, w) -> (B, c, h, w) float32, as `prediction_type` says.
+
+        Differentiable in latents and embeddings; the weights are frozen.
+        """
 
     @abstractmethod
     def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:

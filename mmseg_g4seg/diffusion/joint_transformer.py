@@ -100,7 +100,6 @@ class JointTransformerPrior(LatentPrior):
     def _feature_block(self) -> Any:
         """The block whose image tokens are features; it returns text and image tokens."""
 
-    @torch.no_grad()
     def denoise(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
     ) -> Tensor:

@@ -68,6 +68,26 @@ def predict_x0(
     raise ValueError(f'prediction_type: expected one of {get_args(PredictionType)}, got {prediction_type!r}')
 
 
+def predict_noise(
+    model_output: Tensor, latents: Tensor, alpha_cumprod: Tensor | float, prediction_type: PredictionType
+) -> Tensor:
+    """Predicts the noise in the latents from one output of the denoiser.
+
+    Args and errors as `predict_x0`; returns (B, c, h, w): with `predict_x0` the two that `add_noise`
+    makes `latents` of.
+    """
+    alpha = _per_image(alpha_cumprod, latents)
+    if prediction_type == 'epsilon':
+        return model_output
+    if prediction_type == 'v_prediction':
+        return alpha.sqrt() * model_output + (1 - alpha).sqrt() * latents
+    if prediction_type == 'flow_prediction':
+        return latents + alpha * model_output
+    if prediction_type == 'sample':
+        return (latents - alpha.sqrt() * model_output) / (1 - alpha).sqrt()
+    raise ValueError(f'prediction_type: expected one of {get_args(PredictionType)}, got {prediction_type!r}')
+
+
 def noise_target(
     latents: Tensor, noise: Tensor, alpha_cumprod: Tensor | float, prediction_type: PredictionType
 ) -> Tensor:

@@ -58,7 +58,6 @@ class UNetPrior(LatentPrior):
         self.check_timestep(timestep)
         return float(self.scheduler.alphas_cumprod[timestep])
 
-    @torch.no_grad()
     def denoise(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
     ) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..correspondence import gather_matches, match_features, match_softly, mutual_matches
+from ..diffusion.inversion import InversionMethod, InversionSettings, Sampler, reconstruct
 from ..features import FeatureExtractor
 from ..guided_filter import guided_upsample
 from ..masks import resize_maps
@@ -101,10 +102,27 @@ class CorrespondenceUpdate:
         return self._extract(self.reconstruct(images, layouts, draw=draw), None)
 
     def reconstruct(self, images: Sequence[EncodedImage], layouts: Sequence[Layout], *, draw: int = 0) -> Tensor:
-        """Noises each image and denoises it in one step under its layout: (N, c, h, w)."""
+        """Generates each image under its layout, in one step or by inversion: (N, c, h, w) clean latents."""
+        if self.settings.inversion != 'single_step':
+            return self._generate(self.settings.inversion, images, layouts)
         clean, noise = latents_and_noise(images, layouts, seed=self.settings.seed, draw=draw)
         noisy = self.prior.add_noise(clean, noise, self.settings.timestep)
         return self.layout_pass.predict_latents(noisy, self.settings.timestep, layouts)
+
+    def _generate(self, method: InversionMethod, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
+        """Inverts each image under its prompt, and generates it anew with its layout injected."""
+        settings = InversionSettings(
+            method=method,
+            steps=self.settings.inversion_steps,
+            guidance_scale=self.settings.inversion_guidance,
+            inner_steps=self.settings.inversion_inner_steps,
+            injected_share=self.settings.injected_share,
+        )
+        prompts, _ = self.layout_pass.condition(layouts, self.settings.timestep)
+        empty = self.prior.encode_prompts([[]] * len(layouts), '{name}')
+        clean = torch.stack([images[layout.image].latents for layout in layouts])
+        sampler = Sampler(self.prior, prompts, empty, settings)
+        return reconstruct(sampler, clean, lambda timestep: self.layout_pass.condition(layouts, timestep)[1])
 
     def _extract(self, latents: Tensor, pixels: Tensor | None) -> Tensor:
         if self.features.space == 'latents':

@@ -87,15 +87,16 @@ class LayoutPass:
 
     def denoise(self, noisy: Tensor, timestep: int, layouts: Sequence[Layout]) -> Tensor:
         """One pass of the denoiser under N layouts: (N, c, h, w) -> (N, c, h, w)."""
-        prompts, injection = self._condition(layouts, timestep)
+        prompts, injection = self.condition(layouts, timestep)
         return self.prior.denoise(noisy, timestep, prompts, injection)
 
     def predict_latents(self, noisy: Tensor, timestep: int, layouts: Sequence[Layout]) -> Tensor:
         """Predicts clean latents in one step under N layouts: (N, c, h, w) -> (N, c, h, w)."""
-        prompts, injection = self._condition(layouts, timestep)
+        prompts, injection = self.condition(layouts, timestep)
         return self.prior.predict_latents(noisy, timestep, prompts, injection)
 
-    def _condition(self, layouts: Sequence[Layout], timestep: int) -> tuple[EncodedPrompts, MaskInjection]:
+    def condition(self, layouts: Sequence[Layout], timestep: int) -> tuple[EncodedPrompts, MaskInjection]:
+        """Prompts of N layouts, and what is injected under them at a timestep."""
         names = [[self.class_names[c] for c in layout.classes] for layout in layouts]
         prompts = self.prior.encode_prompts(names, self.settings.prompt_template)
         regions = prompts.token_masks.shape[1]

@@ -10,6 +10,7 @@ from ..prompts import ClassName, synonyms
 UpdateRule = Literal['correspondence', 'likelihood']
 Mixing = Literal['replace', 'residual']
 Upsampling = Literal['bilinear', 'guided']
+Inversion = Literal['single_step', 'null_text', 'negative_prompt', 'direct', 'ddim']
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class G4SegSettings:
             thinner than a feature cell alone.
         upsampling: of what the prior says, from its grid to the image's: `bilinear`, or `guided`, which
             follows the image's edges.
+        inversion: how the correspondence update makes its reconstruction: `single_step` noises the image
+            to `timestep` and denoises it at once; the others invert it by a deterministic sampler
+            and generate it anew under the mask (see `InversionMethod`), tens of passes a class.
+        inversion_steps: of that sampler.
+        inversion_guidance: its classifier-free guidance; 1 is none.
+        inversion_inner_steps: most optimisation steps of `null_text` at each step.
+        injected_share: of the sampler's steps, the noisiest first, in which the mask is injected.
         correspondence_draws: noise draws that the correspondence update averages over.
         match_temperature: 0 takes the single best match (Eq. 8); above, matches are averaged with the
             softmax of similarity / temperature.
@@ -75,6 +83,11 @@ class G4SegSettings:
     confidence_range: tuple[float, float] = (0.2, 0.6)
     mixing: Mixing = 'replace'
     upsampling: Upsampling = 'bilinear'
+    inversion: Inversion = 'single_step'
+    inversion_steps: int = 50
+    inversion_guidance: float = 7.5
+    inversion_inner_steps: int = 10
+    injected_share: float = 1.0
     correspondence_draws: int = 1
     match_temperature: float = 0.0
     match_radius: float | None = None
@@ -105,6 +118,13 @@ class G4SegSettings:
         odd = len(self.windows) > 0 and all(side % 2 == 1 and side >= 1 for side in self.windows)
         self._expect('likelihood_smoothing', odd, 'an odd number of cells, or several')
         self._expect('candidate_threshold', 0 <= self.candidate_threshold <= 1, 'a probability in [0, 1]')
+        self._expect('inversion', self.inversion in get_args(Inversion), f'one of {get_args(Inversion)}')
+        self._expect('inversion_steps', self.inversion_steps >= 1, 'at least 1')
+        self._expect('inversion_inner_steps', self.inversion_inner_steps >= 1, 'at least 1')
+        self._expect('injected_share', 0 <= self.injected_share <= 1, 'a share in [0, 1]')
+        if self.inversion != 'single_step':
+            self._expect('update', self.update == 'correspondence', "'correspondence', which inversion serves")
+            self._expect('correspondence_draws', self.correspondence_draws == 1, '1: inversion draws no noise')
         self._expect('correspondence_draws', self.correspondence_draws >= 1, 'at least 1')
         self._expect('match_temperature', self.match_temperature >= 0, 'at least 0')
         self._expect('match_radius', self.match_radius is None or self.match_radius > 0, 'a share above 0, or None')

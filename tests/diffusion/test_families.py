@@ -17,6 +17,7 @@ from mmseg_g4seg.diffusion import (
     StableDiffusionXLPrior,
     load_prior,
 )
+from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler, reconstruct
 from mmseg_g4seg.diffusion.loading import FAMILIES
 from mmseg_g4seg.refiners import G4SegRefiner, G4SegSettings
 from tests.conftest import NAMES, random_case
@@ -232,6 +233,32 @@ class TestSchedule:
     def test_more_noise_at_later_timesteps(self, prior):
         alphas = [prior.alpha_cumprod(t) for t in range(0, 1000, 37)]
         assert alphas == sorted(alphas, reverse=True)
+
+
+class TestInversion:
+    @pytest.mark.parametrize('method', ['direct', 'null_text', 'negative_prompt'])
+    def test_direct_gives_the_image_back_and_a_mask_changes_it(self, prior, method):
+        if prior.prediction_type == 'sample':
+            pytest.skip('predicts clean latents alone')
+        prompts, empty = prior.encode_prompts(PROMPTS, TEMPLATE), prior.encode_prompts([[], []], '{name}')
+        settings = InversionSettings(method=method, steps=2, guidance_scale=2.0, inner_steps=1)
+        sampler = Sampler(prior, prompts, empty, settings)
+        plain = reconstruct(sampler, latents())
+        assert torch.isfinite(plain).all()
+        if method == 'direct':
+            torch.testing.assert_close(plain, latents(), atol=1e-3, rtol=1e-3)
+        assert (reconstruct(sampler, latents(), lambda _: layout(prompts)) - plain).abs().max() > 1e-3
+
+    def test_a_step_is_eulers(self, prior):
+        """The flow families' own scheduler, from one timestep to the one before."""
+        if prior.prediction_type != 'flow_prediction':
+            pytest.skip('not a flow')
+        prompts = prior.encode_prompts(PROMPTS, TEMPLATE)
+        sampler = Sampler(prior, prompts, prompts, InversionSettings(steps=4))
+        noisy, output = latents(), latents(seed=1)
+        before, after = (1 - prior.alpha_cumprod(sampler.timesteps[place]) for place in (2, 1))
+        expected = noisy + (after - before) * output
+        torch.testing.assert_close(sampler.step(noisy, output, 2), expected, atol=1e-5, rtol=1e-4)
 
 
 def scheduler_answers(prior, clean, noise, output, timestep):

@@ -29,6 +29,9 @@ VARIANTS = [
         'joint': True,
     },
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True},
+    {'inversion': 'direct', 'inversion_steps': 3, 'inversion_guidance': 2.0},
+    {'inversion': 'null_text', 'inversion_steps': 2, 'inversion_inner_steps': 2},
+    {'inversion': 'negative_prompt', 'inversion_steps': 3, 'injected_share': 0.5, 'joint': True},
 ]
 
 
@@ -340,3 +343,26 @@ class TestBadInput:
 
     def test_number_of_keys(self, prior):
         self.check(prior, 'one key an image', keys=['a', 'b'])
+
+
+class TestInversion:
+    def test_without_a_mask_the_image_comes_back(self, prior):
+        """Direct inversion with weights of 0: the reconstruction is what the autoencoder makes of the image."""
+        image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
+        refiner = make(prior, inversion='direct', inversion_steps=2, cross_weight=0.0, self_weight=0.0)
+        expected = prior.decode_latents(prior.encode_images(image[None]))[0]
+        torch.testing.assert_close(refiner.reconstruct(image, coarse, NAMES), expected, atol=1e-3, rtol=1e-3)
+
+    @pytest.mark.parametrize(
+        ('settings', 'message'),
+        [
+            (dict(inversion='magic'), "inversion: expected one of .*'null_text'"),
+            (dict(inversion='direct', update='likelihood'), 'which inversion serves'),
+            (dict(inversion='direct', correspondence_draws=2), 'draws no noise'),
+            (dict(inversion_steps=0), 'inversion_steps'),
+            (dict(injected_share=2.0), 'injected_share'),
+        ],
+    )
+    def test_settings_out_of_range(self, settings, message):
+        with pytest.raises(ValueError, match=message):
+            G4SegSettings(**settings)

@@ -21,6 +21,12 @@ refiner = dict(
     joint=False,  # True: all classes of an image in one pass
     prompt_template='a photo of {name}',
     class_names=None,  # None: the data set's; or one entry a class, a tuple being synonyms
+    # --- in place of the one step: inversion, then generation under the mask; tens of passes a class ---
+    inversion='single_step',  # or 'null_text', 'negative_prompt', 'direct', 'ddim'
+    inversion_steps=50,  # of the deterministic sampler
+    inversion_guidance=7.5,  # classifier-free guidance; 1 is none
+    inversion_inner_steps=10,  # most optimisation steps of null_text at each step
+    injected_share=1.0,  # of the steps, the noisiest first, in which the mask is injected
     # --- update (Eq. 8, 9) ---
     update='correspondence',  # or 'likelihood'
     beta=0.8,  # share of the old probability that is kept; 0.9 for weakly supervised masks

@@ -1,0 +1,226 @@
+"""Inversion: noise from which a prior's own sampler gives an image back, and the ways to make it do so under guidance.
+
+Shapes: B images, c latent channels, h w latent grid, S steps. Trajectories are lists of S + 1 tensors
+(B, c, h, w), the clean latents first, then those at each timestep, ascending.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..attention import MaskInjection
+from .base import DiffusionPrior, EncodedPrompts
+from .prediction import predict_noise, predict_x0
+
+InversionMethod = Literal['null_text', 'negative_prompt', 'direct', 'ddim']
+"""`null_text`: the empty prompt's embedding is optimised at every step (Mokady et al., arXiv 2211.09794).
+`negative_prompt`: the prompt stands for the empty one (Miyake et al., arXiv 2305.16807). `direct`: what a
+step misses the trajectory by is added to it (Ju et al., arXiv 2310.01506). `ddim`: plain, nothing mended."""
+
+Injection = Callable[[int], MaskInjection | None]
+"""What is injected at a timestep."""
+
+LOSS_SLACK = 2e-5
+"""How much more each further step may leave of null-text's loss (the authors' constant)."""
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How an image is inverted and generated anew.
+
+    Attributes:
+        method: see `InversionMethod`.
+        steps: S, of the deterministic sampler.
+        guidance_scale: of classifier-free guidance; 1 is none.
+        inner_steps: most optimisation steps of null-text at each step.
+        learning_rate: of null-text's Adam; falls by a hundredth of it a step.
+        tolerance: null-text's loss, a mean square of latents, at which a step is left.
+        injected_share: of the steps, the noisiest first, in which the mask is injected.
+
+    Raises:
+        ValueError: if a number or the method is out of range.
+    """
+
+    method: InversionMethod = 'null_text'
+    steps: int = 50
+    guidance_scale: float = 7.5
+    inner_steps: int = 10
+    learning_rate: float = 1e-2
+    tolerance: float = 1e-5
+    injected_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(InversionMethod):
+            raise ValueError(f'method: expected one of {get_args(InversionMethod)}, got {self.method!r}')
+        if self.steps < 1 or self.inner_steps < 1:
+            raise ValueError(f'steps and inner_steps: expected at least 1, got {self.steps} and {self.inner_steps}')
+        if not 0 <= self.injected_share <= 1:
+            raise ValueError(f'injected_share: expected a share in [0, 1], got {self.injected_share}')
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A deterministic sampler (DDIM, arXiv 2010.02502; Euler steps for flow matching) and its guidance.
+
+    Attributes:
+        prior: the model.
+        prompts: B prompts, or one for all.
+        empty: the empty prompt, likewise.
+        settings: see there.
+    """
+
+    prior: DiffusionPrior
+    prompts: EncodedPrompts
+    empty: EncodedPrompts
+    settings: InversionSettings
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a prior that predicts clean latents alone, which have no noise at the start."""
+        if self.prior.prediction_type == 'sample':
+            raise ValueError("inversion: expected a prior that predicts noise, velocity or flow, got 'sample'")
+
+    @property
+    def timesteps(self) -> list[int]:
+        """S timesteps, ascending, evenly spaced, the last one the prior's last."""
+        last, steps = self.prior.num_train_timesteps, self.settings.steps
+        return [(i + 1) * last // steps - 1 for i in range(steps)]
+
+    def guided(self, noisy: Tensor, timestep: int, empty: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
+        """The denoiser's output under guidance; the mask goes into the pass that has the prompt."""
+        named = self.prior.denoise(noisy, timestep, self.prompts, injection)
+        same = empty is self.prompts and injection is None
+        if same or self.settings.guidance_scale == 1:
+            return named
+        return guide(self.prior.denoise(noisy, timestep, empty), named, self.settings.guidance_scale)
+
+    def step(self, noisy: Tensor, output: Tensor, place: int) -> Tensor:
+        """From the timestep at a place to the one before it, or to clean latents."""
+        alpha = self.prior.alpha_cumprod(self.timesteps[place])
+        clean = predict_x0(output, noisy, alpha, self.prior.prediction_type)
+        if place == 0:
+            return clean
+        noise = predict_noise(output, noisy, alpha, self.prior.prediction_type)
+        return self.prior.add_noise(clean, noise, self.timesteps[place - 1])
+
+
+def guide(empty: Tensor, named: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (arXiv 2207.12598): away from the empty prompt's output, (B, c, h, w) each."""
+    return empty + scale * (named - empty)
+
+
+@torch.no_grad()
+def invert(sampler: Sampler, latents: Tensor) -> list[Tensor]:
+    """Runs the sampler backwards, without guidance: clean latents (B, c, h, w) -> trajectory."""
+    prior, trajectory, alpha = sampler.prior, [latents], 1.0
+    for timestep in sampler.timesteps:
+        noisy = trajectory[-1]
+        output = prior.denoise(noisy, timestep, sampler.prompts)
+        clean = predict_x0(output, noisy, alpha, prior.prediction_type)
+        noise = predict_noise(output, noisy, alpha, prior.prediction_type)
+        trajectory.append(prior.add_noise(clean, noise, timestep))
+        alpha = prior.alpha_cumprod(timestep)
+    return trajectory
+
+
+def optimise_empty_prompts(sampler: Sampler, trajectory: Sequence[Tensor]) -> tuple[list[EncodedPrompts], Tensor]:
+    """Null-text inversion: an embedding of the empty prompt for each step, under which guidance stays on course.
+
+    Args:
+        sampler: with B prompts.
+        trajectory: of the images.
+
+    Returns:
+        The embeddings, ascending by timestep, and how many optimisation steps each image took at
+        each, (S, B) int64.
+    """
+    settings = sampler.settings
+    embeds = sampler.empty.embeds.expand(len(trajectory[0]), -1, -1)
+    found: list[EncodedPrompts] = []
+    taken: list[Tensor] = []
+    noisy = trajectory[-1]
+    for number, place in enumerate(reversed(range(settings.steps))):
+        rate = settings.learning_rate * max(0.0, 1 - number / 100)
+        enough = settings.tolerance + number * LOSS_SLACK
+        embeds, inner = _optimise_step(sampler, noisy, trajectory[place], place, embeds, rate=rate, enough=enough)
+        found.append(sampler.empty.with_embeds(embeds))
+        taken.append(inner)
+        with torch.no_grad():
+            noisy = sampler.step(noisy, sampler.guided(noisy, sampler.timesteps[place], found[-1], None), place)
+    return found[::-1], torch.stack(taken[::-1])
+
+
+def _optimise_step(
+    sampler: Sampler, noisy: Tensor, target: Tensor, place: int, embeds: Tensor, *, rate: float, enough: float
+) -> tuple[Tensor, Tensor]:
+    """One step's embeddings, from those of the step before; and how many optimisation steps each took.
+
+    Every image is left where its own loss is small enough, so that the others do not touch it.
+    """
+    timestep, settings = sampler.timesteps[place], sampler.settings
+    with torch.no_grad():
+        named = sampler.prior.denoise(noisy, timestep, sampler.prompts)
+    own = embeds.detach().float().clone().requires_grad_()
+    optimiser = torch.optim.Adam([own], lr=rate)
+    done, taken = torch.zeros(len(own), dtype=torch.bool), torch.zeros(len(own), dtype=torch.long)
+    for _ in range(settings.inner_steps):
+        with torch.enable_grad():
+            empty = sampler.prior.denoise(noisy, timestep, sampler.empty.with_embeds(own))
+            output = guide(empty, named, settings.guidance_scale)
+            losses = (sampler.step(noisy, output, place) - target).square().flatten(1).mean(dim=1)
+            (gradient,) = torch.autograd.grad(losses.sum(), own, materialize_grads=True)
+        done |= losses.detach().cpu() < enough
+        if done.all():
+            break
+        before = own.detach().clone()
+        own.grad = gradient
+        optimiser.step()
+        with torch.no_grad():
+            own[done] = before[done]
+        taken += ~done
+    return own.detach().to(embeds), taken
+
+
+@torch.no_grad()
+def step_offsets(sampler: Sampler, trajectory: Sequence[Tensor]) -> list[Tensor]:
+    """Direct inversion: what each guided step from the trajectory misses it by, ascending by timestep."""
+    offsets = []
+    for place, timestep in enumerate(sampler.timesteps):
+        noisy = trajectory[place + 1]
+        output = sampler.guided(noisy, timestep, sampler.empty, None)
+        offsets.append(trajectory[place] - sampler.step(noisy, output, place))
+    return offsets
+
+
+@torch.no_grad()
+def reconstruct(sampler: Sampler, latents: Tensor, injection: Injection | None = None) -> Tensor:
+    """Inverts images and generates them anew under their prompts, with a mask injected.
+
+    Args:
+        sampler: with its settings.
+        latents: (B, c, h, w) clean latents.
+        injection: of each timestep; none gives the images back, as well as the method can.
+
+    Returns:
+        (B, c, h, w) clean latents.
+    """
+    settings, steps = sampler.settings, sampler.settings.steps
+    trajectory = invert(sampler, latents)
+    empties = [sampler.empty] * steps
+    offsets: list[Tensor] | None = None
+    if settings.method == 'null_text':
+        empties, _ = optimise_empty_prompts(sampler, trajectory)
+    elif settings.method == 'negative_prompt':
+        empties = [sampler.prompts] * steps  # guidance is then away from the prompt without the mask
+    elif settings.method == 'direct':
+        offsets = step_offsets(sampler, trajectory)
+    noisy = trajectory[-1]
+    injected = round(steps * settings.injected_share)
+    for number, place in enumerate(reversed(range(steps))):
+        timestep = sampler.timesteps[place]
+        mask = injection(timestep) if injection is not None and number < injected else None
+        noisy = sampler.step(noisy, sampler.guided(noisy, timestep, empties[place], mask), place)
+        noisy = noisy if offsets is None else noisy + offsets[place]
+    return noisy

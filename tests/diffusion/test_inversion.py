@@ -1,0 +1,172 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mmseg_g4seg.attention import MaskInjection
+from mmseg_g4seg.diffusion import load_prior
+from mmseg_g4seg.diffusion.inversion import (
+    InversionSettings,
+    Sampler,
+    guide,
+    invert,
+    optimise_empty_prompts,
+    reconstruct,
+    step_offsets,
+)
+from mmseg_g4seg.diffusion.prediction import add_noise, predict_noise, predict_x0
+from mmseg_g4seg.scenes.compose import draw_scene
+from tests.conftest import as_prior, build_random_parts
+
+TEMPLATE = 'a photo of {name}'
+
+
+def latents(batch=2, seed=0):
+    return torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def sampler(prior, count=2, **settings):
+    prompts = prior.encode_prompts([['sky'], ['hot air balloon']][:count], TEMPLATE)
+    empty = prior.encode_prompts([[]] * count, '{name}')
+    return Sampler(prior, prompts, empty, InversionSettings(**{'steps': 4, 'guidance_scale': 3.0, **settings}))
+
+
+@pytest.mark.parametrize('kind', ['epsilon', 'v_prediction', 'flow_prediction', 'sample'])
+def test_the_two_predictions_make_up_the_latents(kind):
+    noisy, output = latents(seed=1), latents(seed=2)
+    clean, noise = (f(output, noisy, 0.3, kind) for f in (predict_x0, predict_noise))
+    torch.testing.assert_close(add_noise(clean, noise, 0.3, kind), noisy)
+
+
+@pytest.mark.parametrize('kind', ['epsilon', 'v_prediction'])
+def test_steps_are_those_of_the_ddim_scheduler(kind):
+    from diffusers import DDIMScheduler
+
+    prior = as_prior(build_random_parts(kind))
+    own = sampler(prior, steps=5)
+    scheduler = DDIMScheduler.from_config(
+        prior.scheduler.config, timestep_spacing='trailing', set_alpha_to_one=True, clip_sample=False
+    )
+    scheduler.set_timesteps(5)
+    assert scheduler.timesteps.tolist() == own.timesteps[::-1]
+    noisy, output = latents(), latents(seed=3)
+    for place in (4, 2, 0):
+        expected = scheduler.step(output, own.timesteps[place], noisy).prev_sample
+        torch.testing.assert_close(own.step(noisy, output, place), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_guidance():
+    empty, named = latents(), latents(seed=1)
+    torch.testing.assert_close(guide(empty, named, 1.0), named)
+    torch.testing.assert_close(guide(empty, named, 0.0), empty)
+    torch.testing.assert_close(guide(empty, named, 3.0) - named, 2 * (named - empty))
+
+
+class TestMethods:
+    def test_trajectory_starts_clean_and_ends_noisy(self, prior):
+        trajectory = invert(sampler(prior), latents())
+        assert len(trajectory) == 5
+        assert torch.equal(trajectory[0], latents())
+
+    def test_direct_gives_the_latents_back_to_rounding(self, prior):
+        torch.testing.assert_close(
+            reconstruct(sampler(prior, method='direct'), latents()), latents(), atol=1e-4, rtol=1e-4
+        )
+
+    def test_direct_offsets_are_what_each_step_misses(self, prior):
+        own = sampler(prior, method='direct')
+        trajectory = invert(own, latents())
+        offsets = step_offsets(own, trajectory)
+        assert len(offsets) == 4
+        output = own.guided(trajectory[3], own.timesteps[2], own.empty, None)
+        torch.testing.assert_close(own.step(trajectory[3], output, 2) + offsets[2], trajectory[2])
+
+    def test_negative_prompt_is_sampling_without_guidance(self, prior):
+        expected = reconstruct(sampler(prior, method='ddim', guidance_scale=1.0), latents())
+        actual = reconstruct(sampler(prior, method='negative_prompt', guidance_scale=9.0), latents())
+        torch.testing.assert_close(actual, expected)
+
+    def test_negative_prompt_guides_towards_the_mask(self, prior):
+        """Away from the same prompt without the mask: at the first step, by the scale times the mask's effect."""
+        own = sampler(prior, method='negative_prompt', guidance_scale=3.0)
+        injection = MaskInjection(torch.ones(2, 1, 8, 8), own.prompts.token_masks)
+        plain, injected = (prior.denoise(latents(), 999, own.prompts, i) for i in (None, injection))
+        guided = own.guided(latents(), 999, own.prompts, injection)
+        torch.testing.assert_close(guided - plain, 3 * (injected - plain))
+
+    @pytest.mark.parametrize('method', ['null_text', 'negative_prompt', 'direct', 'ddim'])
+    def test_images_of_a_batch_do_not_touch_each_other(self, prior, method):
+        settings = dict(method=method, tolerance=0.0, inner_steps=2)
+        together = reconstruct(sampler(prior, **settings), latents())
+        alone = reconstruct(sampler(prior, 1, **settings), latents()[:1])
+        torch.testing.assert_close(together[:1], alone, atol=1e-3, rtol=1e-3)
+
+    def test_the_mask_goes_into_its_share_of_the_steps(self, prior):
+        asked = []
+
+        def injection(timestep):
+            asked.append(timestep)
+            encoded = sampler(prior).prompts
+            return MaskInjection(torch.ones(2, 1, 8, 8), encoded.token_masks)
+
+        own = sampler(prior, method='direct', injected_share=0.5)
+        plain, injected = reconstruct(own, latents()), reconstruct(own, latents(), injection)
+        assert asked == own.timesteps[::-1][:2], 'the noisiest half'
+        assert not torch.allclose(plain, injected)
+
+    def test_weights_get_no_gradient(self, prior):
+        reconstruct(sampler(prior, method='null_text', inner_steps=1), latents())
+        assert all(p.grad is None for p in prior.unet.parameters())
+
+
+class TestNullText:
+    def test_stops_early_where_guidance_does_no_harm(self, prior):
+        own = sampler(prior, method='null_text', tolerance=1e9)
+        assert optimise_empty_prompts(own, invert(own, latents()))[1].tolist() == [[0, 0]] * 4
+        unguided = sampler(prior, method='null_text', guidance_scale=1.0, inner_steps=3)
+        embeds = optimise_empty_prompts(unguided, invert(unguided, latents()))[0]
+        assert all(torch.equal(e.embeds, unguided.empty.embeds) for e in embeds), 'nothing to learn'
+
+    def test_takes_all_its_steps_where_nothing_is_enough(self, prior):
+        own = sampler(prior, method='null_text', tolerance=-1.0, inner_steps=2)
+        assert optimise_empty_prompts(own, invert(own, latents()))[1].tolist() == [[2, 2]] * 4
+
+    def test_an_image_stops_on_its_own(self, prior):
+        """One far from its trajectory goes on, one that is on it stops at once."""
+        own = sampler(prior, method='null_text', guidance_scale=1.0, inner_steps=3, steps=1, tolerance=1e-6)
+        trajectory = invert(own, latents())
+        output = own.guided(trajectory[1], own.timesteps[0], own.empty, None)
+        trajectory[0] = own.step(trajectory[1], output, 0)
+        trajectory[0][1] += 1
+        assert optimise_empty_prompts(own, trajectory)[1].tolist() == [[0, 3]]
+
+    def test_reconstructs_better_than_plain_ddim_on_the_trained_prior(self):
+        """PSNR of an image of the embedded prior's own kind at guidance 7.5."""
+        prior = load_prior('tiny')
+        pixels, _ = draw_scene(np.random.default_rng(3), 64)
+        clean = prior.encode_images(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+        prompts = prior.encode_prompts([['grass']], TEMPLATE)
+        empty = prior.encode_prompts([[]], '{name}')
+
+        def psnr(method):
+            settings = InversionSettings(method=method, steps=10, guidance_scale=7.5)
+            latents = reconstruct(Sampler(prior, prompts, empty, settings), clean)
+            error = (prior.decode_latents(latents) - prior.decode_latents(clean)).square().mean()
+            return -10 * math.log10(float(error))
+
+        figures = {method: psnr(method) for method in ('ddim', 'null_text', 'negative_prompt', 'direct')}
+        assert figures['null_text'] > figures['ddim'] + 3, figures
+        assert figures['negative_prompt'] > figures['ddim'] + 3, figures
+        assert figures['direct'] > 50, figures
+
+
+@pytest.mark.parametrize('change', [dict(method='magic'), dict(steps=0), dict(inner_steps=0), dict(injected_share=1.5)])
+def test_settings_out_of_range(change):
+    with pytest.raises(ValueError, match=r'expected'):
+        InversionSettings(**change)
+
+
+def test_a_prior_that_predicts_clean_latents(prior):
+    with pytest.raises(ValueError, match='noise, velocity or flow'):
+        sampler(as_prior(build_random_parts('sample')))
