@@ -7,6 +7,21 @@ test_pipeline = [
     dict(type='LoadCheckedAnnotations', num_classes=19),
     dict(type='PackSegInputs'),
 ]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(int(2048 * r), int(1024 * r)), keep_ratio=True)
+                for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
+            [dict(type='LoadCheckedAnnotations', num_classes=19)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 test_dataloader = dict(
     batch_size=1,
     dataset=dict(

@@ -47,7 +47,7 @@ class EvaluationReport:
     @property
     def means(self) -> dict[str, dict[str, float]]:
         """By stage: aAcc and the means over classes, in per cent, named and rounded as `IoUMetric` does."""
-        return {stage: _means(figures) for stage, figures in self.per_class.items()}
+        return {stage: _rounded(_means(figures)) for stage, figures in self.per_class.items()}
 
     def metrics(self) -> dict[str, float]:
         """What an evaluator returns: the refined means by their usual names, the others with a prefix."""
@@ -127,7 +127,8 @@ class EvaluationReport:
 
     def _mean_table(self) -> str:
         """A row a mean, a column a stage."""
-        means = self.means
+        # not rounded: a gain is the difference of what was measured, not of what is shown
+        means = {stage: _means(figures) for stage, figures in self.per_class.items()}
         table = PrettyTable(['mean', *means, 'gain'], align='r')
         table.align['mean'] = 'l'
         for name in means[COARSE]:
@@ -154,7 +155,11 @@ def mean_seconds(seconds: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _means(figures: dict[str, Any]) -> dict[str, float]:
     names = {metric: metric if metric == 'aAcc' else f'm{metric}' for metric in figures}
-    return {names[metric]: float(np.round(np.nanmean(values) * 100, 2)) for metric, values in figures.items()}
+    return {names[metric]: float(np.nanmean(values) * 100) for metric, values in figures.items()}
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(figure, 2) for name, figure in figures.items()}
 
 
 def _per_cent(fractions: Iterable[float]) -> list[float | None]:

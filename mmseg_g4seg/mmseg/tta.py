@@ -1,5 +1,7 @@
 """Test-time augmentation with one refinement, after the augmented predictions are merged."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.structures import PixelData
@@ -33,25 +35,27 @@ class RefinedSegTTAModel(SegTTAModel):
             count = len(next(iter(data.values())))
             data = [{key: value[i] for key, value in data.items()} for i in range(count)]
         start = device_seconds(data[0]['inputs'])
-        samples, total, images = [], [], []
-        for view in data:
+        clearest = [clearest_view(views) for views in zip(*(view['data_samples'] for view in data), strict=True)]
+        samples, total, images = [], [], {}
+        for number, view in enumerate(data):
             # one augmentation at a time: only the sum of their probabilities is kept
             prepared = self.module.data_preprocessor(view, False)
             predicted = self.module.predict_coarse(prepared['inputs'], prepared['data_samples'])[0]
             probs = [self.module.coarse_prediction(sample).probs for sample in predicted]
+            for i, (inputs, sample) in enumerate(zip(prepared['inputs'], predicted, strict=True)):
+                if clearest[i] == number:
+                    images[i] = recover_image(inputs, sample.metainfo, self.module.data_preprocessor)
             if not samples:
                 samples, total = predicted, probs
-                images = [
-                    recover_image(x, s.metainfo, self.module.data_preprocessor)
-                    for x, s in zip(prepared['inputs'], predicted, strict=True)
-                ]
             else:
                 total = [sum_.add_(new) for sum_, new in zip(total, probs, strict=True)]
         merged = [self._merge(s, t.div_(len(data))) for s, t in zip(samples, total, strict=True)]
         seconds = (device_seconds(total) - start) / len(merged)
         if self.module.refiner is None:
             return samples
-        return self.module.refine_samples(samples, images, merged, coarse_seconds=seconds)
+        return self.module.refine_samples(
+            samples, [images[i] for i in range(len(samples))], merged, coarse_seconds=seconds
+        )
 
     def _merge(self, sample: SegDataSample, probs: Tensor) -> Prediction:
         """Writes the average of an image's augmentations into its first sample."""
@@ -64,3 +68,17 @@ class RefinedSegTTAModel(SegTTAModel):
             }
         )
         return Prediction(probs, labels)
+
+
+def clearest_view(views: Sequence[SegDataSample]) -> int:
+    """The augmentation from which the picture is best recovered: the least enlarged that loses nothing.
+
+    Where all are smaller than the picture, the largest of them; of two alike the one that is not flipped.
+    """
+
+    def loss(view: SegDataSample) -> tuple[bool, float, bool]:
+        sides = zip(view.img_shape, view.ori_shape, strict=False)
+        scale = math.prod(side / original for side, original in sides)
+        return scale < 1, abs(math.log(scale)), bool(view.metainfo.get('flip'))
+
+    return min(range(len(views)), key=lambda i: loss(views[i]))
