@@ -16,6 +16,7 @@ LAYERS = {
         'correspondence',
         'guided_filter',
         'masks',
+        'memory_budget',
         'noise',
         'paired_statistics',
         'pixel_affinity',
@@ -24,7 +25,7 @@ LAYERS = {
     ),
     1: ('prompts', 'attention', 'diffusion', 'features'),
     2: ('refiners', 'files', 'converters', 'seeds', 'scenes', 'training'),
-    3: ('api', 'experiments', 'mmseg', 'detectron2', 'reproduction'),
+    3: ('api', 'benchmark', 'experiments', 'mmseg', 'detectron2', 'reproduction'),
 }
 HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2'}
 MODELS = {'diffusers', 'transformers', 'open_clip', 'tokenizers'}

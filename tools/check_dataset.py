@@ -36,7 +36,7 @@ def main() -> int:
         config.merge_from_dict(args.cfg_options)
     out = args.out or Path('work_dirs/check_dataset') / f'{args.config.stem}_{args.split}'
     report = check_dataset(config, args.split, out, images=args.images, seed=args.seed)
-    print(f'{report.table()}\n{out}: report.json, table.txt, overlays, contact_sheet.png')
+    print(f'{report.table()}\n{out}: {", ".join(report.files)}')
     return 1 if report.problems else 0
 
 

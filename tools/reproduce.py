@@ -4,23 +4,35 @@
     python tools/reproduce.py supervised --dry-run  # what its runs need, and what of it is here
     python tools/reproduce.py supervised            # runs those that can run, fills OUT/supervised/table.md
 
-Data sets lie under data/ as mmseg has them, checkpoints under checkpoints/. A run that was made is read,
-not made again.
+Data sets lie under data/ as mmseg has them, seeds under data/seeds, checkpoints under checkpoints/. A run
+that was made is read, not made again.
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import DictAction
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
 from mmseg_g4seg.files.whole import write_whole
-from mmseg_g4seg.reproduction.paper import TABLES, find_table
-from mmseg_g4seg.reproduction.runs import Places, plan_row, run_plan
+from mmseg_g4seg.reproduction.paper import TABLES, find_rows, find_table
+from mmseg_g4seg.reproduction.plans import Places, plan_row
+from mmseg_g4seg.reproduction.runs import run_plan
 from mmseg_g4seg.reproduction.table import as_csv, as_markdown, describe, fill
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+class Options(DictAction):
+    """mmengine's, but a text keeps its blanks: it may be a path."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        is_list = ',' in val or val.startswith(('(', '['))
+        return val if ' ' in val and not is_list else DictAction._parse_iterable(val)
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,9 +43,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('work_dirs/reproduce'), help='folder of the results')
     parser.add_argument('--checkpoints', type=Path, default=Path('checkpoints'), help='folder of checkpoints')
     parser.add_argument('--prior', default='', help='folder of a prior in diffusers layout, in place of the hub')
-    parser.add_argument('--download', action='store_true', help='fetch the prior from its hub where it is missing')
+    parser.add_argument('--download', action='store_true', help='fetch prior and CLIP weights from their hub')
     parser.add_argument('--gpus', type=int, default=1, help='processes of an evaluation')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='over every config, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=Options, default={}, help='over every config, key=value')
     return parser.parse_args()
 
 
@@ -45,6 +57,7 @@ def main() -> int:
         return 0
     try:
         table = find_table(args.table)
+        asked = find_rows(table, args.rows)
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
@@ -62,10 +75,10 @@ def main() -> int:
     print(describe(name, table, plans))
     if args.dry_run:
         return 0
-    chosen = [plan for row, plan in zip(table.rows, plans, strict=True) if args.rows in row.name and plan]
+    chosen = [plan for row, plan in zip(table.rows, plans, strict=True) if row in asked and plan]
     failed = 0
     for plan in (plan for plan in chosen if not plan.missing):
-        print(f'running {" ".join(plan.command)}', flush=True)
+        print(f'running {shlex.join(plan.command)}', flush=True)
         failed += not run_plan(plan)
     rows = fill(table, plans)
     places.out.mkdir(parents=True, exist_ok=True)

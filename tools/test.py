@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
 from mmseg_g4seg.mmseg.checkpoints import check_checkpoint
 from mmseg_g4seg.mmseg.data_files import check_test_set
+from mmseg_g4seg.mmseg.label_ids import check_label_ids
 from mmseg_g4seg.mmseg.mmdetection import register_mmdetection
 from mmseg_g4seg.mmseg.run import (
     add_refiner,
@@ -69,6 +70,7 @@ def main() -> None:
     if args.tta:
         use_tta(config)
     check_test_set(config)
+    check_label_ids(config)
     runner = Runner.from_cfg(config)
     check_checkpoint(runner.model, config.load_from)
     runner.test()

@@ -13,6 +13,8 @@ LABEL_MAP = {label_id: TRAIN_IDS_OF_LABEL_IDS.get(label_id, IGNORE_INDEX) for la
 """Training id, or 255, of each of the 34 raw ids."""
 
 NUM_CLASSES = 19
+TRAIN_IDS = frozenset({*range(NUM_CLASSES), IGNORE_INDEX})
+"""What files of training ids hold; they pass as raw ids, but those have one above 18 (sky 23, car 26)."""
 CLASSES = (
     'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain',
     'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle',

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+FARTHEST = 2
+"""How many sides of the image a polygon's points may lie from its corner; the decoder walks along every edge."""
+
 
 def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """Decodes polygons, uncompressed RLE (a list of counts) or compressed RLE (a string).
@@ -29,17 +32,25 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         raise ImportError("COCO's masks need pycocotools: pip install 'mmseg_g4seg[coco]'") from error
     if isinstance(segmentation, dict):
         return coco_mask.decode(_check_rle(segmentation, size, coco_mask)).astype(bool)
-    _check_polygons(segmentation)
+    _check_polygons(segmentation, size)
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))).astype(bool)
 
 
-def _check_polygons(polygons: Any) -> None:
+def _check_polygons(polygons: Any, size: tuple[int, int]) -> None:
     # four numbers would be read as a box, and fewer as nothing
     if not isinstance(polygons, list) or not polygons:
         raise ValueError(f'expected polygons or RLE, got {type(polygons).__name__} {str(polygons)[:40]}')
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f'expected a polygon of three points or more, x and y in turn, got {str(polygon)[:60]}')
+        for i, coordinate in enumerate(polygon):
+            _check_coordinate('xy'[i % 2], coordinate, FARTHEST * size[1 - i % 2])
+
+
+def _check_coordinate(axis: str, coordinate: Any, limit: int) -> None:
+    # nothing compares with NaN
+    if type(coordinate) not in (int, float) or not abs(coordinate) <= limit:
+        raise ValueError(f'expected a polygon with {axis} from {-limit} to {limit}, got {str(coordinate)[:40]}')
 
 
 def _check_rle(rle: dict[str, Any], size: tuple[int, int], coco_mask: Any) -> dict[str, Any]:

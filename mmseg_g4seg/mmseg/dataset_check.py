@@ -5,6 +5,8 @@ Shapes: C classes.
 
 import json
 import random
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,27 +18,31 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from tqdm import tqdm
 
+from ..converters.cityscapes_ids import TRAIN_IDS
 from ..converters.label_rules import LabelRules
 from ..files.whole import write_whole
 from .datasets.check_report import CheckReport
-from .datasets.label_statistics import LabelStatistics, read_pairs
-from .datasets.overlays import contact_sheet, draw_overlay, side_by_side
+from .datasets.label_statistics import UNREADABLE, LabelStatistics, read_pairs
+from .datasets.overlays import Overlay, contact_sheet, draw_overlay, side_by_side
 from .datasets.pairs import CheckedPairs, Info, PairReport, examine_pairs, folder_problems
 
 SplitName = Literal['train', 'val', 'test']
 BUILD_ERRORS = (AssertionError, ImportError, KeyError, OSError, TypeError, ValueError)
+OVERLAYS, SHEET = 'overlays', 'contact_sheet.png'
+OVERLAY_NAME = re.compile(r'\d\d+_.*\.png')
 
 
 def check_dataset(config: Config, split: SplitName, out: Path, *, images: int = 10, seed: int = 0) -> CheckReport:
     """Checks the data set of a config; writes `report.json`, `table.txt`, `overlays/` and `contact_sheet.png`.
 
-    Labels are read by the data set's own rules (`reduce_zero_label`, `label_map`).
+    Labels are read by the data set's own rules (`reduce_zero_label`, `label_map`). The pictures of an earlier check
+    are removed first.
 
     Args:
         config: any config with `{split}_dataloader`; no model is built.
         split: which one.
         out: folder of the results.
-        images: how many overlays, of random pairs.
+        images: how many overlays, of random pairs that can be read.
         seed: of their choice.
 
     Returns:
@@ -44,6 +50,7 @@ def check_dataset(config: Config, split: SplitName, out: Path, *, images: int = 
     """
     init_default_scope(config.get('default_scope', 'mmseg'))
     out.mkdir(parents=True, exist_ok=True)
+    _remove_pictures(out)
     loader = config.get(f'{split}_dataloader') or {}
     settings = _innermost(loader.get('dataset') or {})
     report = CheckReport(str(settings.get('type', 'none')), split)
@@ -53,6 +60,15 @@ def check_dataset(config: Config, split: SplitName, out: Path, *, images: int = 
     write_whole(out / 'report.json', json.dumps(asdict(report), indent=1) + '\n')
     write_whole(out / 'table.txt', report.table() + '\n')
     return report
+
+
+def _remove_pictures(out: Path) -> None:
+    """Removes what an earlier check drew, and nothing else."""
+    (out / SHEET).unlink(missing_ok=True)
+    if (out / OVERLAYS).is_dir():
+        for path in (out / OVERLAYS).iterdir():
+            if OVERLAY_NAME.fullmatch(path.name):
+                path.unlink()
 
 
 def _innermost(settings: dict[str, Any]) -> dict[str, Any]:
@@ -118,13 +134,16 @@ def _examine(
             f'{len(found.orphan_labels)} label files have no image, {found.orphan_labels[0]} first: they are not used'
         )
     statistics = LabelStatistics(_rules(dataset, found))
+    readable = []
     for info, facts in tqdm(read_pairs(found.pairs), 'reading labels', total=len(found.pairs), unit='file'):
         statistics.add(info, facts)
+        if not facts.problem:
+            readable.append(info)
     _report_statistics(dataset, report, found, statistics, len(infos))
     _check_labels(dataset, report, statistics)
-    if found.pairs and not statistics.problems:
-        _check_pipeline(dataset, found.pairs[0], report)
-        _draw(dataset, found.pairs, statistics.rules, out, images, seed)
+    if readable:
+        _check_pipeline(dataset, readable[0], report)
+        _draw(dataset, readable, statistics.rules, report, out, images, seed)
 
 
 def list_infos(dataset: BaseSegDataset) -> list[Info]:
@@ -166,8 +185,9 @@ def _report_statistics(
         'missing_images': len(found.missing_images),
         'missing_labels': len(found.missing_labels),
         'orphan_labels': len(found.orphan_labels),
-        'unlabelled_images': statistics.unlabelled,
+        'unlabelled_images': len(statistics.unlabelled),
     }
+    report.unlabelled = statistics.unlabelled
     sizes = statistics.image_sizes
     if sizes:
         by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
@@ -205,14 +225,27 @@ def _check_labels(dataset: BaseSegDataset, report: CheckReport, statistics: Labe
     if len(report.unexpected_ids) > 5:
         report.problems.append(f'{len(report.unexpected_ids) - 5} more label ids that do not belong, see report.json')
     raw_ids = set(statistics.raw_pixels)
-    if getattr(dataset, 'label_ids', None) == 'labelIds' and raw_ids and raw_ids <= {*range(19), 255}:
+    if getattr(dataset, 'label_ids', None) == 'labelIds' and raw_ids and raw_ids <= TRAIN_IDS:
         report.problems.append(
             "label_ids is 'labelIds', but no id above 18 occurs (Cityscapes' sky is 23, its car 26): these look like "
             "training ids; set label_ids='trainIds'"
         )
+    if raw_ids and statistics.ignored == sum(statistics.raw_pixels.values()):
+        report.problems.append(
+            f'no pixel of the whole set has a class: ids {sorted(raw_ids)} are all ignored; expected ids of classes '
+            f'among {statistics.rules.expected}: set what the config says of the labels (seg_map_suffix, '
+            'reduce_zero_label, label_map, label_ids) to what the files hold'
+        )
+    elif report.unlabelled:
+        report.notes.append(f'{len(report.unlabelled)} images are wholly ignored: {_listed(report.unlabelled)}')
     never = [row['name'] for row in report.classes if not row['images']]
     if never and statistics.pixels.any():
-        report.notes.append(f'{len(never)} of {len(report.classes)} classes never occur: {", ".join(never[:12])}')
+        report.notes.append(f'{len(never)} of {len(report.classes)} classes never occur: {_listed(never)}')
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f' and {len(names) - most} more, see report.json' if len(names) > most else ''
+    return ', '.join(names[:most]) + more
 
 
 def _remedy(dataset: BaseSegDataset) -> str:
@@ -232,14 +265,31 @@ def _check_pipeline(dataset: BaseSegDataset, info: Info, report: CheckReport) ->
         report.problems.append(f'the pipeline fails on {info["img_path"]}: {type(error).__name__}: {error}')
 
 
-def _draw(dataset: BaseSegDataset, pairs: list[Info], rules: LabelRules, out: Path, images: int, seed: int) -> None:
+def _draw(
+    dataset: BaseSegDataset,
+    pairs: list[Info],
+    rules: LabelRules,
+    report: CheckReport,
+    out: Path,
+    images: int,
+    seed: int,
+) -> None:
     classes, palette = _class_names(dataset), dataset.metainfo.get('palette') or []
     if len(palette) < len(classes):
         return
-    chosen = random.Random(seed).sample(range(len(pairs)), min(images, len(pairs)))
-    overlays = [draw_overlay(pairs[i], rules, classes, palette) for i in sorted(chosen)]
-    (out / 'overlays').mkdir(exist_ok=True)
+    drawn: dict[int, Overlay] = {}
+    for i in random.Random(seed).sample(range(len(pairs)), len(pairs)):
+        if len(drawn) >= images:
+            break
+        try:
+            drawn[i] = draw_overlay(pairs[i], rules, classes, palette)
+        except UNREADABLE as error:  # of the image, of which only the header was read before
+            report.problems.append(f'{pairs[i]["img_path"]}: {error}')
+    if not drawn:
+        return
+    overlays = [drawn[i] for i in sorted(drawn)]
+    (out / OVERLAYS).mkdir(exist_ok=True)
     for i, overlay in enumerate(overlays):
-        side_by_side(overlay).save(out / 'overlays' / f'{i:02d}_{Path(overlay.name).stem}.png')
-    if overlays:
-        contact_sheet(overlays).save(out / 'contact_sheet.png')
+        side_by_side(overlay).save(out / OVERLAYS / f'{i:02d}_{Path(overlay.name).stem}.png')
+    contact_sheet(overlays).save(out / SHEET)
+    report.files += [OVERLAYS, SHEET]

@@ -10,9 +10,10 @@ from mmengine.config import Config
 
 from ..diffusion.loading import EMBEDDED_PRIORS
 from ..mmseg.mmdetection import register_mmdetection
+from .clip_weights import find_clip_weights
+from .hub_cache import is_cached
 from .paper import ConfigRun, SeedRun
-
-VOC = Path('VOCdevkit/VOC2012')
+from .seeds import NAMES, VOC, Seeds
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,24 @@ def config_needs(run: ConfigRun, config: Config, checkpoint: Path | None, *, dow
     return [*needs, *refiner_needs(config.model.get('refiner') or {}, download=download)]
 
 
-def seed_needs(run: SeedRun, refiner: dict[str, Any], data: Path, *, download: bool) -> list[Need]:
-    """Needs of a run of `tools/refine_masks.py` over seeds.
+def seed_needs(run: SeedRun, seeds: Seeds, refiner: dict[str, Any], data: Path, *, download: bool) -> list[Need]:
+    """Needs of a run of `tools/refine_masks.py` over seeds; some of the seeds are enough.
 
     Args:
         run: the row's.
+        seeds: those that there are.
         refiner: its config.
         data: the folder of data sets.
         download: whether models may be fetched from their hub.
     """
-    images, labels, seeds = data / VOC / 'JPEGImages', data / VOC / 'SegmentationClass', data / 'seeds' / run.seeds
+    images, labels, names = data / VOC / 'JPEGImages', data / VOC / 'SegmentationClass', data / NAMES
+    unpack, files = 'unpack VOCtrainval_11-May-2012.tar', len(seeds.files)
+    how = f'files of the format {run.format}, as the method saves them, each named after its image'
     return [
-        Need('images', str(images), images.is_dir(), 'unpack VOCtrainval_11-May-2012.tar'),
-        Need('labels', str(labels), labels.is_dir(), 'unpack VOCtrainval_11-May-2012.tar'),
-        Need('seeds', str(seeds), seeds.is_dir(), f'files of the format {run.format}, as the method saves them'),
+        Need('images', str(images), images.is_dir(), unpack),
+        Need('labels', str(labels), labels.is_dir(), unpack),
+        Need('names', str(names), names.is_file(), unpack),
+        Need(f'seeds, {files} of {seeds.listed}', str(seeds.folder), files > 0, how),
         *refiner_needs(refiner, download=download),
     ]
 
@@ -78,9 +83,7 @@ def refiner_needs(refiner: dict[str, Any], *, download: bool) -> Iterator[Need]:
         yield from refiner_needs(part, download=download)
     if kind == 'G4SegRefiner':
         yield _prior(str(refiner['prior']), download=download)
-        features = refiner.get('features')
-        if isinstance(features, dict) and features.get('type') == 'open_clip':
-            yield _package('open_clip', 'clip')
+        yield from _features(refiner.get('features', 'denoiser'), download=download)
     elif kind == 'DenseCRFRefiner':
         yield _package('pydensecrf', 'crf')
     elif kind == 'CascadePSPRefiner':
@@ -100,20 +103,21 @@ def _data(config: Config) -> Iterator[Need]:
 def _prior(name: str, *, download: bool) -> Need:
     if name in EMBEDDED_PRIORS or Path(name).expanduser().is_dir():
         return Need('prior', name, True)
-    if download or _is_cached(name):
+    if download or is_cached(name, 'model_index.json'):
         return Need('prior', f'{name} (hub)', True)
     return Need('prior', name, False, '--prior FOLDER in diffusers layout, or --download')
 
 
-def _is_cached(name: str) -> bool:
-    """Whether a hub repository lies in the local cache."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return isinstance(try_to_load_from_cache(name, 'model_index.json'), str)
-    except HFValidationError:
-        return False
+def _features(features: dict[str, Any] | str, *, download: bool) -> Iterator[Need]:
+    """Package and weights of CLIP features; the prior's own features need nothing."""
+    kind = features if isinstance(features, str) else features.get('type')
+    if kind == 'open_clip':
+        yield _package('open_clip', 'clip')
+    weights = find_clip_weights(features)
+    if weights is not None:
+        option = 'pretrained=FILE' if kind == 'open_clip' else 'model=FOLDER'
+        how = f'--download, or --cfg-options model.refiner.features.{option}'
+        yield Need('CLIP weights', weights[0], weights[1] or download, how)
 
 
 def _package(module: str, extra: str) -> Need:

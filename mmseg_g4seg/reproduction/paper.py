@@ -206,6 +206,19 @@ TABLES: dict[str, Table] = {
 }
 
 
+def find_rows(table: Table, part: str) -> list[Row]:
+    """Rows whose name has a text in it.
+
+    Raises:
+        ValueError: if there is none; lists those that there are.
+    """
+    rows = [row for row in table.rows if part in row.name]
+    if not rows:
+        known = '\n'.join(f'  {row.name}' for row in table.rows)
+        raise ValueError(f'rows: expected a part of one of these names, got {part!r}\n{known}')
+    return rows
+
+
 def find_table(name: str) -> Table:
     """Finds a table by subject or number.
 

@@ -3,8 +3,10 @@
 import csv
 import io
 
+from .figures import Figures
 from .paper import Row, Table
-from .runs import Figures, Plan, read_figures
+from .plans import Plan
+from .runs import read_figures, why_none
 
 HEADER = ('run', 'metric', 'paper: coarse', 'refined', 'ours: coarse', 'refined', 'gain, 95 % interval', 'state')
 
@@ -13,7 +15,8 @@ def describe(name: str, table: Table, plans: list[Plan | None]) -> str:
     """What every run of a table needs, where it is expected, and whether it is there."""
     lines = [f'{name}{f" (Table {table.number})" if table.number else ""}: {table.title}']
     for row, plan in zip(table.rows, plans, strict=True):
-        lines.append(f'  {row.name}: {_state(row, plan).split(":")[0] if plan else _state(row, plan)}')
+        state = _state(row, plan, read_figures(plan) if plan else None)
+        lines.append(f'  {row.name}: {state.split(":")[0] if plan else state}')
         for need in plan.needs if plan else ():
             found = 'found  ' if need.found else 'MISSING'
             lines.append(f'    {found} {need.what}: {need.where}{"" if need.found else f"  ({need.how})"}')
@@ -39,29 +42,36 @@ def as_csv(rows: list[tuple[str, ...]]) -> str:
 def _cells(row: Row, plan: Plan | None) -> tuple[str, ...]:
     figures = read_figures(plan) if plan else None
     paper = (row.name, row.metric, _figure(row.coarse), _figure(row.refined))
-    return (*paper, *_ours(figures), _state(row, plan))
+    return (*paper, *_ours(figures), _state(row, plan, figures))
 
 
 def _ours(figures: Figures | None) -> tuple[str, str, str]:
     if figures is None:
         return '-', '-', '-'
-    gain = f'{figures.refined - figures.coarse:+.2f}'
+    gain = _figure(figures.gain, '+.2f')
     if figures.interval is not None:
         gain += ' [{:+.2f}, {:+.2f}]'.format(*figures.interval)
-    return f'{figures.coarse:.2f}', f'{figures.refined:.2f}', gain
+    return _figure(figures.coarse, '.2f'), _figure(figures.refined, '.2f'), gain
 
 
-def _state(row: Row, plan: Plan | None) -> str:
+def _state(row: Row, plan: Plan | None, figures: Figures | None) -> str:
     if plan is None:
         return f'no run: {row.lacks}'
-    if read_figures(plan) is not None:
-        return 'measured'
-    if plan.missing:
-        return 'missing: ' + '; '.join(f'{need.what} {need.where}' for need in plan.missing)
-    if (plan.folder / 'log.txt').is_file():
-        return f'failed: {plan.folder / "log.txt"}'
-    return 'ready'
+    if figures is not None:
+        return f'measured{_left_out(plan, figures)}'
+    missing = '; '.join(f'{need.what} {need.where}' for need in plan.missing)
+    notes = [f'missing: {missing}' if missing else '', why_none(plan)]
+    return '; '.join(filter(None, notes)) or 'ready'
 
 
-def _figure(value: float | None) -> str:
-    return '-' if value is None else f'{value:.1f}'
+def _left_out(plan: Plan, figures: Figures) -> str:
+    """How many of the listed seeds a run could not measure."""
+    seeds = plan.seeds
+    if seeds is None or figures.images == seeds.listed:
+        return ''
+    missing = seeds.listed - len(seeds.files)
+    return f' on {figures.images} of {seeds.listed} seeds, {missing} missing, {figures.bad} bad: see {plan.figures}'
+
+
+def _figure(value: float | None, form: str = '.1f') -> str:
+    return '-' if value is None else format(value, form)

@@ -65,6 +65,11 @@ def test_polygons():
     np.testing.assert_array_equal(decode_segmentation(both, SIZE), region(0, 0, 2, 2) | region(4, 2, 6, 4))
 
 
+def test_polygons_may_leave_the_image():
+    """As those of annotators do; what lies outside is cut off."""
+    np.testing.assert_array_equal(decode_segmentation(box(-12, -8, 12, 8), SIZE), region(0, 0, 6, 4))
+
+
 def test_uncompressed_rle():
     counts = [5, 2, 2, 2, 13]  # rows 1, 2 of columns 1, 2
     inside = decode_segmentation({'size': list(SIZE), 'counts': counts}, SIZE)
@@ -98,6 +103,13 @@ def test_compressed_rle_of_random_masks(seed):
         (None, 'expected polygons or RLE'),
         ([[1, 1, 2, 2]], 'three points or more'),
         ([[1, 1, 2, 2, 3, 3, 4]], 'three points or more'),
+        ([[float('nan'), 1, 2, 2, 3, 3]], 'x from -12 to 12, got nan'),
+        ([[1, 1, 2, float('inf'), 3, 3]], 'y from -8 to 8, got inf'),
+        ([[1, 1, 2, 2, 12.1, 3]], r'x from -12 to 12, got 12\.1'),
+        ([[1, 1, 2, -9, 3, 3]], 'y from -8 to 8, got -9'),
+        ([[1, 1, 2, 2, 10**9, 3]], 'x from -12 to 12, got 1000000000'),
+        ([[1, 1, 2, '2', 3, 3]], 'y from -8 to 8, got 2'),
+        ([[1, 1, 2, None, 3, 3]], 'got None'),
         ({'size': [6, 4], 'counts': [24]}, r'size \[4, 6\], got \[6, 4\]'),
         ({'size': [4, 6], 'counts': [20]}, '24 pixels, got one of 20'),
         ({'size': [4, 6], 'counts': [30, -6]}, 'counts as a list or a string'),
@@ -189,6 +201,8 @@ def test_without_pycocotools(annotations, tmp_path, monkeypatch):
 def test_script(annotations, tmp_path):
     content = json.loads((annotations / 'instances_val2017.json').read_text())
     content['annotations'].append({'id': 2, 'image_id': 5, 'category_id': 1, 'segmentation': [[0, 0, 1, 1]]})
+    far = {'id': 3, 'image_id': 4, 'category_id': 1, 'segmentation': [[0, 0, float('nan'), 1, 3, 3]]}
+    content['annotations'].append(far)
     (annotations / 'instances_val2017.json').write_text(json.dumps(content))
     script = ROOT / 'tools/dataset_converters/coco_object.py'
     result = subprocess.run(
@@ -196,5 +210,7 @@ def test_script(annotations, tmp_path):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 1, result.stderr
-    assert '1 written, 0 already there, 1 failed' in result.stdout
+    assert '0 written, 0 already there, 2 failed' in result.stdout
+    failed = 'failed: instances_val2017.json: 000000000004.jpg: annotation 3: '
+    assert f'{failed}expected a polygon with x from -12 to 12, got nan' in result.stdout
     assert 'failed: instances_val2017.json: 000000000005.jpg: annotation 2: expected a polygon' in result.stdout

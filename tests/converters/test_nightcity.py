@@ -51,6 +51,35 @@ def test_an_id_of_none_names_the_file(labels, tmp_path):
     assert not (tmp_path / 'out/val/Oslo_0003_trainIds.png').exists()
 
 
+@pytest.mark.parametrize('suffix', ['_trainIds.png', '_gtFine_labelTrainIds.png'])
+def test_names_of_training_ids_are_refused(labels, tmp_path, suffix):
+    """Also among others, where the suffix says nothing."""
+    path = labels / f'val/Oslo_0003{suffix}'
+    write(labels / 'val', path.name, labels=np.array(TRAIN, np.uint8))
+    for given in (suffix, '.png'):
+        with pytest.raises(ValueError, match=f'{path}: the name says training ids already.*expected raw ids'):
+            convert_nightcity(labels, tmp_path / 'out', splits=('val',), suffix=given)
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('ids', [TRAIN, [[0, 13, 10]]], ids=['with 255', 'without'])
+def test_a_split_of_training_ids_is_refused(labels, tmp_path, ids):
+    """All are valid raw ids. The other split's are raw, and yet nothing is written."""
+    write(labels / 'val', 'Rome_0002_labelIds.png', 'Dubai_0016_labelIds.png', labels=np.array(ids, np.uint8))
+    with pytest.raises(ValueError, match=r'val/Dubai_0016_labelIds\.png, the first of 2 files.*training ids already'):
+        convert_nightcity(labels, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_file_of_training_ids_among_raw_ones(labels, tmp_path):
+    write(labels / 'val', 'Oslo_0003_labelIds.png', labels=np.array(TRAIN, np.uint8))
+    summary = convert_nightcity(labels, tmp_path / 'out', splits=('val',))
+    ((name, reason),) = summary.failures
+    assert name.endswith('val/Oslo_0003_labelIds.png')
+    assert reason.startswith('label ids [0, 10, 13, 18, 255] are training ids already')
+    assert [path.name for path in (tmp_path / 'out/val').iterdir()] == ['Rome_0002_trainIds.png']
+
+
 def test_painted_and_damaged_labels_fail_alone(labels, tmp_path):
     write(labels / 'val', 'A_labelIds.png', labels=np.zeros((2, 2, 3), np.uint8))
     (labels / 'val/B_labelIds.png').write_bytes((labels / 'val/Rome_0002_labelIds.png').read_bytes()[:40])

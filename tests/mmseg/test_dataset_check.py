@@ -119,6 +119,37 @@ def test_choice_of_overlays_is_seeded(tmp_path):
     assert chosen(0, 'a') != chosen(1, 'c')
 
 
+def overlays(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / 'out/overlays').iterdir())
+
+
+def test_old_pictures_are_removed(root):
+    """Those of the check itself alone, and before anything can fail."""
+    check(plain(root), root)
+    for name in ('mine.png', 'notes.txt'):
+        (root / 'out/overlays' / name).write_bytes(b'')
+    assert check(plain(root), root, images=1).files == ['report.json', 'table.txt', 'overlays', 'contact_sheet.png']
+    assert len(overlays(root)) == 3
+    report = check(plain(root / 'nowhere'), root)
+    assert overlays(root) == ['mine.png', 'notes.txt']
+    assert not (root / 'out/contact_sheet.png').exists()
+    assert report.files == ['report.json', 'table.txt']
+
+
+def test_overlays_are_of_pairs_that_can_be_read(tmp_path):
+    """A label that is cut short, an image that is: others stand in for them, and both are said."""
+    for i in range(6):
+        write(tmp_path, str(i), np.full((32, 32), i % 3, np.uint8))
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / 'images/4.png')
+    for name in ('labels/1.png', 'images/4.png'):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) - 30])
+    report = check(plain(tmp_path), tmp_path, images=4)
+    assert [name.split('_')[1] for name in overlays(tmp_path)] == ['0.png', '2.png', '3.png', '5.png']
+    assert all(f'{tmp_path}/{name}: ' in ' '.join(report.problems) for name in ('labels/1.png', 'images/4.png'))
+
+
 def test_an_id_out_of_range(root):
     write(root, 'c', np.array([[0, 3], [7, 7]], np.uint8))
     write(root, 'd', np.array([[7, 7]], np.uint8))
@@ -171,7 +202,7 @@ def test_missing_and_orphan_labels(root):
 def test_wrong_suffixes(root):
     assert "it has 2 files in '.png'" in check(plain(root, img_suffix='.jpg'), root).problems[0]
     report = check(plain(root, seg_map_suffix='_gt.png'), root)
-    assert "of this name there is a.png: if that is the one, set seg_map_suffix to '.png'" in report.problems[0]
+    assert "there are 2 in '.png': if those are the labels, set seg_map_suffix to '.png'" in report.problems[0]
 
 
 def test_missing_folders(root):
@@ -234,9 +265,39 @@ def test_damaged_and_painted_labels(root):
     assert 'painted label map' in problems[1]
 
 
-def test_unlabelled_images_are_counted(root):
-    write(root, 'c', np.full((2, 2), 255, np.uint8))
-    assert check(plain(root), root).counts['unlabelled_images'] == 1
+def test_unlabelled_images_are_listed(root):
+    paths = [str(root / f'images/c{i:02d}.png') for i in range(14)]
+    write(root, 'c00', np.full((2, 2), 255, np.uint8))
+    report = check(plain(root), root)
+    assert (report.counts['unlabelled_images'], report.problems) == (1, [])
+    assert report.notes[0] == f'1 images are wholly ignored: {paths[0]}'
+    for i in range(1, 14):
+        write(root, f'c{i:02d}', np.full((2, 2), 255, np.uint8))
+    report = check(plain(root), root)
+    assert report.notes[0] == (f'14 images are wholly ignored: {", ".join(paths[:12])} and 2 more, see report.json')
+    assert json.loads((root / 'out/report.json').read_text())['unlabelled'] == paths
+
+
+def test_a_set_that_is_wholly_ignored(tmp_path):
+    write(tmp_path, 'a', np.array([[0, 255], [0, 0]], np.uint8))
+    report = check(plain(tmp_path, reduce_zero_label=True), tmp_path)
+    (problem,) = report.problems
+    assert problem.startswith('no pixel of the whole set has a class: ids [0, 255] are all ignored; expected ids')
+    assert 'reduce_zero_label' in problem
+
+
+def test_an_id_that_does_not_belong_is_not_ignored(tmp_path):
+    write(tmp_path, 'a', np.full((2, 2), 9, np.uint8))
+    report = check(plain(tmp_path), tmp_path)
+    assert report.unlabelled == []
+    assert ['label id 9' in problem for problem in report.problems] == [True]
+
+
+def test_a_zero_label_of_nightcity(tmp_path):
+    write_tree('nightcity', tmp_path)
+    report = check(Config(dict(test_dataloader=dict(dataset=nightcity(tmp_path, reduce_zero_label=True)))), tmp_path)
+    (problem,) = report.problems
+    assert 'reduce_zero_label: expected False, got True' in problem
 
 
 def test_a_pipeline_that_contradicts_the_data_set(root):
@@ -283,6 +344,7 @@ def test_script(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert 'NightCityDataset, test split' in result.stdout
+    assert result.stdout.splitlines()[-1] == f'{tmp_path}/out: report.json, table.txt, overlays, contact_sheet.png'
     assert len(list((tmp_path / 'out/overlays').iterdir())) == 2
     labels = list(pairs('nightcity', tmp_path / 'data'))[-1][1]
     labels.unlink()

@@ -182,6 +182,7 @@ class TestNightCity:
             (dict(seg_map_suffix='_gtFine_labelTrainIds.png'), 'says trainIds'),
             (dict(label_ids='ids'), "label_ids: expected one of .*got 'ids'"),
             (dict(split='test'), "split: expected one of .*got 'test'"),
+            (dict(reduce_zero_label=True), 'reduce_zero_label: expected False, got True: 0 is the road'),
         ],
     )
     def test_contradictions(self, tmp_path, changes, message):
@@ -339,6 +340,38 @@ class TestMissingFiles:
             FileNotFoundError, match=r"2 of 2 images have no label file.*set seg_map_suffix to '_gt\.png'"
         ):
             self.build('nightcity_fine', tmp_path)
+
+    def suggested(self, root: Path, images: list[str], labels: list[str]) -> str:
+        """What is said to a set whose labels should end in '_trainIds.png'."""
+        for folder, names in (('val/img', images), ('val/lbl', labels)):
+            (root / folder).mkdir(parents=True)
+            for name in names:
+                Image.fromarray(np.zeros((2, 2), np.uint8)).save(root / folder / name)
+        with pytest.raises(FileNotFoundError) as caught:
+            self.build('nightcity_fine', root)
+        return str(caught.value).splitlines()[0].rpartition('; ')[2]
+
+    def test_a_suffix_of_few_is_not_proposed(self, tmp_path):
+        """One of three has a file of its own."""
+        said = self.suggested(tmp_path, ['a.png', 'b.png', 'c.png'], ['a_gt.png', 'x_gt.png', 'y_gt.png'])
+        assert said == "it has 3 files in '.png'"
+
+    def test_a_suffix_that_most_have_already_is_not_proposed(self, tmp_path):
+        names = ['a_trainIds.png', 'b_trainIds.png']
+        assert 'set seg_map_suffix' not in self.suggested(tmp_path, ['a.png', 'b.png', 'c.png'], names)
+
+    def test_names_that_go_on_are_not_meant(self, tmp_path):
+        """img_10 is another image than img_1, and its label does not say how that of img_1 ends."""
+        images = ['img_1.png', 'img_2.png', 'img_3.png']
+        said = self.suggested(tmp_path, images, ['img_10.png', 'img_20.png', 'img_30.png'])
+        assert said == "it has 3 files in '.png'"
+
+    def test_several_suffixes_are_proposed(self, tmp_path):
+        """Also where the first image is among the few that have none."""
+        labels = [f'{name}{suffix}' for name in 'bc' for suffix in ('_gt.png', '_color.png')]
+        said = self.suggested(tmp_path, ['a.png', 'b.png', 'c.png'], labels)
+        assert said.startswith("of their names there are 2 in '_color.png' and 2 in '_gt.png'")
+        assert said.endswith("set seg_map_suffix to '_color.png' or '_gt.png'")
 
     def test_images_without_labels_at_all(self, tmp_path):
         """A test set without labels can be predicted."""

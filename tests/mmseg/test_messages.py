@@ -104,19 +104,23 @@ class TestFiles:
         said = message(config, checkpoint, *(refiner if with_refiner else []), error=FileNotFoundError)
         assert f'1 of 3 images have no label file in {tmp_path}/labels, {tmp_path}/labels/2.png first' in said
 
-    def test_a_label_id_out_of_range(self, write_config, checkpoint, refiner, message, data_root, tmp_path):
-        """In the second image: the run stops there, and says where."""
+    @pytest.mark.parametrize('augmented', [[], ['--tta']])
+    @pytest.mark.parametrize('label_id', [77, 258])
+    def test_a_label_id_out_of_range(
+        self, write_config, checkpoint, refiner, message, data_root, tmp_path, label_id, augmented
+    ):
+        """In the second image: the run stops before it, and says where. In 8 bits 258 would be class 2."""
         (tmp_path / 'labels').mkdir()
         for path in sorted((data_root / 'labels').iterdir()):
-            labels = np.array(Image.open(path))
-            labels[5, 5] = 77 if path.stem == '1' else labels[5, 5]
+            labels = np.array(Image.open(path)).astype(np.uint16)
+            labels[5, 5] = label_id if path.stem == '1' else labels[5, 5]
             Image.fromarray(labels).save(tmp_path / 'labels' / path.name)
         prefix = dict(img_path=str(data_root / 'images'), seg_map_path=str(tmp_path / 'labels'))
-        said = message(write_config(data_prefix=prefix), checkpoint, *refiner, images=2)
-        assert f'{tmp_path}/labels/1.png: expected label ids 0 to 4, or 255' in said
-        assert 'got 77' in said
-        assert 'Check seg_map_suffix and reduce_zero_label' in said
-        assert 'tools/check_dataset.py' in said
+        images = 4 if augmented else 1  # the first in all its views
+        said = message(write_config(data_prefix=prefix), checkpoint, *refiner, *augmented, images=images)
+        assert f'{tmp_path}/labels/1.png: label ids [{label_id}] do not belong; expected' in said
+        assert "change the data set's label_ids or reduce_zero_label" in said
+        assert 'tools/check_dataset.py CONFIG' in said
 
     def test_the_config_itself(self, checkpoint, message, tmp_path):
         assert f'{tmp_path}/no.py' in message(tmp_path / 'no.py', checkpoint, error=FileNotFoundError)
@@ -131,9 +135,10 @@ class TestClassNames:
         assert 'test_dataloader.dataset' in said
 
     def test_another_number(self, write_config, checkpoint, refiner, message):
-        """Known once the model has scored an image."""
         config = write_config(metainfo=dict(classes=('sky', 'sea'), palette=[[0, 0, 0], [1, 1, 1]]))
-        assert 'scores 5 classes, but 2 class names are known' in message(config, checkpoint, *refiner, images=1)
+        said = message(config, checkpoint, *refiner)
+        assert 'scores 5 classes (model.segmentor.decode_head.num_classes), but 2 class names are known' in said
+        assert '(metainfo of test_dataloader.dataset: sky, sea ...)' in said
 
 
 class TestCheckpoint:

@@ -17,8 +17,10 @@ class CheckReport:
         classes: a row a class: id, name, pixels, share of all pixels in per cent, images.
         ignored_share: in per cent.
         unexpected_ids: raw id, files, first file.
+        unlabelled: paths of the images that are wholly ignored.
         problems: what has to be mended, in words with the remedy.
         notes: what may be meant.
+        files: names of the files and folders that were written.
     """
 
     dataset: str
@@ -29,8 +31,10 @@ class CheckReport:
     classes: list[dict[str, Any]] = field(default_factory=list)
     ignored_share: float = 0.0
     unexpected_ids: list[dict[str, Any]] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=lambda: ['report.json', 'table.txt'])
 
     def table(self) -> str:
         """The report as text."""

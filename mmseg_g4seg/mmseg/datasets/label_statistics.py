@@ -17,6 +17,8 @@ from ...converters.label_rules import LabelRules
 from .pairs import Info
 
 SIXTEEN_BIT = ('I;16', 'I;16B', 'I;16L', 'I')
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What PIL raises on a damaged file."""
 ROTATED = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 
@@ -47,7 +49,7 @@ class LabelStatistics:
         pixels: (C,) int64 of each class.
         images: (C,) int64, images in which each class occurs.
         ignored: pixels.
-        unlabelled: images in which every pixel is ignored.
+        unlabelled: paths of the images in which every pixel is ignored.
         raw_pixels: of each raw id.
         unexpected: of each raw id that does not belong: [files, first file].
         other_size: (label file, its size, the image's size) where they differ.
@@ -59,7 +61,7 @@ class LabelStatistics:
     pixels: np.ndarray = field(init=False)
     images: np.ndarray = field(init=False)
     ignored: int = 0
-    unlabelled: int = 0
+    unlabelled: list[str] = field(default_factory=list)
     raw_pixels: Counter[int] = field(default_factory=Counter)
     unexpected: dict[int, tuple[int, str]] = field(default_factory=dict)
     other_size: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
@@ -91,7 +93,8 @@ class LabelStatistics:
         self.pixels += of_class
         self.images += of_class > 0
         self.ignored += ignored
-        self.unlabelled += not of_class.any()
+        if ignored == sum(facts.pixels.values()):
+            self.unlabelled.append(info['img_path'])
 
     def _belongs(self, raw: int) -> bool:
         return 0 <= raw < 256 and bool(self.rules.allowed[raw])
@@ -111,7 +114,7 @@ def read_pair(info: Info) -> PairFacts:
         path = info['seg_map_path']
         with Image.open(path) as label_image:
             return PairFacts(size, label_image.size, count_raw_ids(label_image))
-    except (OSError, ValueError, SyntaxError) as error:  # PIL's parsers raise SyntaxError
+    except UNREADABLE as error:
         return PairFacts(problem=f'{path}: {error}')
 
 

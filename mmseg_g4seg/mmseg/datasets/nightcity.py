@@ -34,7 +34,8 @@ class NightCityDataset(CheckedPairs, CityscapesDataset):
         kwargs: as for mmseg's `BaseSegDataset`.
 
     Raises:
-        ValueError: if `seg_map_suffix` says one kind of ids and `label_ids` the other.
+        ValueError: if `seg_map_suffix` says one kind of ids and `label_ids` the other, or with
+            `reduce_zero_label`, which would take the road for what is ignored.
         FileNotFoundError: see `CheckedPairs`.
     """
 
@@ -44,6 +45,11 @@ class NightCityDataset(CheckedPairs, CityscapesDataset):
         _check_choice('split', split, get_args(SplitName))
         _check_choice('label_ids', label_ids, get_args(LabelIds))
         _check_suffix(seg_map_suffix, label_ids)
+        if kwargs.get('reduce_zero_label'):
+            raise ValueError(
+                'reduce_zero_label: expected False, got True: 0 is the road in trainIds, and in labelIds is ignored '
+                'already; leave it out'
+            )
         self.split, self.label_ids = split, label_ids
         super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
 

@@ -68,13 +68,13 @@ def examine_pairs(dataset: BaseSegDataset, infos: Sequence[Info]) -> PairReport:
             report.pairs.append(info)
     stems = images.stems()
     report.orphan_labels = sorted(f'{labels.path}/{stem}{labels.suffix}' for stem in labels.stems() - stems)
-    report.problems = _problems(report, images, labels, len(infos))
+    report.problems = _problems(report, images, labels, infos)
     return report
 
 
-def _problems(report: PairReport, images: '_Folder', labels: '_Folder', count: int) -> list[str]:
-    problems = []
-    if not count:
+def _problems(report: PairReport, images: '_Folder', labels: '_Folder', infos: Sequence[Info]) -> list[str]:
+    problems, count = [], len(infos)
+    if not infos:
         problems.append(
             f"{images.path} has no image that ends in '{images.suffix}' (img_suffix); {images.other_endings()}"
         )
@@ -87,7 +87,7 @@ def _problems(report: PairReport, images: '_Folder', labels: '_Folder', count: i
         first = report.missing_labels[0]
         problems.append(
             f'{len(report.missing_labels)} of {count} images have no label file in {labels.path}, {first} first '
-            f"(seg_map_suffix='{labels.suffix}'); {labels.instead_of(first)}"
+            f"(seg_map_suffix='{labels.suffix}'); {labels.other_suffixes([info['seg_map_path'] for info in infos])}"
         )
     return problems
 
@@ -141,11 +141,18 @@ class _Folder:
             return 'the folder is empty'
         return 'it has ' + ', '.join(f"{count} files in '{ending}'" for ending, count in endings)
 
-    def instead_of(self, path: str) -> str:
-        """Files that may be meant: those that begin as the missing one does."""
-        stem = osp.relpath(path, self.path).removesuffix(self.suffix)
-        near = sorted(name for name in self.files if name.startswith(stem))[:3]
-        if not near:
+    def other_suffixes(self, expected: Sequence[str]) -> str:
+        """The suffixes by which most of the expected files would be found."""
+        stems = {osp.relpath(path, self.path).removesuffix(self.suffix) for path in expected}
+        found = Counter(
+            name[i:]
+            for name in sorted(self.files)
+            for i, letter in enumerate(name)
+            if not letter.isalnum() and name[:i] in stems
+        )
+        fitting = [suffix for suffix, count in found.most_common() if 2 * count > len(stems)]
+        if not fitting or self.suffix in fitting:
             return self.other_endings()
-        suffixes = ' or '.join(repr(name.removeprefix(stem)) for name in near)
-        return f'of this name there is {", ".join(near)}: if that is the one, set seg_map_suffix to {suffixes}'
+        there = ' and '.join(f"{found[suffix]} in '{suffix}'" for suffix in fitting[:3])
+        suffixes = ' or '.join(f"'{suffix}'" for suffix in fitting[:3])
+        return f'of their names there are {there}: if those are the labels, set seg_map_suffix to {suffixes}'

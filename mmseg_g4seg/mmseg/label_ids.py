@@ -1,0 +1,34 @@
+"""Lets a run fail at a label id of no class, where mmseg would leave its pixels out without a word."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config
+
+from .data_files import build_unlisted, dataset_parts
+
+
+def check_label_ids(config: Config) -> None:
+    """Reads the test set's labels by `LoadCheckedAnnotations` where its pipelines say `LoadAnnotations`, in place.
+
+    A data set whose classes are not known keeps its own; what else is amiss there is said by `check_test_set`.
+    """
+    for settings in dataset_parts((config.get('test_dataloader') or {}).get('dataset') or {}):
+        dataset = build_unlisted(settings)
+        names = dataset.metainfo.get('classes') if dataset is not None else None
+        if not names:
+            continue
+        for transform in _transforms(settings.get('pipeline') or []):
+            if transform.get('type') == 'LoadAnnotations':
+                transform['type'] = 'LoadCheckedAnnotations'
+                transform.update(num_classes=len(names), ignore_index=dataset.ignore_index)
+
+
+def _transforms(pipeline: Any) -> Iterator[dict[str, Any]]:
+    """All transforms of a pipeline, those inside others (TestTimeAug) too."""
+    for entry in pipeline:
+        if isinstance(entry, list | tuple):
+            yield from _transforms(entry)
+        elif isinstance(entry, dict):
+            yield entry
+            yield from _transforms(entry.get('transforms') or [])
