@@ -40,6 +40,9 @@ class MaskInjection:
         self_weight: the same for self-attention.
         rule: `g4seg` adds the weight, `dense_diffusion` modulates by the range of similarities.
         noise_level: timestep / number of training timesteps, in [0, 1]; read by `dense_diffusion`.
+        control_image: (B, 3, H, W) float RGB in [0, 1], the layout painted at the prior's image size; a
+            ControlNet's input, which attention does not read. None where the prior has none.
+        control_scale: factor on what the ControlNet adds.
     """
 
     region_masks: Tensor
@@ -48,6 +51,8 @@ class MaskInjection:
     self_weight: float = 0.3
     rule: InjectionRule = 'g4seg'
     noise_level: float = 0.4
+    control_image: Tensor | None = None
+    control_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.region_masks.ndim != 4 or self.token_masks.ndim != 3:
@@ -60,17 +65,30 @@ class MaskInjection:
                 'region_masks and token_masks differ in images or regions: '
                 f'{tuple(self.region_masks.shape[:2])} and {tuple(self.token_masks.shape[:2])}'
             )
+        control = self.control_image
+        if control is not None and (control.ndim != 4 or control.shape[:2] != (len(self.region_masks), 3)):
+            raise ValueError(
+                f'control_image: expected ({len(self.region_masks)}, 3, H, W), one an image, got {tuple(control.shape)}'
+            )
         if self.rule not in get_args(InjectionRule):
             raise ValueError(f'rule: expected one of {get_args(InjectionRule)}, got {self.rule!r}')
 
     def to(self, like: Tensor) -> 'MaskInjection':
-        """Moves the masks to the device and dtype of `like`."""
-        return replace(self, region_masks=self.region_masks.to(like), token_masks=self.token_masks.to(like))
+        """Moves masks and control image to the device and dtype of `like`."""
+        control = None if self.control_image is None else self.control_image.to(like)
+        return replace(
+            self, region_masks=self.region_masks.to(like), token_masks=self.token_masks.to(like), control_image=control
+        )
 
     def take(self, images: Sequence[int], tokens: int) -> 'MaskInjection':
         """The layouts of some images, on the first `tokens` text tokens."""
         index = list(images)
-        return replace(self, region_masks=self.region_masks[index], token_masks=self.token_masks[index, :, :tokens])
+        return replace(
+            self,
+            region_masks=self.region_masks[index],
+            token_masks=self.token_masks[index, :, :tokens],
+            control_image=None if self.control_image is None else self.control_image[index],
+        )
 
 
 def mask_biased_attention(

@@ -59,6 +59,8 @@ class DiffusionPrior(ABC):
     """Image pixels a latent cell, along each side."""
     image_multiple: int
     """Image sides must be multiples of this: the latent stride times the denoiser's halvings."""
+    reads_control_image: bool = False
+    """Whether a ControlNet reads the `control_image` of what is injected."""
 
     @property
     @abstractmethod
@@ -102,6 +104,9 @@ class DiffusionPrior(ABC):
         """One pass of the denoiser: (B, c, h, w) -> (B, c, h, w) float32, as `prediction_type` says.
 
         Differentiable in latents and embeddings; the weights are frozen.
+
+        Raises:
+            ValueError: if a control image is injected that no ControlNet reads.
         """
 
     @abstractmethod
@@ -125,6 +130,11 @@ class DiffusionPrior(ABC):
             raise ValueError(
                 f'image_size: this prior takes positive multiples of {self.image_multiple}, got {tuple(size)}'
             )
+
+    def check_control(self, injection: MaskInjection | None) -> None:
+        """Raises ValueError if a control image is injected that no ControlNet reads."""
+        if injection is not None and injection.control_image is not None and not self.reads_control_image:
+            raise ValueError('control_image: expected a prior with a ControlNet, this one has none')
 
     def check_timestep(self, timestep: int) -> None:
         """Raises ValueError unless the scheduler has this training timestep."""

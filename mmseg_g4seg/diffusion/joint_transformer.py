@@ -104,6 +104,7 @@ class JointTransformerPrior(LatentPrior):
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
     ) -> Tensor:
         sigma = self.sigma(timestep)
+        self.check_control(injection)
 
         def run(latents: Tensor, prompts: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
             with self._injected(injection):

@@ -23,6 +23,8 @@ class LatentPrior(DiffusionPrior):
     """Subfolders of a prior, each with the library and class that load it: the constructor's arguments."""
     optional_parts: ClassVar[frozenset[str]] = frozenset()
     """Parts that a prior may lack; None is passed for them."""
+    takes_controlnet: ClassVar[bool] = False
+    """Whether the constructor has an argument `controlnet`."""
     default_guidance: ClassVar[float]
     """Guidance scale of the family's pipeline in diffusers, where the denoiser reads one."""
 

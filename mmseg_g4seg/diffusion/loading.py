@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from .base import DiffusionPrior
+from .controlnet import check_controlnet, load_controlnet, read_controlnet_config
 from .flux import FluxPrior
 from .latent_prior import LatentPrior
 from .lora import find_lora, fuse_lora
@@ -38,6 +39,7 @@ def load_prior(
     variant: str | None = None,
     lora: str | Path | None = None,
     guidance_scale: float | None = None,
+    controlnet: str | Path | None = None,
 ) -> DiffusionPrior:
     """Loads a frozen prior on the CPU.
 
@@ -50,26 +52,34 @@ def load_prior(
             `latent-consistency/lcm-lora-sdv1-5`.
         guidance_scale: for denoisers that were distilled to read one (LCM, FLUX.1 [dev]); their
             pipeline's own when not given.
+        controlnet: folder or hub id of a ControlNet trained on ADE20K's segmentations, for SD 1.x and
+            2.x, such as `lllyasviel/control_v11p_sd15_seg`.
 
     Raises:
-        FileNotFoundError: if the source or the LoRA is neither local nor reachable, or the source
-            lacks a part.
-        ValueError: if the family or the dtype is not known, if the LoRA was made for another base, or
-            if the denoiser reads no guidance scale.
+        FileNotFoundError: if the source, the LoRA or the ControlNet is neither local nor reachable, or
+            the source lacks a part.
+        ValueError: if the family or the dtype is not known, if LoRA or ControlNet were made for another
+            base, or if the denoiser reads no guidance scale.
         ImportError: if diffusers or transformers is missing.
     """
     if dtype not in get_args(DtypeName):
         raise ValueError(f'dtype: expected one of {get_args(DtypeName)}, got {dtype!r}')
     lora_file = None if lora is None else find_lora(lora)
+    control_config = None if controlnet is None else read_controlnet_config(controlnet)
     folder = _resolve(source, variant)
     prior_class, present = _family(folder)
     for name in present:
         if not (folder / name).is_dir():
             raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
+    if control_config is not None:
+        _check_controlnet(control_config, prior_class, folder, f'controlnet {str(controlnet)!r}')
     parts = prior_class.parts
     loaded = {name: _load_part(folder, name, *parts[name], getattr(torch, dtype), variant) for name in present}
     if lora_file is not None:
         fuse_lora({name: part for name, part in loaded.items() if isinstance(part, torch.nn.Module)}, lora_file)
+    if controlnet is not None:
+        memory = _has_accelerate()
+        loaded['controlnet'] = load_controlnet(controlnet, dtype=getattr(torch, dtype), low_cpu_mem_usage=memory)
     return prior_class(**loaded, guidance_scale=guidance_scale)
 
 
@@ -108,6 +118,16 @@ def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
     family = FAMILIES[name]
     left_out = {part for part in family.optional_parts if index.get(part) in (None, [None, None])}
     return family, [part for part in family.parts if part not in left_out]
+
+
+def _check_controlnet(config: dict[str, Any], family: type[LatentPrior], folder: Path, what: str) -> None:
+    """Compares a ControlNet with the prior that it is for, by their configs: before gigabytes are read."""
+    if not family.takes_controlnet:
+        able = sorted(name for name, prior_class in FAMILIES.items() if prior_class.takes_controlnet)
+        raise ValueError(f'{what}: expected a prior of {able}, got a {family.__name__}, {folder}')
+    unet, vae = (json.loads((folder / part / 'config.json').read_text()) for part in ('unet', 'vae'))
+    stride = 2 ** (len(vae['block_out_channels']) - 1)
+    check_controlnet(config, unet, latent_stride=stride, what=f'{what} on the prior {folder}')
 
 
 def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None) -> Any:

@@ -13,6 +13,7 @@ from ..attention import MaskInjection, inject_masks
 from ..prompts import ClassName, PromptTokenizer
 from .base import EncodedPrompts
 from .consistency import boundary_scalings, guidance_embedding
+from .controlnet import check_controlnet, control_residuals
 from .latent_prior import LatentPrior
 from .text import join_parts, stack_repeated
 
@@ -27,7 +28,14 @@ class UNetPrior(LatentPrior):
     default_guidance: ClassVar[float] = 8.5
 
     def __init__(
-        self, vae: Any, *, unet: Any, text_encoders: Sequence[Any], scheduler: Any, guidance_scale: float | None = None
+        self,
+        vae: Any,
+        *,
+        unet: Any,
+        text_encoders: Sequence[Any],
+        scheduler: Any,
+        guidance_scale: float | None = None,
+        controlnet: Any = None,
     ) -> None:
         """Args:
             vae: diffusers `AutoencoderKL`.
@@ -35,9 +43,11 @@ class UNetPrior(LatentPrior):
             text_encoders: transformers CLIP text models.
             scheduler: any diffusers scheduler with `alphas_cumprod`.
             guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
+            controlnet: diffusers `ControlNetModel` that was trained on segmentations, or None.
 
         Raises:
-            ValueError: if a guidance scale is given to a U-Net that reads none.
+            ValueError: if a guidance scale is given to a U-Net that reads none, or if the ControlNet
+                was made for another base.
         """
         super().__init__(
             vae,
@@ -50,6 +60,10 @@ class UNetPrior(LatentPrior):
         self.unet = unet
         self.prediction_type = scheduler.config.prediction_type
         self.image_multiple = self.latent_stride * 2 ** (len(unet.config.block_out_channels) - 1)
+        self.controlnet, self.reads_control_image = controlnet, controlnet is not None
+        if controlnet is not None:
+            check_controlnet(controlnet.config, unet.config, latent_stride=self.latent_stride)
+            self.networks.append(controlnet.eval().requires_grad_(False))
 
     def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
         return stack_repeated(prompts)
@@ -61,15 +75,19 @@ class UNetPrior(LatentPrior):
     def denoise(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
     ) -> Tensor:
+        self.check_control(injection)
         latents = noisy.to(self.device, self.dtype)
-        with inject_masks(self.unet, None if injection is None else injection.to(latents)):
+        embeds, layouts = prompts.embeds.to(latents), None if injection is None else injection.to(latents)
+        residuals = control_residuals(self.controlnet, latents, timestep, embeds, layouts)
+        with inject_masks(self.unet, layouts):
             output = self.unet(
                 latents,
                 timestep,
-                prompts.embeds.to(latents),
+                embeds,
                 timestep_cond=self._guidance(latents),
                 added_cond_kwargs=self._added_conditions(latents, prompts),
                 return_dict=False,
+                **residuals,
             )[0]
         return output.float()
 
@@ -114,6 +132,7 @@ class UNetPrior(LatentPrior):
 class StableDiffusionPrior(UNetPrior):
     """Latent diffusion with one CLIP text encoder and a cross-attention U-Net."""
 
+    takes_controlnet = True
     parts: ClassVar[dict[str, tuple[str, str]]] = {
         'vae': ('diffusers', 'AutoencoderKL'),
         'unet': ('diffusers', 'UNet2DConditionModel'),
@@ -131,6 +150,7 @@ class StableDiffusionPrior(UNetPrior):
         tokenizer: Any,
         scheduler: Any,
         guidance_scale: float | None = None,
+        controlnet: Any = None,
     ) -> None:
         """Args:
             vae: diffusers `AutoencoderKL`.
@@ -139,12 +159,19 @@ class StableDiffusionPrior(UNetPrior):
             tokenizer: transformers `CLIPTokenizer`.
             scheduler: any diffusers scheduler with `alphas_cumprod`.
             guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
+            controlnet: diffusers `ControlNetModel` that was trained on segmentations, or None.
 
         Raises:
-            ValueError: if a guidance scale is given to a U-Net that reads none.
+            ValueError: if a guidance scale is given to a U-Net that reads none, or if the ControlNet
+                was made for another base.
         """
         super().__init__(
-            vae, unet=unet, text_encoders=[text_encoder], scheduler=scheduler, guidance_scale=guidance_scale
+            vae,
+            unet=unet,
+            text_encoders=[text_encoder],
+            scheduler=scheduler,
+            guidance_scale=guidance_scale,
+            controlnet=controlnet,
         )
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
 

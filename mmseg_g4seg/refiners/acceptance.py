@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..masks import present_classes, resize_maps
 from .base import Prediction
-from .layouts import EncodedImage, Layout, LayoutPass, class_regions
+from .layouts import EncodedImage, Layout, LayoutPass
 from .noise_errors import noise_errors
 
 
@@ -46,7 +46,7 @@ class Acceptance:
         """The layout of one mask, with the classes of both named, so that only the places differ."""
         classes = {c for p in (before, after) for c in present_classes(p.label_map, len(p.probs))}
         named = tuple(c for c in sorted(classes) if c != self.settings.background_index)
-        return Layout(i, named, class_regions(shown.label_map, named, image.latents.shape[-2:]))
+        return self.layout_pass.place(i, image, shown.label_map, named)
 
     @staticmethod
     def _keep(before: Prediction, after: Prediction, rise: Tensor) -> Prediction:

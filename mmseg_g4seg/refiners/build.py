@@ -42,6 +42,7 @@ def build_g4seg(
     variant: str | None = None,
     lora: str | None = None,
     guidance_scale: float | None = None,
+    controlnet: str | None = None,
     **settings: Any,
 ) -> Refiner:
     """Builds a `G4SegRefiner`, loading its prior and its feature extractor.
@@ -53,7 +54,12 @@ def build_g4seg(
         variant: file variant of the prior, such as `fp16`.
         lora: file, folder or hub id of a LoRA that is added to the prior's weights.
         guidance_scale: of distilled priors alone (LCM, FLUX.1 [dev]).
+        controlnet: folder or hub id of a ControlNet trained on ADE20K, for SD 1.x and 2.x.
         settings: fields of `G4SegSettings`.
+
+    Raises:
+        ValueError: if a setting is not known or out of range, if the prior cannot take what is loaded
+            onto it, or if a ControlNet is given for a prior that is already built.
     """
     from ..diffusion import DiffusionPrior, load_prior
     from ..features import FeatureExtractor, build_features
@@ -69,7 +75,11 @@ def build_g4seg(
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     checked = G4SegSettings(**fields)
     if not isinstance(prior, DiffusionPrior):
-        prior = load_prior(prior, dtype=dtype, variant=variant, lora=lora, guidance_scale=guidance_scale)
+        prior = load_prior(
+            prior, dtype=dtype, variant=variant, lora=lora, guidance_scale=guidance_scale, controlnet=controlnet
+        )
+    elif controlnet is not None:
+        raise ValueError('controlnet: expected a prior to load beside it, got one that is built; give it to that')
     extractor = features if isinstance(features, FeatureExtractor) else build_features(features, prior)
     return G4SegRefiner(prior, features=extractor, settings=checked)
 

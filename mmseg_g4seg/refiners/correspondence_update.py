@@ -16,7 +16,7 @@ from ..guided_filter import guided_upsample
 from ..masks import resize_maps
 from ..probability import mix_foreground_probs
 from .base import Prediction
-from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions, latents_and_noise
+from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, latents_and_noise
 
 
 class CorrespondenceUpdate:
@@ -40,7 +40,7 @@ class CorrespondenceUpdate:
             For each image its classes and their probabilities, (K, H, W) float32 in [0, 1].
         """
         layouts = [
-            Layout(i, group, class_regions(predictions[i].label_map, group, images[i].latents.shape[-2:]))
+            self.layout_pass.place(i, images[i], predictions[i].label_map, group)
             for i, selected in enumerate(classes)
             for group in self._group(selected)
         ]

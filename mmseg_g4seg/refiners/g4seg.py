@@ -18,7 +18,7 @@ from ..prompts import ClassName, synonyms
 from .acceptance import Acceptance
 from .base import Key, Prediction, Refiner, check_inputs
 from .correspondence_update import CorrespondenceUpdate
-from .layouts import EncodedImage, Layout, LayoutPass, class_regions
+from .layouts import EncodedImage, LayoutPass
 from .likelihood_update import LikelihoodUpdate
 from .settings import G4SegSettings
 
@@ -101,9 +101,9 @@ class G4SegRefiner(Refiner):
             return image.float()
         encoded = self._encode([image], [key])
         prediction = self._on_device(prediction)
-        regions = class_regions(prediction.label_map, selected, encoded[0].latents.shape[-2:])
-        update = CorrespondenceUpdate(LayoutPass(self.prior, self.settings, names), self.features)
-        latents = update.reconstruct(encoded, [Layout(0, tuple(selected), regions)])
+        layout_pass = LayoutPass(self.prior, self.settings, names)
+        layout = layout_pass.place(0, encoded[0], prediction.label_map, selected)
+        latents = CorrespondenceUpdate(layout_pass, self.features).reconstruct(encoded, [layout])
         return resize_maps(self.prior.decode_latents(latents)[0], image.shape[-2:]).to(image.device)
 
     def to(self, device: torch.device | str) -> 'G4SegRefiner':

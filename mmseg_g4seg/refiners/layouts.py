@@ -1,7 +1,7 @@
 """Layouts: which classes of which image go through the denoiser together, and where they are.
 
 Shapes: N layouts in a pass, R regions of a layout, c latent channels, h w latent grid, H W image
-size, T text tokens.
+size, H' W' the prior's image size, T text tokens.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from ..masks import resize_maps
 from ..noise import image_noise
 from ..prompts import ClassName
 from .base import Key
+from .control_images import control_colours, number_regions, paint_regions
 from .settings import G4SegSettings
 
 ClassProbs = tuple[Sequence[int], Tensor]
@@ -48,11 +49,14 @@ class Layout:
         image: number of the image in the batch.
         classes: R class indices.
         region_masks: (R, h, w) float in [0, 1], on the latent grid.
+        regions: (H', W') int64, 1 to R where a region is and 0 elsewhere, for a ControlNet; None where
+            the prior has none.
     """
 
     image: int
     classes: tuple[int, ...]
     region_masks: Tensor
+    regions: Tensor | None = None
 
 
 def class_regions(label_map: Tensor, classes: Sequence[int], grid: Sequence[int]) -> Tensor:
@@ -78,7 +82,29 @@ class LayoutPass:
     """Runs layouts through a prior's denoiser, a batch at a time."""
 
     def __init__(self, prior: DiffusionPrior, settings: G4SegSettings, class_names: Sequence[ClassName]) -> None:
+        """Args:
+            prior: the diffusion model.
+            settings: of the refiner.
+            class_names: C names, of all classes.
+
+        Raises:
+            ValueError: if there is a ControlNet, and a palette that does not have C colours.
+        """
         self.prior, self.settings, self.class_names = prior, settings, class_names
+        self.colours = control_colours(class_names, settings.control_palette) if prior.reads_control_image else None
+
+    def place(self, number: int, image: EncodedImage, label_map: Tensor, classes: Sequence[int]) -> Layout:
+        """Lays classes out where a label map has them.
+
+        Args:
+            number: of the image in the batch.
+            image: that image.
+            label_map: (H, W) int64.
+            classes: R classes.
+        """
+        region_masks = class_regions(label_map, classes, image.latents.shape[-2:])
+        regions = None if self.colours is None else number_regions(label_map, classes, image.pixels.shape[-2:])
+        return Layout(number, tuple(classes), region_masks, regions)
 
     def split(self, layouts: Sequence[Layout]) -> list[Sequence[Layout]]:
         """Cuts layouts into batches of `passes_per_batch`."""
@@ -108,5 +134,17 @@ class LayoutPass:
             self_weight=self.settings.self_weight,
             rule=self.settings.injection_rule,
             noise_level=timestep / self.prior.num_train_timesteps,
+            control_image=self._control_images(layouts),
+            control_scale=self.settings.control_scale,
         )
         return prompts, injection
+
+    def _control_images(self, layouts: Sequence[Layout]) -> Tensor | None:
+        """Layouts in ADE20K's colours, (N, 3, H', W') float32 RGB in [0, 1]; None without a ControlNet."""
+        if self.colours is None:
+            return None
+        painted = []
+        for layout in layouts:
+            assert layout.regions is not None  # `place` makes them wherever there are colours
+            painted.append(paint_regions(layout.regions, self.colours[list(layout.classes)]))
+        return torch.stack(painted)

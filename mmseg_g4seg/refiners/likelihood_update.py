@@ -15,7 +15,7 @@ from ..guided_filter import guided_upsample
 from ..masks import resize_maps
 from ..probability import posterior_probs
 from .base import Prediction
-from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, class_regions
+from .layouts import ClassProbs, EncodedImage, LayoutPass
 from .noise_errors import noise_errors
 
 
@@ -55,8 +55,7 @@ class LikelihoodUpdate:
             candidates.append(named if len(named) > 1 and selected else [])
             for c in candidates[i]:
                 filled = torch.where(open_to[i][c], c, predictions[i].label_map)
-                regions = class_regions(filled, selected, images[i].latents.shape[-2:])
-                layouts.append(Layout(i, tuple(selected), regions))
+                layouts.append(self.layout_pass.place(i, images[i], filled, selected))
         errors = noise_errors(self.layout_pass, images, layouts)
         updated: list[ClassProbs] = []
         for i, prediction in enumerate(predictions):

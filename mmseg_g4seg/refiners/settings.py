@@ -23,6 +23,10 @@ class G4SegSettings:
         timestep: noise level of the reconstruction, a training timestep of the prior's scheduler.
         cross_weight: injected bias in cross-attention, alpha / sqrt(d) of Eq. 3-5; 0 turns it off.
         self_weight: the same in self-attention.
+        control_scale: factor on what the prior's ControlNet adds, where it has one; 0 turns it off. In place
+            of injection into attention: weights of 0 beside it.
+        control_palette: colours of the data set's classes, RGB in 0 to 255, for the ControlNet: a class
+            that ADE20K lacks is shown in the ADE20K colour nearest to its own. None: PASCAL VOC's.
         injection_rule: `g4seg` adds the weights to the similarities; `dense_diffusion` moves
             similarities towards the ends of their range.
         joint: inject all classes of an image in one pass, in place of one class at a time.
@@ -74,6 +78,8 @@ class G4SegSettings:
     timestep: int = 400
     cross_weight: float = 1.0
     self_weight: float = 0.3
+    control_scale: float = 1.0
+    control_palette: Sequence[Sequence[int]] | None = None
     injection_rule: InjectionRule = 'g4seg'
     joint: bool = False
     prompt_template: str = 'a photo of {name}'
@@ -131,6 +137,10 @@ class G4SegSettings:
         self._expect('upsampling', self.upsampling in get_args(Upsampling), f'one of {get_args(Upsampling)}')
         self._expect('cross_weight', self.cross_weight >= 0, 'at least 0')
         self._expect('self_weight', self.self_weight >= 0, 'at least 0')
+        self._expect('control_scale', self.control_scale >= 0, 'at least 0')
+        colours = [tuple(colour) for colour in self.control_palette or ()]
+        rgb = all(len(colour) == 3 and all(0 <= value <= 255 for value in colour) for colour in colours)
+        self._expect('control_palette', rgb, 'colours of three values in 0 to 255, or None')
         self._expect('update', self.update in get_args(UpdateRule), f'one of {get_args(UpdateRule)}')
         self._expect('mixing', self.mixing in get_args(Mixing), f'one of {get_args(Mixing)}')
         self._expect(

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -193,6 +194,17 @@ def build_flux(*, guidance_embeds=True):
         tokenizer_2=second,
         transformer=transformer,
     )
+
+
+def build_controlnet(unet, *, trained=True, channels=(8, 12, 16), **options):
+    """A ControlNet for a U-Net and an autoencoder by 4; `trained`: its zero convolutions are zero no more."""
+    torch.manual_seed(1)
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels, **options).eval()
+    if trained:
+        for name, weight in controlnet.named_parameters():
+            if name.startswith(('controlnet_down_blocks', 'controlnet_mid', 'controlnet_cond_embedding.conv_out')):
+                torch.nn.init.normal_(weight, std=0.3)
+    return controlnet
 
 
 def save(pipeline, folder: Path) -> Path:

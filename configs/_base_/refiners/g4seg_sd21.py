@@ -8,6 +8,7 @@ refiner = dict(
     dtype='float16',  # or 'bfloat16'; 'float32' on a CPU
     variant=None,  # file variant of the weights, such as 'fp16'
     lora=None,  # file, folder or hub id of a LoRA, such as 'latent-consistency/lcm-lora-sdv1-5' on SD 1.5
+    controlnet=None,  # folder or hub id of one trained on ADE20K, for SD 1.x and 2.x; see g4seg_controlnet.py
     guidance_scale=None,  # of distilled priors alone (LCM, FLUX.1 [dev]); None: their pipeline's own
     # where reconstruction and image are compared: dict(type='open_clip', model=, pretrained=tag or file),
     # dict(type='transformers', model=folder or hub id), or 'denoiser' (the prior's own features)
@@ -17,6 +18,8 @@ refiner = dict(
     timestep=400,  # noise level, of 1000
     cross_weight=1.0,  # bias that reaches the softmax of cross-attention
     self_weight=0.3,  # the same, self-attention
+    control_scale=1.0,  # of what the ControlNet adds, where there is one
+    control_palette=None,  # the data set's colours, for classes that ADE20K lacks; None: PASCAL VOC's
     injection_rule='g4seg',  # or 'dense_diffusion'
     joint=False,  # True: all classes of an image in one pass
     prompt_template='a photo of {name}',
