@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..attention import MaskInjection
+from .hub import folder_or_hub_id
 
 CLASS_NAME = 'ControlNetModel'
 
@@ -35,7 +36,7 @@ def read_controlnet_config(source: str | Path) -> dict[str, Any]:
         ValueError: if it is something else than a ControlNet for U-Nets.
         ImportError: if diffusers is missing.
     """
-    place = _place(source)
+    place = folder_or_hub_id(source, 'controlnet')
     try:
         config = dict(_model_class().load_config(place))
     except Exception as error:
@@ -64,7 +65,7 @@ def load_controlnet(source: str | Path, *, dtype: torch.dtype, low_cpu_mem_usage
     """
     options = {'torch_dtype': dtype, 'low_cpu_mem_usage': low_cpu_mem_usage, 'output_loading_info': True}
     try:
-        controlnet, info = _model_class().from_pretrained(_place(source), **options)
+        controlnet, info = _model_class().from_pretrained(folder_or_hub_id(source, 'controlnet'), **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'controlnet {str(source)!r}: its weights could not be loaded: {error}') from error
     if info['missing_keys']:
@@ -135,18 +136,6 @@ def control_residuals(
         return_dict=False,
     )
     return {'down_block_additional_residuals': down, 'mid_block_additional_residual': middle}
-
-
-def _place(source: str | Path) -> str:
-    """A local folder or a hub id, as diffusers takes them."""
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if folder.is_absolute() or str(source).startswith('.') or str(source).count('/') != 1:
-        raise FileNotFoundError(
-            f'controlnet {str(source)!r}: no such folder; expected one that diffusers wrote, or a hub id (owner/name)'
-        )
-    return str(source)
 
 
 def _model_class() -> Any:

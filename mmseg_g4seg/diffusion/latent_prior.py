@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..prompts import ClassName
+from .acceleration import use_channels_last
 from .base import DiffusionPrior, EncodedPrompts
 
 Self = TypeVar('Self', bound='LatentPrior')
@@ -39,7 +40,7 @@ class LatentPrior(DiffusionPrior):
         guidance_scale: float | None = None,
     ) -> None:
         """Args:
-            vae: diffusers `AutoencoderKL`.
+            vae: diffusers `AutoencoderKL` or `AutoencoderTiny`.
             denoiser: the network that is denoised with.
             text_encoders: transformers models.
             scheduler: a diffusers scheduler with `num_train_timesteps`.
@@ -54,6 +55,8 @@ class LatentPrior(DiffusionPrior):
                 f'guidance_scale: the denoiser of this prior reads none, expected None, got {guidance_scale}'
             )
         self.networks = [network.eval().requires_grad_(False) for network in (vae, denoiser, *text_encoders)]
+        for network in (vae, denoiser):
+            use_channels_last(network)
         self.vae, self.denoiser, self.scheduler = vae, denoiser, scheduler
         self.guidance_scale = self.default_guidance if reads_guidance and guidance_scale is None else guidance_scale
         self.num_train_timesteps = int(scheduler.config.num_train_timesteps)
@@ -97,8 +100,10 @@ class LatentPrior(DiffusionPrior):
     def encode_images(self, images: Tensor) -> Tensor:
         self.check_image_size(images.shape[-2:])
         pixels = (images * 2 - 1).to(self.vae.device, self.vae.dtype)
-        latents = self.vae.encode(pixels).latent_dist.mode().float()
-        return (latents - self._shift) * self.vae.config.scaling_factor
+        encoded = self.vae.encode(pixels)
+        # a tiny autoencoder has no distribution
+        latents = encoded.latents if hasattr(encoded, 'latents') else encoded.latent_dist.mode()
+        return (latents.float() - self._shift) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:

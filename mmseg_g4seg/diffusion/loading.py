@@ -8,14 +8,17 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from .acceleration import compile_blocks
 from .base import DiffusionPrior
 from .controlnet import check_controlnet, load_controlnet, read_controlnet_config
 from .flux import FluxPrior
+from .hub import is_hub_id
 from .latent_prior import LatentPrior
 from .lora import find_lora, fuse_lora
 from .stable_diffusion import StableDiffusionPrior
 from .stable_diffusion_3 import StableDiffusion3Prior
 from .stable_diffusion_xl import StableDiffusionXLPrior
+from .tiny_autoencoder import load_tiny_autoencoder
 
 EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
 """Priors that the package carries, by name."""
@@ -40,6 +43,10 @@ def load_prior(
     lora: str | Path | None = None,
     guidance_scale: float | None = None,
     controlnet: str | Path | None = None,
+    autoencoder: str | Path | None = None,
+    vae_slicing: bool = False,
+    vae_tiling: bool = False,
+    compiled: bool = False,
 ) -> DiffusionPrior:
     """Loads a frozen prior on the CPU.
 
@@ -54,12 +61,17 @@ def load_prior(
             pipeline's own when not given.
         controlnet: folder or hub id of a ControlNet trained on ADE20K's segmentations, for SD 1.x and
             2.x, such as `lllyasviel/control_v11p_sd15_seg`.
+        autoencoder: folder or hub id of a tiny autoencoder in place of the prior's own, such as
+            `madebyollin/taesd` for SD 1.x and 2.x.
+        vae_slicing: encode and decode one image at a time, which saves memory.
+        vae_tiling: encode and decode large images tile by tile, which saves more, and blends the seams.
+        compiled: compile blocks by `torch.compile`, see `compile_blocks`; the first pass takes minutes.
 
     Raises:
-        FileNotFoundError: if the source, the LoRA or the ControlNet is neither local nor reachable, or
+        FileNotFoundError: if the source, or what is loaded beside it, is neither local nor reachable, or
             the source lacks a part.
-        ValueError: if the family or the dtype is not known, if LoRA or ControlNet were made for another
-            base, or if the denoiser reads no guidance scale.
+        ValueError: if the family or the dtype is not known, if what is loaded beside it was made for
+            another base, or if the denoiser reads no guidance scale.
         ImportError: if diffusers or transformers is missing.
     """
     if dtype not in get_args(DtypeName):
@@ -73,14 +85,26 @@ def load_prior(
             raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
     if control_config is not None:
         _check_controlnet(control_config, prior_class, folder, f'controlnet {str(controlnet)!r}')
-    parts = prior_class.parts
-    loaded = {name: _load_part(folder, name, *parts[name], getattr(torch, dtype), variant) for name in present}
+    parts, loaded = prior_class.parts, {}
+    if autoencoder is not None:
+        own = json.loads((folder / 'vae' / 'config.json').read_text())
+        loaded['vae'] = load_tiny_autoencoder(autoencoder, own, dtype=getattr(torch, dtype))
+    for name in (name for name in present if name not in loaded):
+        loaded[name] = _load_part(folder, name, *parts[name], getattr(torch, dtype), variant)
     if lora_file is not None:
         fuse_lora({name: part for name, part in loaded.items() if isinstance(part, torch.nn.Module)}, lora_file)
     if controlnet is not None:
         memory = _has_accelerate()
         loaded['controlnet'] = load_controlnet(controlnet, dtype=getattr(torch, dtype), low_cpu_mem_usage=memory)
-    return prior_class(**loaded, guidance_scale=guidance_scale)
+    prior = prior_class(**loaded, guidance_scale=guidance_scale)
+    if vae_slicing:
+        prior.vae.enable_slicing()
+    if vae_tiling:
+        prior.vae.enable_tiling()
+    if compiled:
+        for network in (prior.vae, prior.denoiser):
+            compile_blocks(network)
+    return prior
 
 
 def _resolve(source: str | Path, variant: str | None) -> Path:
@@ -90,7 +114,7 @@ def _resolve(source: str | Path, variant: str | None) -> Path:
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or str(source).startswith('.') or str(source).count('/') != 1:
+    if not is_hub_id(source):
         raise FileNotFoundError(
             f'prior {str(source)!r}: no such folder; expected a folder in diffusers layout, a hub id '
             f'(owner/name) or one of {sorted(EMBEDDED_PRIORS)}'

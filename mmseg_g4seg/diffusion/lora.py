@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .hub import is_hub_id
+
 FILE_NAME = 'pytorch_lora_weights.safetensors'
 """What diffusers and the LCM-LoRA repositories call the file."""
 
@@ -52,7 +54,7 @@ def find_lora(source: str | Path) -> Path:
         if path / FILE_NAME in files or len(files) == 1:
             return path / FILE_NAME if path / FILE_NAME in files else files[0]
         raise FileNotFoundError(f'LoRA {path}: expected {FILE_NAME} or one .safetensors file, got {len(files)}')
-    if path.is_absolute() or str(source).startswith('.') or str(source).count('/') != 1:
+    if not is_hub_id(source):
         raise FileNotFoundError(f'LoRA {str(source)!r}: no such file or folder; expected one, or a hub id (owner/name)')
     from huggingface_hub import hf_hub_download
 

@@ -59,6 +59,7 @@ class UNetPrior(LatentPrior):
         )
         self.unet = unet
         self.prediction_type = scheduler.config.prediction_type
+        self._alphas_cumprod: list[float] = scheduler.alphas_cumprod.tolist()
         self.image_multiple = self.latent_stride * 2 ** (len(unet.config.block_out_channels) - 1)
         self.controlnet, self.reads_control_image = controlnet, controlnet is not None
         if controlnet is not None:
@@ -70,7 +71,7 @@ class UNetPrior(LatentPrior):
 
     def alpha_cumprod(self, timestep: int) -> float:
         self.check_timestep(timestep)
-        return float(self.scheduler.alphas_cumprod[timestep])
+        return self._alphas_cumprod[timestep]
 
     def denoise(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import Any
 
 from .base import Refiner
-
-if TYPE_CHECKING:
-    from ..diffusion.loading import DtypeName
 
 
 def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
@@ -34,52 +32,36 @@ def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
         raise ValueError(f'{kind}: {error}') from error
 
 
-def build_g4seg(
-    prior: Any,
-    *,
-    features: Any = 'denoiser',
-    dtype: 'DtypeName' = 'float32',
-    variant: str | None = None,
-    lora: str | None = None,
-    guidance_scale: float | None = None,
-    controlnet: str | None = None,
-    **settings: Any,
-) -> Refiner:
+def build_g4seg(prior: Any, *, features: Any = 'denoiser', **options: Any) -> Refiner:
     """Builds a `G4SegRefiner`, loading its prior and its feature extractor.
 
     Args:
         prior: folder, hub id or name for `load_prior`, or a built `DiffusionPrior`.
         features: config for `build_features`, or a built `FeatureExtractor`.
-        dtype: of the prior.
-        variant: file variant of the prior, such as `fp16`.
-        lora: file, folder or hub id of a LoRA that is added to the prior's weights.
-        guidance_scale: of distilled priors alone (LCM, FLUX.1 [dev]).
-        controlnet: folder or hub id of a ControlNet trained on ADE20K, for SD 1.x and 2.x.
-        settings: fields of `G4SegSettings`.
+        options: fields of `G4SegSettings`, and of `load_prior` (`dtype`, `variant`, `lora`,
+            `controlnet` ...) where there is a prior to load.
 
     Raises:
-        ValueError: if a setting is not known or out of range, if the prior cannot take what is loaded
-            onto it, or if a ControlNet is given for a prior that is already built.
+        ValueError: if an option is not known or out of range, if the prior cannot take what is loaded
+            onto it, or if something is to be loaded onto one that is built.
     """
     from ..diffusion import DiffusionPrior, load_prior
     from ..features import FeatureExtractor, build_features
     from .g4seg import G4SegRefiner
     from .settings import G4SegSettings
 
-    unknown = sorted(set(settings) - set(G4SegSettings.__dataclass_fields__))
+    known, of_loading = set(G4SegSettings.__dataclass_fields__), set(signature(load_prior).parameters) - {'source'}
+    unknown = sorted(set(options) - known - of_loading)
     if unknown:
-        raise ValueError(
-            f'G4SegRefiner has no parameter {unknown}; it has {sorted(G4SegSettings.__dataclass_fields__)}'
-        )
+        raise ValueError(f'G4SegRefiner has no parameter {unknown}; it has {sorted(known | of_loading)}')
     # configs hold lists where settings are tuples
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items() if k in known}
     checked = G4SegSettings(**fields)
+    loading = {k: v for k, v in options.items() if k in of_loading}
     if not isinstance(prior, DiffusionPrior):
-        prior = load_prior(
-            prior, dtype=dtype, variant=variant, lora=lora, guidance_scale=guidance_scale, controlnet=controlnet
-        )
-    elif controlnet is not None:
-        raise ValueError('controlnet: expected a prior to load beside it, got one that is built; give it to that')
+        prior = load_prior(prior, **loading)
+    elif loading:
+        raise ValueError(f'{sorted(loading)}: expected a prior to load, got one that is built; load it with them')
     extractor = features if isinstance(features, FeatureExtractor) else build_features(features, prior)
     return G4SegRefiner(prior, features=extractor, settings=checked)
 

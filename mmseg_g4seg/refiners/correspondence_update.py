@@ -46,13 +46,15 @@ class CorrespondenceUpdate:
         ]
         originals = self._original_features(images, {layout.image for layout in layouts})
         updated: list[list[Tensor]] = [[] for _ in images]
-        for batch in self.layout_pass.split(layouts):
+
+        def match(batch: Sequence[Layout]) -> list[tuple[Tensor, Tensor]]:
             targets = torch.stack([originals[layout.image] for layout in batch])
             low = [self._low(predictions[layout.image], layout.classes, targets.shape[-2:]) for layout in batch]
-            matched = self._matched(images, batch, targets, low)
-            for layout, before, after in zip(batch, low, matched, strict=True):
-                probs = predictions[layout.image].probs[list(layout.classes)]
-                updated[layout.image].append(self._mix(probs, before, after, images[layout.image]))
+            return list(zip(low, self._matched(images, batch, targets, low), strict=True))
+
+        for layout, (before, after) in zip(layouts, self.layout_pass.run(match, layouts), strict=True):
+            probs = predictions[layout.image].probs[list(layout.classes)]
+            updated[layout.image].append(self._mix(probs, before, after, images[layout.image]))
         return [
             (selected, torch.cat(maps) if maps else prediction.probs[:0])
             for selected, maps, prediction in zip(classes, updated, predictions, strict=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..diffusion.base import DiffusionPrior
 from ..features import DenoiserFeatures, FeatureExtractor
 from ..masks import decide_labels, merge_class_probs, present_classes, resize_maps
+from ..memory_budget import MemoryBudget
 from ..prompts import ClassName, synonyms
 from .acceptance import Acceptance
 from .base import Key, Prediction, Refiner, check_inputs
@@ -48,6 +49,7 @@ class G4SegRefiner(Refiner):
         self.prior = prior
         self.features = features or DenoiserFeatures(prior)
         self.settings = settings or G4SegSettings()
+        self.budget = MemoryBudget(self.settings.passes_per_batch, gibibytes=self.settings.memory_budget)
         prior.check_image_size(self.settings.size)
         for timestep in (self.settings.timestep, *self.settings.likelihood_timesteps):
             prior.check_timestep(timestep)
@@ -71,7 +73,7 @@ class G4SegRefiner(Refiner):
         if not active:
             return refined
         encoded = self._encode([images[i] for i in active], [keys[i] for i in active])
-        layout_pass = LayoutPass(self.prior, self.settings, names)
+        layout_pass = LayoutPass(self.prior, self.settings, names, self.budget)
         update, accept = self._update(layout_pass), Acceptance(layout_pass)
         for _ in range(self.settings.iterations):
             current = [self._on_device(refined[i]) for i in active]

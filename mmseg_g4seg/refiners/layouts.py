@@ -4,8 +4,9 @@ Shapes: N layouts in a pass, R regions of a layout, c latent channels, h w laten
 size, H' W' the prior's image size, T text tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +15,14 @@ from torch import Tensor
 from ..attention import MaskInjection
 from ..diffusion.base import DiffusionPrior, EncodedPrompts
 from ..masks import resize_maps
+from ..memory_budget import MemoryBudget
 from ..noise import image_noise
 from ..prompts import ClassName
 from .base import Key
 from .control_images import control_colours, number_regions, paint_regions
 from .settings import G4SegSettings
+
+Result = TypeVar('Result')
 
 ClassProbs = tuple[Sequence[int], Tensor]
 """Classes of one image with their probabilities, (classes, H, W) float32: what an update returns."""
@@ -72,25 +76,35 @@ def latents_and_noise(
 
     Layouts of one image get the same noise; `tag` and `draw` tell an image's draws apart.
     """
-    encoded = [images[layout.image] for layout in layouts]
-    clean = torch.stack([image.latents for image in encoded])
-    noise = [image_noise(clean.shape[1:], seed=seed, key=f'{image.key}{tag}', draw=draw) for image in encoded]
-    return clean, torch.stack(noise).to(clean)
+    numbers = sorted({layout.image for layout in layouts})
+    shape = images[numbers[0]].latents.shape
+    drawn = torch.stack([image_noise(shape, seed=seed, key=f'{images[i].key}{tag}', draw=draw) for i in numbers])
+    noise = dict(zip(numbers, drawn.to(images[numbers[0]].latents), strict=True))
+    clean = torch.stack([images[layout.image].latents for layout in layouts])
+    return clean, torch.stack([noise[layout.image] for layout in layouts])
 
 
 class LayoutPass:
     """Runs layouts through a prior's denoiser, a batch at a time."""
 
-    def __init__(self, prior: DiffusionPrior, settings: G4SegSettings, class_names: Sequence[ClassName]) -> None:
+    def __init__(
+        self,
+        prior: DiffusionPrior,
+        settings: G4SegSettings,
+        class_names: Sequence[ClassName],
+        budget: MemoryBudget | None = None,
+    ) -> None:
         """Args:
             prior: the diffusion model.
             settings: of the refiner.
             class_names: C names, of all classes.
+            budget: how many layouts go through at once; the settings' when not given.
 
         Raises:
             ValueError: if there is a ControlNet, and a palette that does not have C colours.
         """
         self.prior, self.settings, self.class_names = prior, settings, class_names
+        self.budget = budget or MemoryBudget(settings.passes_per_batch, gibibytes=settings.memory_budget)
         self.colours = control_colours(class_names, settings.control_palette) if prior.reads_control_image else None
 
     def place(self, number: int, image: EncodedImage, label_map: Tensor, classes: Sequence[int]) -> Layout:
@@ -106,10 +120,9 @@ class LayoutPass:
         regions = None if self.colours is None else number_regions(label_map, classes, image.pixels.shape[-2:])
         return Layout(number, tuple(classes), region_masks, regions)
 
-    def split(self, layouts: Sequence[Layout]) -> list[Sequence[Layout]]:
-        """Cuts layouts into batches of `passes_per_batch`."""
-        step = self.settings.passes_per_batch
-        return [layouts[start : start + step] for start in range(0, len(layouts), step)]
+    def run(self, function: Callable[[Sequence[Layout]], Sequence[Result]], layouts: Sequence[Layout]) -> list[Result]:
+        """Applies a function to batches of layouts, as many at once as memory holds; see `MemoryBudget.run`."""
+        return self.budget.run(function, layouts, self.prior.device)
 
     def denoise(self, noisy: Tensor, timestep: int, layouts: Sequence[Layout]) -> Tensor:
         """One pass of the denoiser under N layouts: (N, c, h, w) -> (N, c, h, w)."""

@@ -28,11 +28,12 @@ def noise_errors(layout_pass: LayoutPass, images: Sequence[EncodedImage], layout
     """
     settings = layout_pass.settings
     draws = [(t, d) for t in settings.likelihood_timesteps for d in range(settings.likelihood_draws)]
-    errors: list[Tensor] = []
-    for batch in layout_pass.split(layouts):
+
+    def measure(batch: Sequence[Layout]) -> list[Tensor]:
         total = torch.stack([_error(layout_pass, images, batch, *draw) for draw in draws]).mean(dim=0)
-        errors += list(average_windows(total, settings.windows))
-    return errors
+        return list(average_windows(total, settings.windows))
+
+    return layout_pass.run(measure, layouts)
 
 
 def average_windows(errors: Tensor, sides: Sequence[int]) -> Tensor:

@@ -70,7 +70,8 @@ class G4SegSettings:
             class reaches a threshold: that threshold. None decides by argmax.
         seed: of the noise; with an image's key it fixes every draw.
         passes_per_batch: how many layouts (classes of one image or of several) go through the
-            denoiser at once.
+            denoiser at once, at most; see `MemoryBudget`.
+        memory_budget: what such a batch may take on a GPU, in GiB; nine tenths of what is free when not given.
         iterations: how often the refinement is repeated on its own result.
     """
 
@@ -109,6 +110,7 @@ class G4SegSettings:
     background_threshold: float | None = None
     seed: int = 0
     passes_per_batch: int = 8
+    memory_budget: float | None = None
     iterations: int = 1
 
     def __post_init__(self) -> None:
@@ -117,6 +119,7 @@ class G4SegSettings:
         self._expect('confidence_range', 0 <= low <= high <= 1, '0 <= low <= high <= 1')
         self._expect('min_area', 0 <= self.min_area <= 1, 'a share in [0, 1]')
         self._expect('passes_per_batch', self.passes_per_batch >= 1, 'at least 1')
+        self._expect('memory_budget', self.memory_budget is None or self.memory_budget > 0, 'GiB above 0, or None')
         self._expect('iterations', self.iterations >= 1, 'at least 1')
         self._expect('likelihood_draws', self.likelihood_draws >= 1, 'at least 1')
         self._expect('likelihood_timesteps', len(self.likelihood_timesteps) > 0, 'at least one timestep')

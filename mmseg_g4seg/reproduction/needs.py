@@ -83,6 +83,8 @@ def refiner_needs(refiner: dict[str, Any], *, download: bool) -> Iterator[Need]:
         yield from refiner_needs(part, download=download)
     if kind == 'G4SegRefiner':
         yield _prior(str(refiner['prior']), download=download)
+        if refiner.get('controlnet'):
+            yield _controlnet(str(refiner['controlnet']), download=download)
         yield from _features(refiner.get('features', 'denoiser'), download=download)
     elif kind == 'DenseCRFRefiner':
         yield _package('pydensecrf', 'crf')
@@ -106,6 +108,11 @@ def _prior(name: str, *, download: bool) -> Need:
     if download or is_cached(name, 'model_index.json'):
         return Need('prior', f'{name} (hub)', True)
     return Need('prior', name, False, '--prior FOLDER in diffusers layout, or --download')
+
+
+def _controlnet(name: str, *, download: bool) -> Need:
+    found = Path(name).expanduser().is_dir() or download or is_cached(name, 'config.json')
+    return Need('ControlNet', name, found, '--download, or --cfg-options model.refiner.controlnet=FOLDER')
 
 
 def _features(features: dict[str, Any] | str, *, download: bool) -> Iterator[Need]:

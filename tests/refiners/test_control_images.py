@@ -310,7 +310,7 @@ class TestBuilding:
         assert refiner.settings.control_scale == 1
 
     def test_a_built_prior_takes_none(self, prior, folders):
-        with pytest.raises(ValueError, match='controlnet: expected a prior to load beside it'):
+        with pytest.raises(ValueError, match=r"\['controlnet'\]: expected a prior to load, got one that is built"):
             build_refiner(dict(type='G4SegRefiner', prior=prior, controlnet=folders[1]))
 
     @pytest.mark.parametrize(

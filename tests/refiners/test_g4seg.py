@@ -345,6 +345,35 @@ class TestBadInput:
         self.check(prior, 'one key an image', keys=['a', 'b'])
 
 
+class TestMemory:
+    """A model in whose memory two passes fit."""
+
+    @pytest.fixture
+    def small_memory(self, prior, monkeypatch):
+        own = type(prior).denoise
+
+        def denoise(self, noisy, *args, **kwargs):
+            if len(noisy) > 2:
+                raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+            return own(self, noisy, *args, **kwargs)
+
+        monkeypatch.setattr(type(prior), 'denoise', denoise)
+
+    @pytest.mark.parametrize('settings', [{}, {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True}])
+    def test_goes_on_in_smaller_batches(self, prior, small_memory, settings):
+        image, coarse = random_case()
+        expected = make(prior, **settings, passes_per_batch=2).refine(image, coarse, NAMES)
+        refiner = make(prior, **settings, passes_per_batch=16)
+        with pytest.warns(UserWarning, match='passes at once do not fit') as caught:
+            refined = refiner.refine(image, coarse, NAMES)
+        assert len(caught) == 1
+        torch.testing.assert_close(refined.probs, expected.probs, atol=1e-5, rtol=1e-4)
+
+    def test_a_budget_out_of_range(self):
+        with pytest.raises(ValueError, match='memory_budget: expected GiB above 0'):
+            G4SegSettings(memory_budget=0)
+
+
 class TestInversion:
     def test_without_a_mask_the_image_comes_back(self, prior):
         """Direct inversion with weights of 0: the reconstruction is what the autoencoder makes of the image."""

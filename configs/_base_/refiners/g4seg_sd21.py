@@ -9,6 +9,10 @@ refiner = dict(
     variant=None,  # file variant of the weights, such as 'fp16'
     lora=None,  # file, folder or hub id of a LoRA, such as 'latent-consistency/lcm-lora-sdv1-5' on SD 1.5
     controlnet=None,  # folder or hub id of one trained on ADE20K, for SD 1.x and 2.x; see g4seg_controlnet.py
+    autoencoder=None,  # folder or hub id of a tiny one in place of the prior's own, such as 'madebyollin/taesd'
+    vae_slicing=False,  # True: one image at a time through the autoencoder, which saves memory
+    vae_tiling=False,  # True: large images tile by tile, which saves more
+    compiled=False,  # True: torch.compile of the prior's blocks; the first image takes minutes
     guidance_scale=None,  # of distilled priors alone (LCM, FLUX.1 [dev]); None: their pipeline's own
     # where reconstruction and image are compared: dict(type='open_clip', model=, pretrained=tag or file),
     # dict(type='transformers', model=folder or hub id), or 'denoiser' (the prior's own features)
@@ -54,6 +58,7 @@ refiner = dict(
     background_threshold=None,  # background where no class reaches this; None: argmax
     # --- running ---
     seed=0,  # of the noise
-    passes_per_batch=8,  # classes (of one image or several) that go through the U-Net at once
+    passes_per_batch=8,  # classes (of one image or several) that go through the U-Net at once, at most
+    memory_budget=None,  # GiB that they may take on a GPU; None: what is free
     iterations=1,  # refinements, each of the last one's result
 )

@@ -1,0 +1,28 @@
+"""Sources of models: local folders, or ids on the Hugging Face hub."""
+
+from pathlib import Path
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Whether a source has the form of a hub id, owner/name."""
+    return not (Path(source).expanduser().is_absolute() or str(source).startswith('.')) and str(source).count('/') == 1
+
+
+def folder_or_hub_id(source: str | Path, what: str) -> str:
+    """A source as diffusers takes it.
+
+    Args:
+        source: folder or hub id.
+        what: how messages call it.
+
+    Raises:
+        FileNotFoundError: if it is no folder that there is, nor has the form of a hub id.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if not is_hub_id(source):
+        raise FileNotFoundError(
+            f'{what} {str(source)!r}: no such folder; expected one that diffusers wrote, or a hub id (owner/name)'
+        )
+    return str(source)

@@ -1,0 +1,127 @@
+"""How many passes go through a model at once: as many as memory holds."""
+
+import gc
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+
+FREE_SHARE = 0.9
+"""Share of a GPU's free memory that is counted on."""
+
+CPU_MESSAGES = ("can't allocate memory", 'not enough memory')
+"""What PyTorch's allocator of the CPU says; it has no exception of its own."""
+
+
+class MemoryBudget:
+    """Cuts work into batches. On a GPU the first item goes alone and is measured; the others follow as many as fit.
+
+    Where memory runs out nevertheless, the batch is halved, with one warning, and the work goes on.
+
+    Attributes:
+        size: items in the next batch, at most.
+    """
+
+    def __init__(self, most: int, *, gibibytes: float | None = None) -> None:
+        """Args:
+        most: items in a batch, whatever the memory.
+        gibibytes: what a batch may take on a GPU; nine tenths of what is free when not given.
+        """
+        self.most, self.gibibytes = most, gibibytes
+        self.size = most
+        self._bytes_per_item = 0.0
+        self._warned = False
+
+    def run(
+        self, function: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item], device: torch.device
+    ) -> list[Result]:
+        """Applies a function to batches of items, in their order.
+
+        Args:
+            function: of a batch; returns one result for each item, and has no other effect: a batch that
+                did not fit is repeated in parts.
+            items: any number.
+            device: where the function works.
+
+        Raises:
+            MemoryError: if one item alone does not fit.
+        """
+        results: list[Result] = []
+        while len(results) < len(items):
+            batch = items[len(results) : len(results) + self._fitting(device)]
+            done = self._attempt(function, batch, device)
+            if done is None:
+                self._shrink(len(batch), device)
+            else:
+                results += done
+        return results
+
+    def _fitting(self, device: torch.device) -> int:
+        """Items in the next batch."""
+        if device.type != 'cuda':
+            return self.size
+        if not self._bytes_per_item:
+            return 1
+        budget = free_bytes(device) * FREE_SHARE if self.gibibytes is None else self.gibibytes * 2**30
+        return max(1, min(self.size, int(budget / self._bytes_per_item)))
+
+    def _attempt(
+        self, function: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item], device: torch.device
+    ) -> Sequence[Result] | None:
+        """The results of a batch; None if memory ran out, with everything of it let go."""
+        before = begin_measuring(device)
+        try:
+            results = function(batch)
+        except RuntimeError as error:
+            if not ran_out(error):
+                raise
+            return None
+        taken = max(0, peak_bytes(device) - before)
+        self._bytes_per_item = max(self._bytes_per_item, taken / len(batch))
+        return results
+
+    def _shrink(self, tried: int, device: torch.device) -> None:
+        if tried == 1:
+            raise MemoryError(
+                f'one pass alone does not fit into the memory of {device}: expected a smaller image_size, '
+                "dtype='bfloat16', or a smaller prior"
+            )
+        self.size = tried // 2
+        if not self._warned:
+            warnings.warn(
+                f'{tried} passes at once do not fit into the memory of {device}: going on with {self.size}; '
+                f'passes_per_batch={self.size} in the refiner settings avoids the attempt',
+                stacklevel=4,
+            )
+            self._warned = True
+        gc.collect()
+        if device.type == 'cuda':
+            torch.cuda.empty_cache()
+
+
+def ran_out(error: RuntimeError) -> bool:
+    """Whether an error says that memory ran out."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(message in str(error) for message in CPU_MESSAGES)
+
+
+def free_bytes(device: torch.device) -> int:
+    """What a GPU has left for this process: the driver's, and what PyTorch holds without using it."""
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + cached
+
+
+def begin_measuring(device: torch.device) -> int:
+    """Bytes in use on a GPU, from which the peak is counted anew; 0 on the CPU, where none is kept."""
+    if device.type != 'cuda':
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most bytes in use on a GPU since `begin_measuring`; 0 on the CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == 'cuda' else 0
