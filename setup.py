@@ -17,14 +17,14 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
-    package_data={'mmseg_g4seg': ['assets/**/*']},
+    package_data={'mmseg_g4seg': ['assets/**/*', 'benchmark/architectures/**/*.json']},
     # no host here: an environment that already has mmseg keeps the one it has
     install_requires=[
         'torch>=2.1',
         'numpy>=1.23',
         'pillow>=9.1',
         'tqdm>=4.60',
-        'diffusers>=0.27',
+        'diffusers>=0.30',
         'transformers>=4.38',
         'safetensors>=0.4',
     ],
