@@ -129,21 +129,21 @@ def region_biased_attention(
     Returns:
         (B, heads, Q, d), dtype of `query`.
     """
-    heads, head_dim = query.shape[1], query.shape[-1]
+    head_dim = query.shape[-1]
     query_channels = (query_regions * (weight * math.sqrt(head_dim))).to(query)
     padding = -(head_dim + query_regions.shape[-1]) % KERNEL_MULTIPLE
     output = F.scaled_dot_product_attention(
-        F.pad(_append_channels(query, query_channels, heads), (0, padding)),
-        F.pad(_append_channels(key, key_regions.to(key), heads), (0, padding)),
+        _append_channels(query, F.pad(query_channels, (0, padding))),
+        _append_channels(key, F.pad(key_regions.to(key), (0, padding))),
         F.pad(value, (0, query_regions.shape[-1] + padding)),
         scale=head_dim**-0.5,
     )
     return output[..., :head_dim]
 
 
-def _append_channels(tokens: Tensor, channels: Tensor, heads: int) -> Tensor:
-    """(B, heads, N, d) and (B, N, R) -> (B, heads, N, d + R)."""
-    return torch.cat([tokens, channels[:, None].expand(-1, heads, -1, -1)], dim=-1)
+def _append_channels(tokens: Tensor, channels: Tensor) -> Tensor:
+    """(B, heads, N, d) and (B, N, P) -> (B, heads, N, d + P), in one copy."""
+    return torch.cat([tokens, channels[:, None].expand(-1, tokens.shape[1], -1, -1)], dim=-1)
 
 
 def range_modulated_attention(
@@ -286,16 +286,18 @@ def replaced_processors(model: Any, stand_in: Callable[[Any], Any]) -> Iterator[
     """Puts another processor in the place of each of a model's, and puts all back whatever happens.
 
     Args:
-        model: a diffusers model with `attn_processors` and `set_attn_processor`.
+        model: a diffusers model, whose attention layers have `processor` and `set_processor`.
         stand_in: given a processor, the one to use in its place.
     """
-    originals = dict(model.attn_processors)
+    # layer by layer: the model's own attn_processors and set_attn_processor look through all of it three times
+    originals = [(layer, layer.processor) for layer in model.modules() if hasattr(layer, 'set_processor')]
     try:
-        # set_attn_processor empties the dictionary that it is given: hand over copies
-        model.set_attn_processor({name: stand_in(original) for name, original in originals.items()})
+        for layer, original in originals:
+            layer.set_processor(stand_in(original))
         yield
     finally:
-        model.set_attn_processor(dict(originals))
+        for layer, original in originals:
+            layer.set_processor(original)
 
 
 @contextmanager
@@ -303,7 +305,7 @@ def inject_masks(unet: Any, injection: MaskInjection | None) -> Iterator[None]:
     """Installs an injection in every attention layer of a U-Net, and removes it whatever happens.
 
     Args:
-        unet: a diffusers model with `attn_processors` and `set_attn_processor`.
+        unet: a diffusers model, see `replaced_processors`.
         injection: the layout, on the device and in the dtype of the latents; None leaves the
             model alone.
     """

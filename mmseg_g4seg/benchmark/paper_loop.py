@@ -91,9 +91,9 @@ class PaperLoop:
 @contextmanager
 def no_known_prompts(prior: LatentPrior) -> Iterator[None]:
     """Lets a prior encode every prompt of the block anew; what it knew, it knows again afterwards."""
-    known = prior._prompt_cache
-    prior._prompt_cache = {}
+    known = prior.known_prompts
+    prior.known_prompts = {}
     try:
         yield
     finally:
-        prior._prompt_cache = known
+        prior.known_prompts = known

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..attention import MaskInjection, replaced_processors
 from .base import EncodedPrompts
+from .early_stop import output_inside
 from .joint_attention import JointLayout
 from .latent_prior import LatentPrior
 from .prediction import PredictionType
@@ -119,13 +120,8 @@ class JointTransformerPrior(LatentPrior):
         grid = [side // self.patch_size for side in noisy.shape[-2:]]
 
         def run(latents: Tensor, prompts: EncodedPrompts, _: MaskInjection | None) -> Tensor:
-            captured: list[Tensor] = []
-            hook = self._feature_block().register_forward_hook(lambda _m, _args, output: captured.append(output[1]))
-            try:
-                self._velocity(latents, sigma, prompts)
-            finally:
-                hook.remove()
-            return captured[0].transpose(1, 2).unflatten(2, grid).float()  # (B, D, h', w')
+            _, tokens = output_inside(self._feature_block(), lambda: self._velocity(latents, sigma, prompts))
+            return tokens.transpose(1, 2).unflatten(2, grid).float()  # (B, D, h', w')
 
         return self._each_length(run, noisy, prompts, None)
 

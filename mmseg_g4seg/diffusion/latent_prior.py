@@ -26,6 +26,8 @@ class LatentPrior(DiffusionPrior):
     """Parts that a prior may lack; None is passed for them."""
     takes_controlnet: ClassVar[bool] = False
     """Whether the constructor has an argument `controlnet`."""
+    known_prompts: dict[tuple[Any, ...], EncodedPrompts]
+    """Prompts that were encoded, by template and names."""
     default_guidance: ClassVar[float]
     """Guidance scale of the family's pipeline in diffusers, where the denoiser reads one."""
 
@@ -61,7 +63,7 @@ class LatentPrior(DiffusionPrior):
         self.guidance_scale = self.default_guidance if reads_guidance and guidance_scale is None else guidance_scale
         self.num_train_timesteps = int(scheduler.config.num_train_timesteps)
         self.latent_stride = 2 ** (len(vae.config.block_out_channels) - 1)
-        self._prompt_cache: dict[tuple[Any, ...], EncodedPrompts] = {}
+        self.known_prompts = {}
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +77,7 @@ class LatentPrior(DiffusionPrior):
         if torch.device(device) != self.device:
             for network in self.networks:
                 network.to(device)
-            self._prompt_cache.clear()
+            self.known_prompts.clear()
         return self
 
     @torch.no_grad()
@@ -84,9 +86,9 @@ class LatentPrior(DiffusionPrior):
 
     def _encode_once(self, prompt: tuple[ClassName, ...], template: str) -> EncodedPrompts:
         key = (template, *(name if isinstance(name, str) else tuple(name) for name in prompt))
-        if key not in self._prompt_cache:
-            self._prompt_cache[key] = self._encode_prompt(prompt, template)
-        return self._prompt_cache[key]
+        if key not in self.known_prompts:
+            self.known_prompts[key] = self._encode_prompt(prompt, template)
+        return self.known_prompts[key]
 
     @abstractmethod
     def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:

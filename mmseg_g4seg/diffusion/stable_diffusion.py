@@ -14,6 +14,7 @@ from ..prompts import ClassName, PromptTokenizer
 from .base import EncodedPrompts
 from .consistency import boundary_scalings, guidance_embedding
 from .controlnet import check_controlnet, control_residuals
+from .early_stop import output_inside
 from .latent_prior import LatentPrior
 from .text import join_parts, stack_repeated
 
@@ -120,14 +121,8 @@ class UNetPrior(LatentPrior):
         The decoder's middle levels are where DIFT (arXiv 2306.03881) finds semantic matches; this is
         the finest of them.
         """
-        captured: list[Tensor] = []
         block = self.unet.up_blocks[max(0, len(self.unet.up_blocks) - 2)]
-        hook = block.register_forward_hook(lambda _module, _args, output: captured.append(output))
-        try:
-            self.denoise(noisy, timestep, prompts)
-        finally:
-            hook.remove()
-        return captured[0].float()
+        return output_inside(block, lambda: self.denoise(noisy, timestep, prompts)).float()
 
 
 class StableDiffusionPrior(UNetPrior):
