@@ -73,15 +73,16 @@ class MemoryBudget:
         self, function: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item], device: torch.device
     ) -> Sequence[Result] | None:
         """The results of a batch; None if memory ran out, with everything of it let go."""
-        before = begin_measuring(device)
+        measured = device.type == 'cuda' and not self._bytes_per_item
+        before = begin_measuring(device) if measured else 0
         try:
             results = function(batch)
         except RuntimeError as error:
             if not ran_out(error):
                 raise
             return None
-        taken = max(0, peak_bytes(device) - before)
-        self._bytes_per_item = max(self._bytes_per_item, taken / len(batch))
+        if measured:
+            self._bytes_per_item = max(1.0, (peak_bytes(device) - before) / len(batch))
         return results
 
     def _shrink(self, tried: int, device: torch.device) -> None:
@@ -115,13 +116,11 @@ def free_bytes(device: torch.device) -> int:
 
 
 def begin_measuring(device: torch.device) -> int:
-    """Bytes in use on a GPU, from which the peak is counted anew; 0 on the CPU, where none is kept."""
-    if device.type != 'cuda':
-        return 0
+    """Bytes in use on a GPU, from which the peak is counted anew."""
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most bytes in use on a GPU since `begin_measuring`; 0 on the CPU."""
-    return torch.cuda.max_memory_allocated(device) if device.type == 'cuda' else 0
+    """Most bytes in use on a GPU since `begin_measuring`."""
+    return torch.cuda.max_memory_allocated(device)
