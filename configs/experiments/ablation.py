@@ -15,10 +15,6 @@ runs = dict(
     paper_near=dict(paper, joint=True, match_radius=0.2),
     paper_mutual=dict(paper, joint=True, match_mutual=True),
     paper_draws=dict(paper, joint=True, correspondence_draws=4),
-    paper_inversion=dict(
-        refiner=dict(paper, joint=True, inversion_steps=10),
-        grid=dict(inversion=['null_text', 'negative_prompt', 'direct']),
-    ),
     paper_guided=dict(paper, joint=True, upsampling='guided'),
     likelihood=likelihood,
     likelihood_windows=dict(refiner=likelihood, grid=dict(likelihood_smoothing=[3, (9, 21)])),
