@@ -8,6 +8,7 @@ that was cut off is left out.
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..files.images import find_images, read_image
 from ..files.label_files import read_index_png
 from ..files.masks import make_prediction
 from ..masks import BORDER_WIDTH
-from ..refiners import Refiner, build_refiner
+from ..refiners import Prediction, Refiner, build_refiner
 from .plan import ImageSet, Run
 
 COARSE = 'coarse'
@@ -71,22 +72,43 @@ def run_images(run: Run, image_set: ImageSet, folder: Path, *, names: list[str],
             file.flush()
 
 
-def measure(name: str, image_set: ImageSet, refiner: Refiner) -> dict[str, Any]:
-    """Areas of one image's coarse and refined masks, of every stage of a chain, and seconds."""
+@dataclass(frozen=True)
+class ImageCase:
+    """One image of a set, read.
+
+    Attributes:
+        key: of its noise, the file's name.
+        image: (3, H, W) float RGB in [0, 1].
+        coarse: prediction, on the image's grid.
+        truth: (H, W) int64 labels.
+    """
+
+    key: str
+    image: torch.Tensor
+    coarse: Prediction
+    truth: torch.Tensor
+
+
+def read_case(name: str, image_set: ImageSet) -> ImageCase:
+    """Reads an image of a set by its name, with its coarse scores and its labels."""
     reader = image_set.reader()
-    classes = reader.classes
     path = find_images(image_set.images)[name][0]
     image = read_image(path)
-    size = (image.shape[1], image.shape[2])
     mask = reader.read(image_set.scores / (name + reader.suffix))
-    coarse = make_prediction(mask, size, len(classes), soften=BORDER_WIDTH, any_size=True)
-    truth = read_index_png(image_set.labels / f'{name}.png', len(classes))
-    stages = refiner.refine_stages([image], [coarse], classes.names, keys=[path.name])
-    labels = {COARSE: coarse.label_map, **{stage.name: stage.predictions[0].label_map for stage in stages}}
+    size = (image.shape[1], image.shape[2])
+    coarse = make_prediction(mask, size, len(reader.classes), soften=BORDER_WIDTH, any_size=True)
+    return ImageCase(path.name, image, coarse, read_index_png(image_set.labels / f'{name}.png', len(reader.classes)))
+
+
+def measure(name: str, image_set: ImageSet, refiner: Refiner) -> dict[str, Any]:
+    """Areas of one image's coarse and refined masks, of every stage of a chain, and seconds."""
+    case, classes = read_case(name, image_set), image_set.reader().classes
+    stages = refiner.refine_stages([case.image], [case.coarse], classes.names, keys=[case.key])
+    labels = {COARSE: case.coarse.label_map, **{stage.name: stage.predictions[0].label_map for stage in stages}}
     return {
         'image': name,
-        'areas': {stage: _listed(class_areas(m, truth, len(classes))) for stage, m in labels.items()},
-        'boundary': {stage: _listed(boundary_areas(m, truth, len(classes))) for stage, m in labels.items()},
+        'areas': {stage: _listed(class_areas(m, case.truth, len(classes))) for stage, m in labels.items()},
+        'boundary': {stage: _listed(boundary_areas(m, case.truth, len(classes))) for stage, m in labels.items()},
         'seconds': {stage.name: round(stage.seconds, 4) for stage in stages},
     }
 

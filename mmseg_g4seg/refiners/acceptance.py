@@ -15,6 +15,12 @@ from .layouts import EncodedImage, Layout, LayoutPass
 from .noise_errors import noise_errors
 
 
+def gained_pixels(before: Prediction, after: Prediction) -> dict[int, Tensor]:
+    """Pixels that each class gained, (H, W) bool; classes that gained none are left out."""
+    changed = before.label_map != after.label_map
+    return {c: changed & (after.label_map == c) for c in after.label_map[changed].unique().tolist()}
+
+
 class Acceptance:
     """Compares the denoiser's error under the refined mask with that under the coarse one, class by class."""
 
@@ -34,29 +40,42 @@ class Acceptance:
         Returns:
             For each image `after`, with the pixels that changed to a rejected class as they were `before`.
         """
+        rises = self.error_rises(images, before, after)
+        return [self.keep(b, a, rise) for b, a, rise in zip(before, after, rises, strict=True)]
+
+    def error_rises(
+        self, images: Sequence[EncodedImage], before: Sequence[Prediction], after: Sequence[Prediction]
+    ) -> list[dict[int, float]]:
+        """How much the error rose where each class gained pixels; arguments as for a call.
+
+        Returns:
+            For each image the summed rise of each class that gained pixels; below 0 the prior agrees.
+        """
         changed = [i for i, (b, a) in enumerate(zip(before, after, strict=True)) if (b.label_map != a.label_map).any()]
         layouts = [self._layout(i, p, before[i], after[i], images[i]) for i in changed for p in (before[i], after[i])]
         errors = noise_errors(self.layout_pass, images, layouts)
-        kept = list(after)
+        rises: list[dict[int, float]] = [{} for _ in images]
         for i, old, new in zip(changed, errors[::2], errors[1::2], strict=True):
-            kept[i] = self._keep(before[i], after[i], new - old)
-        return kept
+            for c, gained in gained_pixels(before[i], after[i]).items():
+                weight = resize_maps(gained[None].float(), new.shape)[0]
+                rises[i][c] = float(((new - old) * weight).sum())
+        return rises
+
+    @staticmethod
+    def keep(before: Prediction, after: Prediction, rises: dict[int, float]) -> Prediction:
+        """Takes back the pixels that went to a class whose error rose, see `error_rises`."""
+        gained = gained_pixels(before, after)
+        if not gained:
+            return after
+        rejected = torch.zeros_like(before.label_map, dtype=torch.bool)
+        for c, pixels in gained.items():
+            if rises[c] > 0:
+                rejected |= pixels
+        probs = torch.where(rejected, before.probs, after.probs)
+        return replace(after, probs=probs, label_map=torch.where(rejected, before.label_map, after.label_map))
 
     def _layout(self, i: int, shown: Prediction, before: Prediction, after: Prediction, image: EncodedImage) -> Layout:
         """The layout of one mask, with the classes of both named, so that only the places differ."""
         classes = {c for p in (before, after) for c in present_classes(p.label_map, len(p.probs))}
         named = tuple(c for c in sorted(classes) if c != self.settings.background_index)
         return self.layout_pass.place(i, image, shown.label_map, named)
-
-    @staticmethod
-    def _keep(before: Prediction, after: Prediction, rise: Tensor) -> Prediction:
-        """Rejects each class that gained pixels and under whose gain the error, (h, w) `rise`, rose."""
-        changed = before.label_map != after.label_map
-        rejected = torch.zeros_like(changed)
-        for c in after.label_map[changed].unique().tolist():
-            gained = changed & (after.label_map == c)
-            weight = resize_maps(gained[None].float(), rise.shape)[0]
-            if float((rise * weight).sum()) > 0:
-                rejected |= gained
-        probs = torch.where(rejected, before.probs, after.probs)
-        return replace(after, probs=probs, label_map=torch.where(rejected, before.label_map, after.label_map))

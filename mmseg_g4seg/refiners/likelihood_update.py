@@ -7,6 +7,7 @@ H W image size.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +18,37 @@ from ..probability import posterior_probs
 from .base import Prediction
 from .layouts import ClassProbs, EncodedImage, LayoutPass
 from .noise_errors import noise_errors
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the prior says about the uncertain pixels of one image.
+
+    Attributes:
+        candidates: classes that some pixel is open to; none where there is nothing to choose.
+        open_to: for each candidate the pixels that may take it, (H, W) bool.
+        errors: for each candidate the denoiser's error, (h, w) float32.
+    """
+
+    candidates: list[int]
+    open_to: list[Tensor]
+    errors: list[Tensor]
+
+
+def weigh_candidates(probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: float) -> Tensor:
+    """Weighs the candidates' coarse probabilities by their errors, each where it may be.
+
+    Args:
+        probs: (N, ...) float in [0, 1] of N candidates.
+        open_to: (N, ...) bool, pixels that may take each.
+        errors: (N, ...) float.
+        sharpness: see `posterior_probs`.
+
+    Returns:
+        (N, ...): the posterior where a candidate may be, `probs` elsewhere.
+    """
+    weighed = posterior_probs(torch.where(open_to, probs, 0), errors, sharpness)
+    return torch.where(open_to, weighed, probs)
 
 
 class LikelihoodUpdate:
@@ -45,6 +77,16 @@ class LikelihoodUpdate:
             For each image the candidates and their probabilities, (candidates, H, W) float32 in
             [0, 1].
         """
+        gathered = self.gather(images, predictions, classes)
+        return [
+            (evidence.candidates, self.posterior(prediction, evidence, image))
+            for prediction, evidence, image in zip(predictions, gathered, images, strict=True)
+        ]
+
+    def gather(
+        self, images: Sequence[EncodedImage], predictions: Sequence[Prediction], classes: Sequence[Sequence[int]]
+    ) -> list[Evidence]:
+        """Asks the prior: arguments as for a call, what it says about each image."""
         open_to = [
             self._open_to(p, self._candidates(selected)) for p, selected in zip(predictions, classes, strict=True)
         ]
@@ -57,12 +99,17 @@ class LikelihoodUpdate:
                 filled = torch.where(open_to[i][c], c, predictions[i].label_map)
                 layouts.append(self.layout_pass.place(i, images[i], filled, selected))
         errors = noise_errors(self.layout_pass, images, layouts)
-        updated: list[ClassProbs] = []
-        for i, prediction in enumerate(predictions):
+        gathered = []
+        for i, named in enumerate(candidates):
             own = [e for layout, e in zip(layouts, errors, strict=True) if layout.image == i]
-            pixels = [open_to[i][c] for c in candidates[i]]
-            updated.append((candidates[i], self._posterior(prediction, candidates[i], pixels, own, images[i])))
-        return updated
+            gathered.append(Evidence(named, [open_to[i][c] for c in named], own))
+        return gathered
+
+    def upsample(self, errors: Tensor, image: EncodedImage) -> Tensor:
+        """Errors on the image's grid: (N, h, w) -> (N, H, W)."""
+        if self.settings.upsampling == 'guided':
+            return guided_upsample(errors, image.image)
+        return resize_maps(errors, image.image.shape[-2:])
 
     def _candidates(self, selected: Sequence[int]) -> list[int]:
         """What an uncertain pixel may be: a class of the image, or its background."""
@@ -74,24 +121,10 @@ class LikelihoodUpdate:
         uncertain = prediction.probs.amax(dim=0) < self.settings.confidence_range[1]
         return {c: uncertain & (prediction.probs[c] >= self.settings.candidate_threshold) for c in candidates}
 
-    def _posterior(
-        self,
-        prediction: Prediction,
-        candidates: Sequence[int],
-        pixels: Sequence[Tensor],
-        errors: Sequence[Tensor],
-        image: EncodedImage,
-    ) -> Tensor:
-        """Weighs the candidates' coarse probabilities by their errors, each where it may be: (candidates, H, W)."""
-        probs = prediction.probs[list(candidates)]
-        if not candidates:
+    def posterior(self, prediction: Prediction, evidence: Evidence, image: EncodedImage) -> Tensor:
+        """Probabilities of the candidates, each where it may be: (candidates, H, W)."""
+        probs = prediction.probs[evidence.candidates]
+        if not evidence.candidates:
             return probs
-        plausible = torch.stack(list(pixels))
-        error = self._upsample(torch.stack(list(errors)), image)
-        weighed = posterior_probs(torch.where(plausible, probs, 0), error, self.settings.likelihood_sharpness)
-        return torch.where(plausible, weighed, probs)
-
-    def _upsample(self, errors: Tensor, image: EncodedImage) -> Tensor:
-        if self.settings.upsampling == 'guided':
-            return guided_upsample(errors, image.image)
-        return resize_maps(errors, image.image.shape[-2:])
+        errors = self.upsample(torch.stack(evidence.errors), image)
+        return weigh_candidates(probs, torch.stack(evidence.open_to), errors, self.settings.likelihood_sharpness)
