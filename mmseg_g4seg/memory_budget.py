@@ -10,11 +10,14 @@ import torch
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
+CPU_BATCH = 8
+"""Items in a batch on a CPU, where more are no faster."""
+
 FREE_SHARE = 0.9
 """Share of a GPU's free memory that is counted on."""
 
-CPU_MESSAGES = ("can't allocate memory", 'not enough memory')
-"""What PyTorch's allocator of the CPU says; it has no exception of its own."""
+OTHER_MESSAGES = ("can't allocate memory", 'not enough memory', 'CUDA error: out of memory', 'STATUS_ALLOC_FAILED')
+"""What the allocator of the CPU says, the driver, and its libraries; they have no exception of their own."""
 
 
 class MemoryBudget:
@@ -23,15 +26,15 @@ class MemoryBudget:
     Where memory runs out nevertheless, the batch is halved, with one warning, and the work goes on.
 
     Attributes:
-        size: items in the next batch, at most.
+        size: items in the next batch, at most; None while nothing but memory says so.
     """
 
-    def __init__(self, most: int, *, gibibytes: float | None = None) -> None:
+    def __init__(self, most: int | None = None, *, gibibytes: float | None = None) -> None:
         """Args:
-        most: items in a batch, whatever the memory.
+        most: items in a batch, whatever the memory; when not given, what a GPU holds, and 8 on a CPU.
         gibibytes: what a batch may take on a GPU; nine tenths of what is free when not given.
         """
-        self.most, self.gibibytes = most, gibibytes
+        self.gibibytes = gibibytes
         self.size = most
         self._bytes_per_item = 0.0
         self._warned = False
@@ -63,17 +66,18 @@ class MemoryBudget:
     def _fitting(self, device: torch.device) -> int:
         """Items in the next batch."""
         if device.type != 'cuda':
-            return self.size
-        if not self._bytes_per_item:
+            return self.size or CPU_BATCH
+        if self.size == 1 or not self._bytes_per_item:
             return 1
         budget = free_bytes(device) * FREE_SHARE if self.gibibytes is None else self.gibibytes * 2**30
-        return max(1, min(self.size, int(budget / self._bytes_per_item)))
+        fitting = max(1, int(budget / self._bytes_per_item))
+        return fitting if self.size is None else min(self.size, fitting)
 
     def _attempt(
         self, function: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item], device: torch.device
     ) -> Sequence[Result] | None:
         """The results of a batch; None if memory ran out, with everything of it let go."""
-        measured = device.type == 'cuda' and not self._bytes_per_item
+        measured = device.type == 'cuda' and self.size != 1 and not self._bytes_per_item
         before = begin_measuring(device) if measured else 0
         try:
             results = function(batch)
@@ -106,7 +110,7 @@ class MemoryBudget:
 
 def ran_out(error: RuntimeError) -> bool:
     """Whether an error says that memory ran out."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(message in str(error) for message in CPU_MESSAGES)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(message in str(error) for message in OTHER_MESSAGES)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -34,6 +34,8 @@ def test_batches_in_order(count, expected):
     'error',
     [
         torch.cuda.OutOfMemoryError('CUDA out of memory'),
+        RuntimeError('CUDA error: out of memory'),
+        RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate'),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"),
     ],
 )
@@ -74,6 +76,10 @@ class TestMeasuring:
         budget = MemoryBudget(8, gibibytes=gibibytes)
         assert budget.run(self.worker, list(range(9)), GPU) == [2 * i for i in range(9)]
         assert self.worker.batches[:2] == [1, then]
+
+    def test_no_limit_but_memory(self):
+        MemoryBudget(gibibytes=40.0).run(self.worker, list(range(30)), GPU)
+        assert self.worker.batches == [1, 20, 9]
 
     def test_measured_once(self):
         budget = MemoryBudget(8)

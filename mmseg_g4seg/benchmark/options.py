@@ -7,6 +7,7 @@ from typing import get_args
 import torch
 
 from ..diffusion.loading import DtypeName
+from ..memory_budget import CPU_BATCH
 from ..refiners import G4SegSettings
 from .cases import BACKGROUND
 from .comparisons import COMPARISONS
@@ -41,7 +42,7 @@ class BenchmarkOptions:
     size: int = 512
     repeats: int = 5
     features: str = 'denoiser'
-    passes_per_batch: int = G4SegSettings.passes_per_batch
+    passes_per_batch: int = CPU_BATCH
     skip: Sequence[str] = ()
     limit_seconds: float = 60.0
     seed: int = 0

@@ -59,6 +59,8 @@ class DiffusionPrior(ABC):
     """Image pixels a latent cell, along each side."""
     image_multiple: int
     """Image sides must be multiples of this: the latent stride times the denoiser's halvings."""
+    guidance_scale: float | None = None
+    """What a denoiser that was distilled to read a guidance scale is given; None where it reads none."""
     reads_control_image: bool = False
     """Whether a ControlNet reads the `control_image` of what is injected."""
 

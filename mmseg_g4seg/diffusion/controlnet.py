@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..attention import MaskInjection
-from .hub import folder_or_hub_id
+from .hub import folder_or_hub_id, refuse_missing_weights
 
 CLASS_NAME = 'ControlNetModel'
 
@@ -68,11 +68,7 @@ def load_controlnet(source: str | Path, *, dtype: torch.dtype, low_cpu_mem_usage
         controlnet, info = _model_class().from_pretrained(folder_or_hub_id(source, 'controlnet'), **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'controlnet {str(source)!r}: its weights could not be loaded: {error}') from error
-    if info['missing_keys']:
-        raise ValueError(
-            f'controlnet {str(source)!r}: expected weights of every layer, {len(info["missing_keys"])} are missing, '
-            f'such as {sorted(info["missing_keys"])[0]!r}'
-        )
+    refuse_missing_weights(info, f'controlnet {str(source)!r}')
     return controlnet
 
 

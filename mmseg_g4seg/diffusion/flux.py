@@ -81,6 +81,7 @@ class FluxPrior(JointTransformerPrior):
         'scheduler': ('diffusers', 'FlowMatchEulerDiscreteScheduler'),
     }
     default_guidance: ClassVar[float] = 3.5
+    latents_per_channel: ClassVar[int] = PATCH_SIZE**2
     text_first: ClassVar[bool] = True
     processor: ClassVar[type[JointInjectionProcessor]] = FluxInjectionProcessor
 

@@ -1,6 +1,8 @@
-"""Sources of models: local folders, or ids on the Hugging Face hub."""
+"""Sources of models: local folders, or ids on the Hugging Face hub; and what a source must have."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def is_hub_id(source: str | Path) -> bool:
@@ -26,3 +28,15 @@ def folder_or_hub_id(source: str | Path, what: str) -> str:
             f'{what} {str(source)!r}: no such folder; expected one that diffusers wrote, or a hub id (owner/name)'
         )
     return str(source)
+
+
+def refuse_missing_weights(info: Mapping[str, Any], what: str) -> None:
+    """Raises ValueError if a model was loaded without some of its weights: libraries leave those random.
+
+    Args:
+        info: loading info of diffusers or transformers.
+        what: how the message calls the model.
+    """
+    missing = sorted(info['missing_keys'])
+    if missing:
+        raise ValueError(f'{what}: expected weights of every layer, {len(missing)} are missing, such as {missing[0]!r}')

@@ -4,6 +4,7 @@ Shapes: B images, c latent channels, h w latent grid, S steps. Trajectories are 
 (B, c, h, w), the clean latents first, then those at each timestep, ascending.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -57,6 +58,8 @@ class InversionSettings:
             raise ValueError(f'method: expected one of {get_args(InversionMethod)}, got {self.method!r}')
         if self.steps < 1 or self.inner_steps < 1:
             raise ValueError(f'steps and inner_steps: expected at least 1, got {self.steps} and {self.inner_steps}')
+        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
+            raise ValueError(f'guidance_scale: expected a finite number of at least 0, got {self.guidance_scale}')
         if not 0 <= self.injected_share <= 1:
             raise ValueError(f'injected_share: expected a share in [0, 1], got {self.injected_share}')
 
@@ -67,9 +70,12 @@ class Sampler:
 
     Attributes:
         prior: the model.
-        prompts: B prompts, or one for all.
-        empty: the empty prompt, likewise.
+        prompts: B prompts.
+        empty: the empty prompt, B times.
         settings: see there.
+
+    Raises:
+        ValueError: see `check_inversion`.
     """
 
     prior: DiffusionPrior
@@ -78,9 +84,7 @@ class Sampler:
     settings: InversionSettings
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a prior that predicts clean latents alone, which have no noise at the start."""
-        if self.prior.prediction_type == 'sample':
-            raise ValueError("inversion: expected a prior that predicts noise, velocity or flow, got 'sample'")
+        check_inversion(self.prior, self.settings)
 
     @property
     def timesteps(self) -> list[int]:
@@ -104,6 +108,23 @@ class Sampler:
             return clean
         noise = predict_noise(output, noisy, alpha, self.prior.prediction_type)
         return self.prior.add_noise(clean, noise, self.timesteps[place - 1])
+
+
+def check_inversion(prior: DiffusionPrior, settings: InversionSettings) -> None:
+    """Raises ValueError where a prior cannot be inverted so: before any work.
+
+    One that predicts clean latents alone has no noise at the start; one that was distilled to read a
+    guidance scale is guided already; and there are no more steps than timesteps.
+    """
+    if prior.prediction_type == 'sample':
+        raise ValueError("inversion: expected a prior that predicts noise, velocity or flow, got 'sample'")
+    if prior.guidance_scale is not None and settings.guidance_scale != 1:
+        raise ValueError(
+            f'inversion_guidance: expected 1, since this prior reads a guidance scale itself ({prior.guidance_scale}), '
+            f'got {settings.guidance_scale}'
+        )
+    if settings.steps > prior.num_train_timesteps:
+        raise ValueError(f'inversion_steps: expected at most {prior.num_train_timesteps}, got {settings.steps}')
 
 
 def guide(empty: Tensor, named: Tensor, scale: float) -> Tensor:
@@ -135,9 +156,14 @@ def optimise_empty_prompts(sampler: Sampler, trajectory: Sequence[Tensor]) -> tu
     Returns:
         The embeddings, ascending by timestep, and how many optimisation steps each image took at
         each, (S, B) int64.
+
+    Raises:
+        RuntimeError: under `torch.inference_mode`, where nothing can be optimised.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("inversion='null_text': expected torch.no_grad() around it, got torch.inference_mode()")
     settings = sampler.settings
-    embeds = sampler.empty.embeds.expand(len(trajectory[0]), -1, -1)
+    embeds = sampler.empty.embeds.float()
     found: list[EncodedPrompts] = []
     taken: list[Tensor] = []
     noisy = trajectory[-1]
@@ -162,10 +188,10 @@ def _optimise_step(
     timestep, settings = sampler.timesteps[place], sampler.settings
     with torch.no_grad():
         named = sampler.prior.denoise(noisy, timestep, sampler.prompts)
-    own = embeds.detach().float().clone().requires_grad_()
+    own = embeds.detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([own], lr=rate)
     done, taken = torch.zeros(len(own), dtype=torch.bool), torch.zeros(len(own), dtype=torch.long)
-    for _ in range(settings.inner_steps):
+    for _ in range(settings.inner_steps if rate > 0 else 0):
         with torch.enable_grad():
             empty = sampler.prior.denoise(noisy, timestep, sampler.empty.with_embeds(own))
             output = guide(empty, named, settings.guidance_scale)
@@ -180,7 +206,7 @@ def _optimise_step(
         with torch.no_grad():
             own[done] = before[done]
         taken += ~done
-    return own.detach().to(embeds), taken
+    return own.detach(), taken
 
 
 @torch.no_grad()
@@ -217,7 +243,7 @@ def reconstruct(sampler: Sampler, latents: Tensor, injection: Injection | None =
     elif settings.method == 'direct':
         offsets = step_offsets(sampler, trajectory)
     noisy = trajectory[-1]
-    injected = round(steps * settings.injected_share)
+    injected = math.ceil(steps * settings.injected_share)
     for number, place in enumerate(reversed(range(steps))):
         timestep = sampler.timesteps[place]
         mask = injection(timestep) if injection is not None and number < injected else None

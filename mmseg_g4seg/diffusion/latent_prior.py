@@ -16,6 +16,9 @@ from .base import DiffusionPrior, EncodedPrompts
 
 Self = TypeVar('Self', bound='LatentPrior')
 
+MOST_KNOWN_PROMPTS = 256
+"""How many prompts are kept: all single classes of most data sets, or the last combinations; 4 MB each at most."""
+
 
 class LatentPrior(DiffusionPrior):
     """A diffusion model on the latents of an autoencoder, conditioned on text."""
@@ -24,6 +27,8 @@ class LatentPrior(DiffusionPrior):
     """Subfolders of a prior, each with the library and class that load it: the constructor's arguments."""
     optional_parts: ClassVar[frozenset[str]] = frozenset()
     """Parts that a prior may lack; None is passed for them."""
+    latents_per_channel: ClassVar[int] = 1
+    """Latents that the denoiser reads as one token's channel; patches of FLUX.1 are packed so."""
     takes_controlnet: ClassVar[bool] = False
     """Whether the constructor has an argument `controlnet`."""
     known_prompts: dict[tuple[Any, ...], EncodedPrompts]
@@ -56,6 +61,12 @@ class LatentPrior(DiffusionPrior):
             raise ValueError(
                 f'guidance_scale: the denoiser of this prior reads none, expected None, got {guidance_scale}'
             )
+        taken, given = denoiser.config.in_channels, vae.config.latent_channels * self.latents_per_channel
+        if taken != given:
+            raise ValueError(
+                f'denoiser: expected one of {given} input channels, as the autoencoder gives, got one of {taken}; '
+                'inpainting and editing models take more'
+            )
         self.networks = [network.eval().requires_grad_(False) for network in (vae, denoiser, *text_encoders)]
         for network in (vae, denoiser):
             use_channels_last(network)
@@ -86,8 +97,11 @@ class LatentPrior(DiffusionPrior):
 
     def _encode_once(self, prompt: tuple[ClassName, ...], template: str) -> EncodedPrompts:
         key = (template, *(name if isinstance(name, str) else tuple(name) for name in prompt))
-        if key not in self.known_prompts:
-            self.known_prompts[key] = self._encode_prompt(prompt, template)
+        known = self.known_prompts.pop(key, None)
+        # back at the end: the first is the one that was not asked for longest
+        self.known_prompts[key] = self._encode_prompt(prompt, template) if known is None else known
+        if len(self.known_prompts) > MOST_KNOWN_PROMPTS:
+            del self.known_prompts[next(iter(self.known_prompts))]
         return self.known_prompts[key]
 
     @abstractmethod

@@ -12,7 +12,7 @@ from .acceleration import compile_blocks
 from .base import DiffusionPrior
 from .controlnet import check_controlnet, load_controlnet, read_controlnet_config
 from .flux import FluxPrior
-from .hub import is_hub_id
+from .hub import is_hub_id, refuse_missing_weights
 from .latent_prior import LatentPrior
 from .lora import find_lora, fuse_lora
 from .stable_diffusion import StableDiffusionPrior
@@ -87,7 +87,7 @@ def load_prior(
         _check_controlnet(control_config, prior_class, folder, f'controlnet {str(controlnet)!r}')
     parts, loaded = prior_class.parts, {}
     if autoencoder is not None:
-        own = json.loads((folder / 'vae' / 'config.json').read_text())
+        own = read_config(folder / 'vae' / 'config.json')
         loaded['vae'] = load_tiny_autoencoder(autoencoder, own, dtype=getattr(torch, dtype))
     for name in (name for name in present if name not in loaded):
         loaded[name] = _load_part(folder, name, *parts[name], getattr(torch, dtype), variant)
@@ -133,9 +133,7 @@ def _resolve(source: str | Path, variant: str | None) -> Path:
 def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
     """The prior's class, and the names of the parts that its index does not leave out."""
     file = folder / 'model_index.json'
-    if not file.is_file():
-        raise FileNotFoundError(f'prior {folder}: expected model_index.json, which is missing')
-    index = json.loads(file.read_text())
+    index = read_config(file)
     name = index.get('_class_name')
     if name not in FAMILIES:
         raise ValueError(f'{file}: expected a pipeline of {sorted(FAMILIES)}, got {name!r}')
@@ -144,12 +142,27 @@ def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
     return family, [part for part in family.parts if part not in left_out]
 
 
+def read_config(file: Path) -> dict[str, Any]:
+    """Reads a JSON file of a prior.
+
+    Raises:
+        FileNotFoundError: if it is missing.
+        ValueError: if it is damaged.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f'prior {file.parent}: expected {file.name}, which is missing')
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f'{file}: expected a JSON object, which it is not: {error}') from error
+
+
 def _check_controlnet(config: dict[str, Any], family: type[LatentPrior], folder: Path, what: str) -> None:
     """Compares a ControlNet with the prior that it is for, by their configs: before gigabytes are read."""
     if not family.takes_controlnet:
         able = sorted(name for name, prior_class in FAMILIES.items() if prior_class.takes_controlnet)
         raise ValueError(f'{what}: expected a prior of {able}, got a {family.__name__}, {folder}')
-    unet, vae = (json.loads((folder / part / 'config.json').read_text()) for part in ('unet', 'vae'))
+    unet, vae = (read_config(folder / part / 'config.json') for part in ('unet', 'vae'))
     stride = 2 ** (len(vae['block_out_channels']) - 1)
     check_controlnet(config, unet, latent_stride=stride, what=f'{what} on the prior {folder}')
 
@@ -164,12 +177,19 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
         options = {'torch_dtype': dtype, 'variant': variant, 'low_cpu_mem_usage': _has_accelerate()}
     elif name.startswith('text_encoder'):
         options = {'torch_dtype': dtype, 'variant': variant}
+    has_weights = bool(options)
+    if has_weights:
+        options['output_loading_info'] = True
     try:
         part = getattr(module, class_name).from_pretrained(folder / name, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}') from error
+    if not has_weights:
+        return part
+    part, info = part
+    refuse_missing_weights(info, f'prior {folder}: the part {name!r}')
     # without accelerate, diffusers keeps SD 3's float32 weights as they are in the file
-    return part.to(dtype) if options and part.dtype != dtype else part
+    return part if part.dtype == dtype else part.to(dtype)
 
 
 def _has_accelerate() -> bool:

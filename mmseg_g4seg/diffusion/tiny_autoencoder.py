@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .hub import folder_or_hub_id
+from .hub import folder_or_hub_id, refuse_missing_weights
 
 CLASS_NAME = 'AutoencoderTiny'
 
@@ -40,9 +40,14 @@ def load_tiny_autoencoder(source: str | Path, replaced: Mapping[str, Any], *, dt
         raise ValueError(f'{what}: expected config.json of an {CLASS_NAME}, got {config.get("_class_name")!r}')
     _check_latents(config, replaced, what)
     try:
-        return AutoencoderTiny.from_pretrained(place, torch_dtype=dtype)
+        tiny, info = AutoencoderTiny.from_pretrained(place, torch_dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'{what}: its weights could not be loaded: {error}') from error
+    refuse_missing_weights(info, what)
+    # diffusers takes 8 for granted, and cuts tiles by it
+    tiny.spatial_scale_factor = _stride(config)
+    tiny.tile_latent_min_size = tiny.tile_sample_min_size // tiny.spatial_scale_factor
+    return tiny
 
 
 def _check_latents(config: Mapping[str, Any], replaced: Mapping[str, Any], what: str) -> None:
@@ -51,9 +56,13 @@ def _check_latents(config: Mapping[str, Any], replaced: Mapping[str, Any], what:
         'latent channels': (replaced.get('latent_channels', 4), config.get('latent_channels', 4)),
         'pixels a latent cell': (
             2 ** (len(replaced['block_out_channels']) - 1),
-            2 ** (len(config.get('encoder_block_out_channels', (64, 64, 64, 64))) - 1),
+            _stride(config),
         ),
     }
     wrong = [f'{name}: expected {wanted}, got {got}' for name, (wanted, got) in pairs.items() if wanted != got]
     if wrong:
         raise ValueError(f'{what}: made for another prior than this? {"; ".join(wrong)}')
+
+
+def _stride(config: Mapping[str, Any]) -> int:
+    return int(2 ** (len(config.get('encoder_block_out_channels', (64, 64, 64, 64))) - 1))

@@ -10,21 +10,26 @@ import torch
 from torch import Tensor
 
 from ..correspondence import gather_matches, match_features, match_softly, mutual_matches
-from ..diffusion.inversion import InversionMethod, InversionSettings, Sampler, reconstruct
+from ..diffusion.inversion import InversionSettings, Sampler, reconstruct
 from ..features import FeatureExtractor
 from ..guided_filter import guided_upsample
 from ..masks import resize_maps
+from ..memory_budget import MemoryBudget
 from ..probability import mix_foreground_probs
 from .base import Prediction
 from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass, latents_and_noise
 
 
 class CorrespondenceUpdate:
-    """Moves uncertain probabilities to those of the place that looks like the reconstruction."""
+    """Moves uncertain probabilities to those of the place that looks like the reconstruction.
+
+    One object serves one batch of images, as often as it is repeated.
+    """
 
     def __init__(self, layout_pass: LayoutPass, features: FeatureExtractor) -> None:
         self.layout_pass, self.features = layout_pass, features
         self.prior, self.settings = layout_pass.prior, layout_pass.settings
+        self._originals: dict[int, Tensor] = {}
 
     def __call__(
         self, images: Sequence[EncodedImage], predictions: Sequence[Prediction], classes: Sequence[Sequence[int]]
@@ -96,8 +101,15 @@ class CorrespondenceUpdate:
         return [(c,) for c in selected]
 
     def _original_features(self, images: Sequence[EncodedImage], wanted: set[int]) -> dict[int, Tensor]:
-        """Features of the images themselves, once each: {image: (D, h', w')}."""
-        return {i: self._extract(images[i].latents[None], images[i].pixels[None])[0] for i in sorted(wanted)}
+        """Features of the images themselves, once each, however often they are asked for: {image: (D, h', w')}."""
+
+        def extract(batch: Sequence[int]) -> list[Tensor]:
+            return [self._extract(images[i].latents[None], images[i].pixels[None])[0] for i in batch]
+
+        new = sorted(wanted - set(self._originals))
+        features = MemoryBudget(1).run(extract, new, self.prior.device)
+        self._originals.update(zip(new, features, strict=True))
+        return self._originals
 
     def _generated_features(self, images: Sequence[EncodedImage], layouts: Sequence[Layout], draw: int) -> Tensor:
         """Features of the one-step reconstructions: (N, D, h', w')."""
@@ -105,21 +117,17 @@ class CorrespondenceUpdate:
 
     def reconstruct(self, images: Sequence[EncodedImage], layouts: Sequence[Layout], *, draw: int = 0) -> Tensor:
         """Generates each image under its layout, in one step or by inversion: (N, c, h, w) clean latents."""
-        if self.settings.inversion != 'single_step':
-            return self._generate(self.settings.inversion, images, layouts)
+        generation = self.settings.generation
+        if generation is not None:
+            return self._generate(generation, images, layouts)
         clean, noise = latents_and_noise(images, layouts, seed=self.settings.seed, draw=draw)
         noisy = self.prior.add_noise(clean, noise, self.settings.timestep)
         return self.layout_pass.predict_latents(noisy, self.settings.timestep, layouts)
 
-    def _generate(self, method: InversionMethod, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
+    def _generate(
+        self, settings: InversionSettings, images: Sequence[EncodedImage], layouts: Sequence[Layout]
+    ) -> Tensor:
         """Inverts each image under its prompt, and generates it anew with its layout injected."""
-        settings = InversionSettings(
-            method=method,
-            steps=self.settings.inversion_steps,
-            guidance_scale=self.settings.inversion_guidance,
-            inner_steps=self.settings.inversion_inner_steps,
-            injected_share=self.settings.injected_share,
-        )
         prompts, _ = self.layout_pass.condition(layouts, self.settings.timestep)
         empty = self.prior.encode_prompts([[]] * len(layouts), '{name}')
         clean = torch.stack([images[layout.image].latents for layout in layouts])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.base import DiffusionPrior
+from ..diffusion.inversion import check_inversion
 from ..features import DenoiserFeatures, FeatureExtractor
 from ..masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from ..memory_budget import MemoryBudget
@@ -44,13 +45,17 @@ class G4SegRefiner(Refiner):
             settings: every other parameter.
 
         Raises:
-            ValueError: if the prior cannot take the image size or a timestep.
+            ValueError: if the prior cannot take the image size, a timestep, or the inversion.
         """
         self.prior = prior
         self.features = features or DenoiserFeatures(prior)
         self.settings = settings or G4SegSettings()
         self.budget = MemoryBudget(self.settings.passes_per_batch, gibibytes=self.settings.memory_budget)
         prior.check_image_size(self.settings.size)
+        if self.settings.generation is not None:
+            check_inversion(prior, self.settings.generation)
+        if self.settings.control_palette is not None and not prior.reads_control_image:
+            raise ValueError('control_palette: expected a prior with a ControlNet, which reads it, got one without')
         for timestep in (self.settings.timestep, *self.settings.likelihood_timesteps):
             prior.check_timestep(timestep)
 
@@ -136,12 +141,16 @@ class G4SegRefiner(Refiner):
 
     def _encode(self, images: Sequence[Tensor], keys: Sequence[Key]) -> list[EncodedImage]:
         """Resizes and encodes each image once, alone, so that its latents do not depend on the batch."""
-        encoded = []
-        for image, key in zip(images, keys, strict=True):
-            own = image.to(self.prior.device, torch.float32)
-            pixels = resize_maps(own, self.settings.size).clamp(0, 1)
-            encoded.append(EncodedImage(own, pixels, self.prior.encode_images(pixels[None])[0], key))
-        return encoded
+
+        def encode(batch: Sequence[tuple[Tensor, Key]]) -> list[EncodedImage]:
+            return [self._encode_one(image, key) for image, key in batch]
+
+        return MemoryBudget(1).run(encode, list(zip(images, keys, strict=True)), self.prior.device)
+
+    def _encode_one(self, image: Tensor, key: Key) -> EncodedImage:
+        own = image.to(self.prior.device, torch.float32)
+        pixels = resize_maps(own, self.settings.size).clamp(0, 1)
+        return EncodedImage(own, pixels, self.prior.encode_images(pixels[None])[0], key)
 
     def _update(self, layout_pass: LayoutPass) -> Any:
         if self.settings.update == 'likelihood':

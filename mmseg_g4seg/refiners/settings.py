@@ -1,16 +1,28 @@
 """Every parameter of G4Seg, each with what it does; equation numbers are the paper's."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, get_args
 
 from ..attention import InjectionRule
+from ..diffusion.inversion import InversionMethod, InversionSettings
 from ..prompts import ClassName, synonyms
 
 UpdateRule = Literal['correspondence', 'likelihood']
 Mixing = Literal['replace', 'residual']
 Upsampling = Literal['bilinear', 'guided']
-Inversion = Literal['single_step', 'null_text', 'negative_prompt', 'direct', 'ddim']
+Inversion = Literal['single_step'] | InversionMethod
+
+INTEGERS = (
+    'timestep', 'seed', 'iterations', 'likelihood_draws', 'correspondence_draws', 'inversion_steps',
+    'inversion_inner_steps',
+)  # fmt: skip
+NUMBERS = (
+    'cross_weight', 'self_weight', 'control_scale', 'beta', 'inversion_guidance', 'injected_share',
+    'match_temperature', 'likelihood_sharpness', 'candidate_threshold', 'min_area',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,9 @@ class G4SegSettings:
             class reaches a threshold: that threshold. None decides by argmax.
         seed: of the noise; with an image's key it fixes every draw.
         passes_per_batch: how many layouts (classes of one image or of several) go through the
-            denoiser at once, at most; see `MemoryBudget`.
-        memory_budget: what such a batch may take on a GPU, in GiB; nine tenths of what is free when not given.
+            denoiser at once, at most; as many as memory holds on a GPU, and 8 on a CPU, when not given.
+        memory_budget: what such a batch may take on a GPU, in GiB; nine tenths of what is free when not
+            given. See `MemoryBudget`.
         iterations: how often the refinement is repeated on its own result.
     """
 
@@ -109,16 +122,17 @@ class G4SegSettings:
     background_index: int | None = None
     background_threshold: float | None = None
     seed: int = 0
-    passes_per_batch: int = 8
+    passes_per_batch: int | None = None
     memory_budget: float | None = None
     iterations: int = 1
 
     def __post_init__(self) -> None:
+        self._check_types()
         self._expect('beta', 0 <= self.beta <= 1, 'a number in [0, 1]')
         low, high = self.confidence_range
         self._expect('confidence_range', 0 <= low <= high <= 1, '0 <= low <= high <= 1')
         self._expect('min_area', 0 <= self.min_area <= 1, 'a share in [0, 1]')
-        self._expect('passes_per_batch', self.passes_per_batch >= 1, 'at least 1')
+        self._expect('passes_per_batch', self.passes_per_batch is None or self.passes_per_batch >= 1, 'at least 1')
         self._expect('memory_budget', self.memory_budget is None or self.memory_budget > 0, 'GiB above 0, or None')
         self._expect('iterations', self.iterations >= 1, 'at least 1')
         self._expect('likelihood_draws', self.likelihood_draws >= 1, 'at least 1')
@@ -127,9 +141,11 @@ class G4SegSettings:
         odd = len(self.windows) > 0 and all(side % 2 == 1 and side >= 1 for side in self.windows)
         self._expect('likelihood_smoothing', odd, 'an odd number of cells, or several')
         self._expect('candidate_threshold', 0 <= self.candidate_threshold <= 1, 'a probability in [0, 1]')
-        self._expect('inversion', self.inversion in get_args(Inversion), f'one of {get_args(Inversion)}')
+        methods = ('single_step', *get_args(InversionMethod))
+        self._expect('inversion', self.inversion in methods, f'one of {methods}')
         self._expect('inversion_steps', self.inversion_steps >= 1, 'at least 1')
         self._expect('inversion_inner_steps', self.inversion_inner_steps >= 1, 'at least 1')
+        self._expect('inversion_guidance', self.inversion_guidance >= 0, 'at least 0')
         self._expect('injected_share', 0 <= self.injected_share <= 1, 'a share in [0, 1]')
         if self.inversion != 'single_step':
             self._expect('update', self.update == 'correspondence', "'correspondence', which inversion serves")
@@ -155,9 +171,37 @@ class G4SegSettings:
         for name in self.class_names or ():
             synonyms(name)
 
+    def _check_types(self) -> None:
+        """Configs are written by hand: a number in quotes is said here, by its name."""
+        for name in INTEGERS:
+            self._expect(name, isinstance(getattr(self, name), Integral), 'an integer')
+        for name in NUMBERS:
+            value = getattr(self, name)
+            self._expect(name, isinstance(value, Real) and math.isfinite(value), 'a finite number')
+        for name in ('passes_per_batch', 'memory_budget'):
+            kind, wanted = (Integral, 'an integer') if name == 'passes_per_batch' else (Real, 'a number')
+            value = getattr(self, name)
+            self._expect(name, value is None or isinstance(value, kind), f'{wanted}, or None')
+        sides = self.image_size if isinstance(self.image_size, list | tuple) else [self.image_size] * 2
+        whole = len(sides) == 2 and all(isinstance(side, Integral) for side in sides)
+        self._expect('image_size', whole, 'an integer, or (height, width)')
+
     def _expect(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise ValueError(f'{name}: expected {expected}, got {getattr(self, name)!r}')
+
+    @property
+    def generation(self) -> InversionSettings | None:
+        """How reconstructions are made by inversion; None for one step."""
+        if self.inversion == 'single_step':
+            return None
+        return InversionSettings(
+            method=self.inversion,
+            steps=self.inversion_steps,
+            guidance_scale=self.inversion_guidance,
+            inner_steps=self.inversion_inner_steps,
+            injected_share=self.injected_share,
+        )
 
     @property
     def windows(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, LCMScheduler
+from safetensors.torch import load_file, save_file
 
 from mmseg_g4seg.attention import MaskInjection
 from mmseg_g4seg.diffusion import (
@@ -238,10 +239,9 @@ class TestSchedule:
 class TestInversion:
     @pytest.mark.parametrize('method', ['direct', 'null_text', 'negative_prompt'])
     def test_direct_gives_the_image_back_and_a_mask_changes_it(self, prior, method):
-        if prior.prediction_type == 'sample':
-            pytest.skip('predicts clean latents alone')
         prompts, empty = prior.encode_prompts(PROMPTS, TEMPLATE), prior.encode_prompts([[], []], '{name}')
-        settings = InversionSettings(method=method, steps=2, guidance_scale=2.0, inner_steps=1)
+        scale = 2.0 if prior.guidance_scale is None else 1.0  # distilled ones are guided already
+        settings = InversionSettings(method=method, steps=2, guidance_scale=scale, inner_steps=1)
         sampler = Sampler(prior, prompts, empty, settings)
         plain = reconstruct(sampler, latents())
         assert torch.isfinite(plain).all()
@@ -249,12 +249,18 @@ class TestInversion:
             torch.testing.assert_close(plain, latents(), atol=1e-3, rtol=1e-3)
         assert (reconstruct(sampler, latents(), lambda _: layout(prompts)) - plain).abs().max() > 1e-3
 
+    def test_a_prior_that_is_guided_already(self, prior):
+        if prior.guidance_scale is None:
+            pytest.skip('reads no guidance scale')
+        with pytest.raises(ValueError, match=r'inversion_guidance: expected 1, since .* got 7\.5'):
+            G4SegRefiner(prior, settings=G4SegSettings(image_size=32, inversion='direct'))
+
     def test_a_step_is_eulers(self, prior):
         """The flow families' own scheduler, from one timestep to the one before."""
         if prior.prediction_type != 'flow_prediction':
             pytest.skip('not a flow')
         prompts = prior.encode_prompts(PROMPTS, TEMPLATE)
-        sampler = Sampler(prior, prompts, prompts, InversionSettings(steps=4))
+        sampler = Sampler(prior, prompts, prompts, InversionSettings(steps=4, guidance_scale=1.0))
         noisy, output = latents(), latents(seed=1)
         before, after = (1 - prior.alpha_cumprod(sampler.timesteps[place]) for place in (2, 1))
         expected = noisy + (after - before) * output
@@ -311,15 +317,19 @@ class TestAutoencoder:
 class TestLoading:
     @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
     def test_half_precision(self, case, prior, dtype):
+        """Weights so large that the masks' effect is many times the rounding: the oracle's is, nothing else's."""
         half = load_prior(case[2], dtype=dtype)
         assert half.dtype == getattr(torch, dtype)
-        results = []
-        for model in (prior, half):
-            encoded = model.encode_prompts(PROMPTS, TEMPLATE)
-            assert encoded.embeds.dtype == encoded.token_masks.dtype == model.dtype
-            results.append(model.denoise(latents(), 400, encoded, layout(encoded)))
-        assert results[1].dtype == torch.float32
-        torch.testing.assert_close(results[1], results[0], atol=0.06, rtol=0.06)
+        encoded = half.encode_prompts(PROMPTS, TEMPLATE)
+        assert encoded.embeds.dtype == encoded.token_masks.dtype == half.dtype
+        injection = layout(encoded, cross_weight=20.0, self_weight=10.0)
+        plain, injected = (half.denoise(latents(), 400, encoded, given) for given in (None, injection))
+        assert injected.dtype == torch.float32
+        with explicit_masks(half.denoiser, case[0].bias(injection)):
+            expected = half.denoise(latents(), 400, encoded)
+        assert (injected - plain).norm() > 8 * (injected - expected).norm()
+        single = prior.denoise(latents(), 400, prior.encode_prompts(PROMPTS, TEMPLATE))
+        torch.testing.assert_close(plain, single, atol=0.06, rtol=0.06)
         images = torch.rand(1, 3, 32, 32)
         assert half.decode_latents(half.encode_images(images)).shape == images.shape
 
@@ -340,6 +350,25 @@ class TestLoading:
             file.unlink()
         with pytest.raises(FileNotFoundError, match=f"part '{part}' could not be loaded"):
             load_prior(tmp_path / 'copy')
+
+    def test_missing_weights_are_not_left_random(self, case, tmp_path):
+        """Of the denoiser and of a text encoder."""
+        family, _, folder = case
+        denoiser = next(name for name in family.prior.parts if name in ('unet', 'transformer'))
+        for part in (denoiser, 'text_encoder'):
+            copy = tmp_path / part
+            shutil.copytree(folder, copy)
+            file = next((copy / part).glob('*.safetensors'))
+            tensors = load_file(file)
+            dropped = sorted(tensors)[len(tensors) // 2]
+            save_file({k: v for k, v in tensors.items() if k != dropped}, file, metadata={'format': 'pt'})
+            with pytest.raises(ValueError, match=f"part '{part}': expected weights of every layer, 1 are missing"):
+                load_prior(copy)
+
+    def test_damaged_index(self, case, tmp_path):
+        (tmp_path / 'model_index.json').write_text('{broken')
+        with pytest.raises(ValueError, match=r'model_index\.json: expected a JSON object'):
+            load_prior(tmp_path)
 
     def test_index_tells_the_family(self, case):
         family, pipeline, folder = case

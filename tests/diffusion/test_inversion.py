@@ -132,6 +132,11 @@ class TestNullText:
         own = sampler(prior, method='null_text', tolerance=-1.0, inner_steps=2)
         assert optimise_empty_prompts(own, invert(own, latents()))[1].tolist() == [[2, 2]] * 4
 
+    def test_under_inference_mode(self, prior):
+        own = sampler(prior, method='null_text')
+        with torch.inference_mode(), pytest.raises(RuntimeError, match=r'expected torch\.no_grad'):
+            reconstruct(own, latents())
+
     def test_an_image_stops_on_its_own(self, prior):
         """One far from its trajectory goes on, one that is on it stops at once."""
         own = sampler(prior, method='null_text', guidance_scale=1.0, inner_steps=3, steps=1, tolerance=1e-6)
@@ -141,13 +146,27 @@ class TestNullText:
         trajectory[0][1] += 1
         assert optimise_empty_prompts(own, trajectory)[1].tolist() == [[0, 3]]
 
-    def test_reconstructs_better_than_plain_ddim_on_the_trained_prior(self):
-        """PSNR of an image of the embedded prior's own kind at guidance 7.5."""
+    @pytest.fixture(scope='class')
+    def trained(self):
+        """The embedded prior, an image of its own kind, what it is said to show, and the empty prompt."""
         prior = load_prior('tiny')
         pixels, _ = draw_scene(np.random.default_rng(3), 64)
         clean = prior.encode_images(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
-        prompts = prior.encode_prompts([['grass']], TEMPLATE)
-        empty = prior.encode_prompts([[]], '{name}')
+        return prior, clean, prior.encode_prompts([['grass']], TEMPLATE), prior.encode_prompts([[]], '{name}')
+
+    def test_stops_early_on_the_trained_prior(self, trained):
+        """With the authors' 50 steps, 10 inner ones and guidance 7.5."""
+        prior, clean, prompts, empty = trained
+        own = Sampler(prior, prompts, empty, InversionSettings())
+        taken = optimise_empty_prompts(own, invert(own, clean))[1].flatten().tolist()
+        assert len(taken) == 50
+        assert sum(taken) < 0.4 * 50 * 10
+        assert taken[-1] == 0, 'at the first, the noisiest, guidance has done no harm yet'
+        assert taken[0] == 10, 'at the last one nothing is good enough'
+
+    def test_reconstructs_better_than_plain_ddim_on_the_trained_prior(self, trained):
+        """PSNR of an image of the embedded prior's own kind at guidance 7.5."""
+        prior, clean, prompts, empty = trained
 
         def psnr(method):
             settings = InversionSettings(method=method, steps=10, guidance_scale=7.5)
@@ -161,7 +180,17 @@ class TestNullText:
         assert figures['direct'] > 50, figures
 
 
-@pytest.mark.parametrize('change', [dict(method='magic'), dict(steps=0), dict(inner_steps=0), dict(injected_share=1.5)])
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(method='magic'),
+        dict(steps=0),
+        dict(inner_steps=0),
+        dict(injected_share=1.5),
+        dict(guidance_scale=float('nan')),
+        dict(guidance_scale=-1.0),
+    ],
+)
 def test_settings_out_of_range(change):
     with pytest.raises(ValueError, match=r'expected'):
         InversionSettings(**change)

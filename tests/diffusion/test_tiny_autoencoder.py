@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
+from safetensors.torch import load_file, save_file
 
 from mmseg_g4seg import build_refiner
 from mmseg_g4seg.diffusion import load_prior
@@ -96,6 +97,16 @@ class TestSaving:
         assert max(sides) <= 8 < latents.shape[-1], 'tiles'
         assert 0 < float(difference) < 0.2
 
+    def test_tiling_of_a_tiny_one_by_its_own_stride(self, prior_folder, tiny, images):
+        """diffusers takes 8 for granted; here it is 4."""
+        prior = load_prior(prior_folder, autoencoder=tiny[1], vae_tiling=True)
+        prior.vae.tile_sample_min_size, prior.vae.tile_latent_min_size = 32, 8
+        plain = load_prior(prior_folder, autoencoder=tiny[1])
+        large = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+        latents = plain.encode_images(large)
+        assert prior.encode_images(large).shape == latents.shape
+        assert prior.decode_latents(latents).shape == large.shape
+
 
 class TestBadInput:
     def test_latents_of_another_prior(self, prior_folder, tmp_path):
@@ -116,6 +127,15 @@ class TestBadInput:
         (tmp_path / 'empty').mkdir()
         with pytest.raises(FileNotFoundError, match=r'neither a local folder with config\.json'):
             load_prior(prior_folder, autoencoder=tmp_path / 'empty')
+
+    def test_missing_weights(self, prior_folder, tiny, tmp_path):
+        shutil.copytree(tiny[1], tmp_path / 'tiny')
+        file = tmp_path / 'tiny/diffusion_pytorch_model.safetensors'
+        tensors = load_file(file)
+        tensors.popitem()
+        save_file(tensors, file)
+        with pytest.raises(ValueError, match='expected weights of every layer, 1 are missing'):
+            load_prior(prior_folder, autoencoder=tmp_path / 'tiny')
 
     def test_without_weights(self, prior_folder, tiny, tmp_path):
         shutil.copy(tiny[1] / 'config.json', tmp_path)

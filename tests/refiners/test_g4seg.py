@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_g4seg.correspondence import match_features
-from mmseg_g4seg.features import FeatureExtractor
+from mmseg_g4seg.features import DenoiserFeatures, FeatureExtractor
 from mmseg_g4seg.noise import image_noise
 from mmseg_g4seg.refiners import G4SegRefiner, G4SegSettings, Prediction
 from mmseg_g4seg.refiners.acceptance import Acceptance
@@ -369,12 +369,37 @@ class TestMemory:
         assert len(caught) == 1
         torch.testing.assert_close(refined.probs, expected.probs, atol=1e-5, rtol=1e-4)
 
+    def test_an_image_that_does_not_fit(self, prior, monkeypatch):
+        def encode(self, images):
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+        monkeypatch.setattr(type(prior), 'encode_images', encode)
+        with pytest.raises(MemoryError, match='expected a smaller image_size'):
+            make(prior).refine(*random_case(), NAMES)
+
     def test_a_budget_out_of_range(self):
         with pytest.raises(ValueError, match='memory_budget: expected GiB above 0'):
             G4SegSettings(memory_budget=0)
 
 
 class TestInversion:
+    def test_more_steps_than_timesteps(self, prior):
+        with pytest.raises(ValueError, match='inversion_steps: expected at most 1000, got 2000'):
+            make(prior, inversion='direct', inversion_steps=2000)
+
+    def test_the_originals_features_are_taken_once(self, prior):
+        extractor = DenoiserFeatures(prior)
+        sizes, own = [], extractor.__class__.__call__
+
+        class Counting(DenoiserFeatures):
+            def __call__(self, latents):
+                sizes.append(len(latents))
+                return own(self, latents)
+
+        settings = G4SegSettings(image_size=IMAGE_SIZE, iterations=3)
+        G4SegRefiner(prior, features=Counting(prior), settings=settings).refine(*random_case(), NAMES)
+        assert sizes == [1, 5, 5, 5]
+
     def test_without_a_mask_the_image_comes_back(self, prior):
         """Direct inversion with weights of 0: the reconstruction is what the autoencoder makes of the image."""
         image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
@@ -389,6 +414,14 @@ class TestInversion:
             (dict(inversion='direct', update='likelihood'), 'which inversion serves'),
             (dict(inversion='direct', correspondence_draws=2), 'draws no noise'),
             (dict(inversion_steps=0), 'inversion_steps'),
+            (dict(inversion_guidance=float('nan')), 'inversion_guidance: expected a finite number'),
+            (dict(inversion_guidance='7.5'), "inversion_guidance: expected a finite number, got '7.5'"),
+            (dict(timestep=400.5), 'timestep: expected an integer, got 400.5'),
+            (dict(image_size=32.0), r'image_size: expected an integer, or \(height, width\), got 32.0'),
+            (dict(image_size='32'), 'image_size: expected an integer'),
+            (dict(image_size=(32,)), 'image_size: expected an integer'),
+            (dict(passes_per_batch=2.5), 'passes_per_batch: expected an integer, or None'),
+            (dict(memory_budget='8'), 'memory_budget: expected a number, or None'),
             (dict(injected_share=2.0), 'injected_share'),
         ],
     )

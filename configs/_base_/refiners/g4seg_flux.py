@@ -6,5 +6,4 @@ refiner = dict(
     dtype='bfloat16',
     timestep=538,
     likelihood_timesteps=(256, 364, 454, 538, 618, 696),
-    passes_per_batch=2,
 )

@@ -58,7 +58,7 @@ refiner = dict(
     background_threshold=None,  # background where no class reaches this; None: argmax
     # --- running ---
     seed=0,  # of the noise
-    passes_per_batch=8,  # classes (of one image or several) that go through the U-Net at once, at most
+    passes_per_batch=None,  # most classes (of one image or several) that go through at once; None: what memory holds
     memory_budget=None,  # GiB that they may take on a GPU; None: what is free
     iterations=1,  # refinements, each of the last one's result
 )

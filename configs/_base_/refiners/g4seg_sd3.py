@@ -6,5 +6,4 @@ refiner = dict(
     dtype='bfloat16',
     timestep=280,
     likelihood_timesteps=(103, 160, 217, 280, 350, 432),
-    passes_per_batch=4,
 )
