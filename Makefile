@@ -26,7 +26,8 @@ demo: env
 	$(RUN) tools/demo.py
 
 test: env
-	$(RUN) -m pytest -q tests
+	@# a process a core, files whole; more threads than cores only wait for each other
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist loadfile tests
 
 lint: env
 	$(RUN) -m ruff check .

@@ -38,6 +38,6 @@ setup(
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
-        'dev': ['pytest>=8', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
+        'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
     },
 )
