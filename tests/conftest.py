@@ -1,6 +1,9 @@
 """Models of the real architectures, small and with random weights; no download, no GPU."""
 
 import os
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
@@ -12,6 +15,7 @@ from mmseg_g4seg.diffusion import StableDiffusionPrior
 from mmseg_g4seg.refiners import Prediction
 from mmseg_g4seg.training.architecture import PriorParts, build_text_encoder, build_tokenizer
 
+ROOT = Path(__file__).parents[1]
 NAMES = ['sky', 'brick wall', 'grass', 'hot air balloon', 'fish']
 IMAGE_SIZE = 32
 
@@ -57,6 +61,20 @@ def as_prior(parts: PriorParts) -> StableDiffusionPrior:
         tokenizer=parts.tokenizer,
         scheduler=parts.scheduler,
     )
+
+
+@pytest.fixture(scope='session', autouse=True)
+def quick_configs():
+    """Configs are dumped as mmengine writes them, not laid out anew, and mmseg's index is read once: seconds a run."""
+    if find_spec('mmengine') is None:
+        yield
+        return
+    import mmengine.fileio
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
+        patch.setattr('mmengine.config.utils.load', cache(mmengine.fileio.load))
+        yield
 
 
 @pytest.fixture(scope='session')

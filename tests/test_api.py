@@ -1,6 +1,5 @@
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,8 @@ from mmseg_g4seg.api import ImageRefiner, read_refiner_config, with_option
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.masks import soften_labels
 from mmseg_g4seg.refiners import G4SegRefiner, Prediction, SequentialRefiner
-from tests.conftest import random_case
+from tests.conftest import ROOT, random_case
 
-ROOT = Path(__file__).parents[1]
 TINY_CONFIG = ROOT / 'configs' / '_base_' / 'refiners' / 'g4seg_tiny.py'
 NAMES = ['background', 'cat', 'dog', 'tree']
 IMAGE, COARSE = random_case(classes=len(NAMES))

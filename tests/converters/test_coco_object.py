@@ -1,7 +1,6 @@
 """COCO-Object against masks made by hand: polygons, both kinds of RLE, overlaps, crowds."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from PIL import Image
 from mmseg_g4seg.converters.coco_masks import _unpack_counts, decode_segmentation
 from mmseg_g4seg.converters.coco_names import OBJECT_CLASSES, THINGS
 from mmseg_g4seg.converters.coco_object import AnnotatedImage, class_ids_of, convert_coco_object, draw
+from tests.scripts import run_script
 
-ROOT = Path(__file__).parents[2]
 SIZE = (4, 6)  # H, W
 GAPS = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
 CATEGORY_IDS = [i for i in range(1, 91) if i not in GAPS]
@@ -204,11 +203,8 @@ def test_script(annotations, tmp_path):
     far = {'id': 3, 'image_id': 4, 'category_id': 1, 'segmentation': [[0, 0, float('nan'), 1, 3, 3]]}
     content['annotations'].append(far)
     (annotations / 'instances_val2017.json').write_text(json.dumps(content))
-    script = ROOT / 'tools/dataset_converters/coco_object.py'
-    result = subprocess.run(
-        [sys.executable, script, annotations, tmp_path / 'out', '--splits', 'val2017'],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    script = 'tools/dataset_converters/coco_object.py'
+    result = run_script(script, annotations, tmp_path / 'out', '--splits', 'val2017')
     assert result.returncode == 1, result.stderr
     assert '0 written, 0 already there, 2 failed' in result.stdout
     failed = 'failed: instances_val2017.json: 000000000004.jpg: annotation 3: '

@@ -1,7 +1,5 @@
 """NightCity's labels on a tree as it is released."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +7,9 @@ import pytest
 from PIL import Image
 
 from mmseg_g4seg.converters.nightcity import convert_nightcity
+from tests.scripts import run_script
 
-ROOT = Path(__file__).parents[2]
+SCRIPT = 'tools/dataset_converters/nightcity.py'
 RAW = np.array([[7, 26, 23], [0, 33, 255]], np.uint8)
 TRAIN = [[0, 13, 10], [255, 18, 255]]
 
@@ -97,17 +96,14 @@ def test_missing_folder_and_wrong_suffix(labels, tmp_path):
 
 def test_script(labels, tmp_path):
     write(labels / 'val', 'Oslo_0003_labelIds.png', labels=np.full((2, 2), 77, np.uint8))
-    command = [sys.executable, ROOT / 'tools/dataset_converters/nightcity.py', labels, tmp_path / 'out']
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_script(SCRIPT, labels, tmp_path / 'out')
     assert result.returncode == 1, result.stderr
     assert '3 written, 0 already there, 1 failed' in result.stdout
     assert 'Oslo_0003_labelIds.png: label ids [77]' in result.stdout
     (labels / 'val/Oslo_0003_labelIds.png').unlink()
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = run_script(SCRIPT, labels, tmp_path / 'out')
     assert again.returncode == 0
     assert '0 written, 3 already there' in again.stdout
-    missing = subprocess.run(
-        [*command[:2], tmp_path / 'no', tmp_path / 'out'], capture_output=True, text=True, check=False
-    )
+    missing = run_script(SCRIPT, tmp_path / 'no', tmp_path / 'out')
     assert missing.returncode == 1
     assert missing.stderr.splitlines()[-1].startswith('error: ')

@@ -1,6 +1,5 @@
 """PASCAL-Context's .mat files, with a list of names like the release's."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from mmseg_g4seg.converters.pascal_context import (
     convert_pascal_context,
     read_labels_file,
 )
+from tests.scripts import run_script
 
-ROOT = Path(__file__).parents[2]
 # ids of the 59 among the release's 459, which are sorted by name as mmseg's classes are
 IDS = (
     2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98, 104, 105, 113, 115, 144, 158, 159,
@@ -142,9 +141,8 @@ def test_without_scipy(release, monkeypatch):
 
 
 def test_script(release):
-    script = ROOT / 'tools/dataset_converters/pascal_context.py'
-    command = [sys.executable, script, release / 'trainval', release / 'labels.txt', release / 'VOC2010']
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    script = 'tools/dataset_converters/pascal_context.py'
+    result = run_script(script, release / 'trainval', release / 'labels.txt', release / 'VOC2010')
     assert result.returncode == 0, result.stderr
     assert '3 written, 0 already there, 0 failed' in result.stdout
     assert 'aeroplane' in result.stdout

@@ -14,9 +14,8 @@ from mmseg_g4seg.files.classes import Classes
 from mmseg_g4seg.files.folder import FolderTask
 from mmseg_g4seg.files.formats import build_format
 from mmseg_g4seg.refiners import Prediction
-from tests.conftest import random_case
+from tests.conftest import ROOT, random_case
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / 'tools' / 'refine_masks.py'
 CLASSES = Classes(['background', 'cat', 'dog', 'tree'], 0)
 PAMR: dict[str, Any] = dict(type='PAMRRefiner', iterations=1, dilations=[1], background_index=0)

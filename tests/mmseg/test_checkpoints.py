@@ -1,8 +1,6 @@
 """Checkpoints that do not fit the model are noticed before the first image; those that fit, pass."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ from torch import nn
 from mmseg_g4seg.mmseg.checkpoints import check_checkpoint
 from mmseg_g4seg.mmseg.replicas import ModelReplica
 from tests.mmseg.conftest import plain_config, refined
+from tests.scripts import run_script
 
-ROOT = Path(__file__).parents[2]
 WEIGHT = 'decode_head.conv_seg.weight'
 
 
@@ -193,8 +191,7 @@ def test_script(data_root, save, tmp_path):
     """tools/test.py stops with the message, and writes no figure."""
     plain_config(data_root, tmp_path).dump(tmp_path / 'plain.py')
     path = save({WEIGHT: torch.zeros(7, 8, 1, 1)})
-    command = [sys.executable, ROOT / 'tools/test.py', tmp_path / 'plain.py', path, '--work-dir', tmp_path / 'work']
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_script('tools/test.py', tmp_path / 'plain.py', path, '--work-dir', tmp_path / 'work')
     assert result.returncode == 1
     assert f'ValueError: {path}: not a checkpoint of this model' in result.stderr
     assert 'mIoU' not in result.stdout + result.stderr

@@ -25,9 +25,9 @@ import mmseg_g4seg.mmseg.mmdetection as mmdetection
 from mmseg_g4seg.files.classes import voc_palette
 from mmseg_g4seg.mmseg.images import recover_image
 from mmseg_g4seg.reproduction.paper import TABLES, ConfigRun, Row
+from tests.conftest import ROOT
 from tests.mmseg.synthetic_trees import LAYOUTS, pairs, write_tree
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(p for p in (ROOT / 'configs').glob('*/*.py') if p.parent.name not in ('_base_', 'experiments'))
 OWN_RUNS = ('scenes', 'saved_scores')
 """Folders whose configs need no synthetic tree: the demo and the saved scores have tests of their own."""

@@ -1,8 +1,6 @@
 """tools/check_dataset.py: the figures by hand, and every complaint with its file and remedy."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +13,7 @@ from mmseg_g4seg.mmseg.datasets.label_statistics import image_size
 from mmseg_g4seg.mmseg.datasets.overlays import OPACITY
 from tests.mmseg.synthetic_trees import LAYOUTS, pairs, write_tree
 from tests.mmseg.test_datasets import CONFIGS, load, nightcity
-
-ROOT = Path(__file__).parents[2]
+from tests.scripts import run_script
 
 
 def plain(root: Path, **changes) -> Config:
@@ -338,16 +335,16 @@ def test_no_labels_at_all(root):
 def test_script(tmp_path):
     write_tree('nightcity', tmp_path / 'data', images=3)
     command = [
-        sys.executable, ROOT / 'tools/check_dataset.py', CONFIGS / 'nightcity.py', '--out', tmp_path / 'out',
+        'tools/check_dataset.py', CONFIGS / 'nightcity.py', '--out', tmp_path / 'out',
         '--images', '2', '--cfg-options', f'test_dataloader.dataset.data_root={tmp_path / "data"}',
     ]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_script(*command)
     assert result.returncode == 0, result.stderr
     assert 'NightCityDataset, test split' in result.stdout
     assert result.stdout.splitlines()[-1] == f'{tmp_path}/out: report.json, table.txt, overlays, contact_sheet.png'
     assert len(list((tmp_path / 'out/overlays').iterdir())) == 2
     labels = list(pairs('nightcity', tmp_path / 'data'))[-1][1]
     labels.unlink()
-    broken = subprocess.run(command, capture_output=True, text=True, check=False)
+    broken = run_script(*command)
     assert broken.returncode == 1
     assert f'problem: 1 of 3 images have no label file in {labels.parent}, {labels} first' in broken.stdout

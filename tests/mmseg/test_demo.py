@@ -1,7 +1,6 @@
 """The demo on two scenes: the real path with the embedded weights."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,8 @@ from PIL import Image
 
 from mmseg_g4seg.diffusion import load_prior
 from mmseg_g4seg.mmseg.demo import CHECKPOINT, run_demo
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/scenes/segformer-tiny_g4seg-tiny_scenes-128x128.py'
 
 

@@ -18,10 +18,11 @@ from mmengine.config import Config
 
 from mmseg_g4seg.mmseg.replicas import LAUNCHERS, process_variables
 from mmseg_g4seg.mmseg.run import share_among_processes
+from tests.conftest import ROOT
 from tests.mmseg.conftest import plain_config
 from tests.mmseg.test_saved_scores import saved_config
+from tests.scripts import run_script
 
-ROOT = Path(__file__).parents[2]
 DIST_TEST, SLURM_TEST = ROOT / 'tools/dist_test.sh', ROOT / 'tools/slurm_test.sh'
 NAMES = ['0.png', '1.png', '2.png']
 
@@ -65,7 +66,10 @@ def read_report(folder: Path, result: subprocess.CompletedProcess) -> dict:
 def run_alone(config: Path, checkpoint: str, options: list[str], folder: Path) -> Case:
     case = Case(config, checkpoint, options, {})
     given = [config] if checkpoint == 'none' else [config, checkpoint]
-    result = call(sys.executable, ROOT / 'tools/test.py', *given, *case.arguments(), folder=folder)
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = run_script('tools/test.py', *given, *case.arguments())
     return Case(config, checkpoint, options, read_report(folder, result))
 
 
@@ -122,13 +126,6 @@ def test_two_processes_behind_a_segmentor(segmentor_case, tmp_path):
         assert sorted(path.name for path in (folder / stage).glob('*.png')) == NAMES
 
 
-def test_two_processes_of_saved_scores(saved_case, tmp_path):
-    command = [DIST_TEST, saved_case.config, 'none', 2, *saved_case.arguments()]
-    report = read_report(tmp_path, call(*command, folder=tmp_path, PORT=free_port()))
-    assert_same(report, saved_case.report)
-    assert_every_image_once(tmp_path, report)
-
-
 FAKE_SRUN = """#!{python}
 import json, os, subprocess, sys
 arguments = sys.argv[1:]
@@ -156,8 +153,8 @@ def srun(tmp_path) -> dict[str, str]:
     return {'PATH': f'{folder}:{os.environ["PATH"]}'}
 
 
-def test_slurm_tasks(saved_case, tmp_path, srun):
-    """Two of them, started as Slurm does, with its variables."""
+def test_two_slurm_tasks_of_saved_scores(saved_case, tmp_path, srun):
+    """Started as Slurm does, with its variables."""
     command = [SLURM_TEST, 'gpus', 'a job', saved_case.config, 'none', *saved_case.arguments()]
     variables = {**srun, 'GPUS': '2', 'START_TASKS': '1', 'MASTER_PORT': free_port()}
     report = read_report(tmp_path, call(*command, folder=tmp_path, **variables))

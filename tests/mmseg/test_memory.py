@@ -6,9 +6,9 @@ Shapes: C classes, H W image size.
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT
+
 HEIGHT, WIDTH, CLASSES, PRESENT = 512, 1024, 150, 12
 LIMIT = 3.6
 """Times the size of the scores, the scores included; 2.8 were measured, and one more copy of them is too many."""

@@ -14,9 +14,9 @@ from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 from PIL import Image
 
+from tests.conftest import ROOT
 from tests.mmseg.conftest import plain_config
 
-ROOT = Path(__file__).parents[2]
 BEFORE_THE_FIRST_IMAGE = 0
 
 

@@ -12,9 +12,9 @@ from mmengine.config import Config
 import mmseg_g4seg.mmseg.mmdetection as mmdetection
 from mmseg_g4seg.mmseg.mmdetection import register_mmdetection
 from mmseg_g4seg.mmseg.segmentor import RefinedSegmentor
+from tests.conftest import ROOT
 from tests.mmseg.conftest import plain_config
 
-ROOT = Path(__file__).parents[2]
 MASK2FORMER = {'type': 'EncoderDecoder', 'decode_head': {'type': 'Mask2FormerHead'}}
 
 

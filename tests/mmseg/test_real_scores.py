@@ -1,14 +1,12 @@
 """Scores of a real network on real photographs; skipped where the data is absent."""
 
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_g4seg.mmseg.run import add_refiner
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 CAMVID = ROOT.parent / 'shared/data/camvid'
 
 

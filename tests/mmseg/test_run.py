@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +17,9 @@ from mmseg_g4seg.mmseg.run import (
     use_tta,
 )
 from mmseg_g4seg.refiners import G4SegSettings
+from tests.conftest import ROOT
 from tests.mmseg.conftest import SIZES, plain_config
-
-ROOT = Path(__file__).parents[2]
+from tests.scripts import run_script
 
 
 @pytest.fixture
@@ -67,8 +66,10 @@ model = dict(_delete_=True, type='RefinedSegmentor', segmentor=_base_.model, ref
 test_evaluator = dict(type='RefinementMetric')
 """
     (tmp_path / 'refined.py').write_text(edit)
-    output = call(tmp_path / 'refined.py', checkpoint, '--work-dir', tmp_path / 'w', '--cfg-options', 'log_level=INFO')
-    assert 'refined IoU' in output
+    result = run_script('tools/test.py', tmp_path / 'refined.py', checkpoint, '--work-dir', tmp_path / 'w')
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / 'w/metrics.json').read_text())
+    assert report['refined']['mIoU'] != report['coarse']['mIoU']
 
 
 @pytest.mark.parametrize(

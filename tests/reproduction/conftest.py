@@ -1,8 +1,12 @@
+import subprocess
+from types import SimpleNamespace
+
 import huggingface_hub.constants
 import pytest
 from mmengine.registry import init_default_scope
 
-import mmseg_g4seg  # noqa: F401
+from mmseg_g4seg.reproduction import runs
+from tests.scripts import run_command
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +15,9 @@ def elsewhere(tmp_path, monkeypatch):
     init_default_scope('mmseg')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+
+
+@pytest.fixture
+def runs_in_this_process(monkeypatch):
+    """Runs of plans start no process; what a real one leaves is tested in `test_runs.py`."""
+    monkeypatch.setattr(runs, 'subprocess', SimpleNamespace(run=run_command, STDOUT=subprocess.STDOUT))

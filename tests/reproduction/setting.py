@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mmseg_g4seg.reproduction.plans import Places
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 LIGHT = {
     'test_dataloader.num_workers': 0,
     'test_dataloader.persistent_workers': False,

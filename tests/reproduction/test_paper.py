@@ -1,7 +1,7 @@
 import pytest
 
 from mmseg_g4seg.reproduction.paper import TABLES, ConfigRun, find_rows, find_table
-from tests.reproduction.setting import ROOT
+from tests.conftest import ROOT
 
 ROWS = [row for table in TABLES.values() for row in table.rows]
 

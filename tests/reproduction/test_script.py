@@ -2,7 +2,6 @@ import json
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,8 +13,10 @@ from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.reproduction.paper import find_table
 from mmseg_g4seg.reproduction.plans import plan_row
 from mmseg_g4seg.reproduction.runs import read_figures, run_plan
+from tests.conftest import ROOT
 from tests.mmseg.synthetic_trees import write_tree
-from tests.reproduction.setting import LIGHT, ROOT, places
+from tests.reproduction.setting import LIGHT, places
+from tests.scripts import run_script
 
 
 def write_ade_checkpoint(folder: Path, name: str) -> None:
@@ -29,7 +30,7 @@ def write_ade_checkpoint(folder: Path, name: str) -> None:
     torch.save({'state_dict': model.state_dict(), 'meta': {}}, folder / name)
 
 
-def test_runs_a_config_once_and_fills_the_table(tmp_path, monkeypatch):
+def test_runs_a_config_once_and_fills_the_table(tmp_path, monkeypatch, runs_in_this_process):
     """Through the script, on a synthetic ADE20K, every path with a blank; then read back, not run again."""
     work, data = tmp_path / 'my work', tmp_path / 'my data/ade'
     work.mkdir()
@@ -40,9 +41,18 @@ def test_runs_a_config_once_and_fills_the_table(tmp_path, monkeypatch):
     shutil.copytree(EMBEDDED_PRIORS['tiny'], work / 'my prior')
     options = [f'{k}={v}'.replace(' ', '') for k, v in LIGHT.items()]
     options.append(f'test_dataloader.dataset.data_root={data}')
-    command = [sys.executable, ROOT / 'tools/reproduce.py', 'supervised', '--rows', 'SegFormer-B1']
-    command += ['--out', 'my out', '--prior', 'my prior', '--checkpoints', 'my checkpoints', '--cfg-options', *options]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    arguments = ['supervised', '--rows', 'SegFormer-B1']
+    arguments += [
+        '--out',
+        'my out',
+        '--prior',
+        'my prior',
+        '--checkpoints',
+        'my checkpoints',
+        '--cfg-options',
+        *options,
+    ]
+    result = run_script('tools/reproduce.py', *arguments)
     folder = Path('my out/supervised')
     log = folder / 'SegFormer-B1/log.txt'
     assert log.is_file(), result.stdout[-3000:] + result.stderr[-3000:]
@@ -75,12 +85,10 @@ def test_runs_a_config_once_and_fills_the_table(tmp_path, monkeypatch):
         (['nosuchtable'], r"got 'nosuchtable'"),
     ],
 )
-def test_unknown_names_end_with_status_2(monkeypatch, capsys, arguments, message):
-    monkeypatch.setattr(sys, 'argv', ['reproduce.py', *arguments])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(ROOT / 'tools/reproduce.py'), run_name='__main__')
-    assert end.value.code == 2
-    assert re.search(message, capsys.readouterr().err)
+def test_unknown_names_end_with_status_2(arguments, message):
+    result = run_script('tools/reproduce.py', *arguments)
+    assert result.returncode == 2
+    assert re.search(message, result.stderr)
 
 
 def test_options_keep_the_blanks_of_a_text(monkeypatch):

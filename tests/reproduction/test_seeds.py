@@ -15,6 +15,7 @@ from tests.mmseg.synthetic_trees import pairs, write_tree
 from tests.reproduction.setting import LIGHT, places
 
 ROW = Row('seed', 70.8, 72.0, SeedRun('clip_es', 'clip-es', 'power:1', {'beta': 0.9}))
+pytestmark = pytest.mark.usefixtures('runs_in_this_process')
 TRAIN = ['2010_000000', '2010_000001', '2010_000002']
 
 
