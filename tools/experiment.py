@@ -6,17 +6,20 @@
 
 Called again it goes on where it stopped; what is done is not done again, also when runs were added.
 A run is known by its refiner's config and its set's name: after training a prior anew, take another OUT.
-OUT/table.csv has all figures, OUT/table.md those that documents show.
+OUT/table.csv has all figures, OUT/table.md those that documents show; --pictures N draws the N best and N
+worst images of each run beside its results.
 """
 
 import argparse
 from pathlib import Path
 from typing import get_args
 
+from mmseg_g4seg.experiments.pictures import draw_extremes
 from mmseg_g4seg.experiments.plan import read_experiment
 from mmseg_g4seg.experiments.run import read_results, result_path, run_images
 from mmseg_g4seg.experiments.table import Half, as_csv, as_markdown, choose_half, make_rows
 from mmseg_g4seg.files.whole import write_whole
+from mmseg_g4seg.refiners import build_refiner
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,6 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--images', type=int, help='at most so many images a set')
     parser.add_argument('--table-only', action='store_true', help='refine nothing, write the tables')
     parser.add_argument('--against', help='run whose masks take the place of the coarse ones in the tables')
+    parser.add_argument('--pictures', type=int, default=0, help='so many of the best and worst images of each run')
     parser.add_argument('--device', default='cpu')
     return parser.parse_args()
 
@@ -51,6 +55,11 @@ def main() -> None:
         names = choose_half(image_set.image_names(), args.half)[: args.images]
         if not args.table_only:
             run_images(run, image_set, args.out, names=names, device=args.device)
+        if args.pictures:
+            path = result_path(args.out, run)
+            results = {name: line for name, line in read_results(path).items() if name in names}
+            refiner = build_refiner(run.refiner).to(args.device)
+            draw_extremes(refiner, image_set, results, args.pictures).save(path.with_suffix('.png'))
         against = read_results(result_path(args.out, baselines[run.set_name])) if args.against else None
         rows += make_rows(run, image_set, read_results(result_path(args.out, run)), names, against=against)
     rows.sort(key=lambda row: list(experiment.sets).index(row['set']))

@@ -34,6 +34,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shares', type=float, nargs=4, default=defaults.shares, help='no caption, caption, one mask, all masks'
     )
+    parser.add_argument(
+        '--doubt-weight',
+        type=float,
+        default=defaults.doubt_weight,
+        help='weight of telling two classes apart where either may be; takes half of each batch',
+    )
+    parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
     parser.add_argument('--report-every', type=int, default=defaults.report_every, help='steps between reports')
     parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
     parser.add_argument('--half', action='store_true', help='store the result in float16')
@@ -50,6 +57,8 @@ def main() -> None:
         cross_weight=args.cross_weight,
         self_weight=args.self_weight,
         shares=tuple(args.shares),
+        doubt_weight=args.doubt_weight,
+        background=args.background,
         report_every=args.report_every,
         max_minutes=args.max_minutes,
         device=args.device,

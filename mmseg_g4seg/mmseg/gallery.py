@@ -1,6 +1,6 @@
 """Pictures of the images that refinement changed most, in both directions.
 
-Shapes: H W image size; panels (H', W', 3) uint8 RGB, drawn at `PANEL_HEIGHT`.
+Shapes: H W image size.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from ..files.panels import compose
 from .images import image_key
 from .segmentor import RefinedSegmentor
 
-PANEL_HEIGHT = 224
-MARGIN = 6
-HEADER = 18
 COLUMNS = ('image', 'coarse', 'reconstruction', 'refined', 'truth')
 
 
@@ -39,7 +37,7 @@ def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -
         )
         for row in images
     ]
-    _compose(drawn).save(path)
+    compose(COLUMNS, drawn).save(path)
 
 
 @torch.no_grad()
@@ -55,25 +53,3 @@ def _panels(model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, A
     coarse_map, refined_map, truth = (palette[x.data.squeeze().cpu().numpy().astype(np.uint8)] for x in labels)
     rebuilt = (reconstruction.permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
     return [pixels, *(Image.fromarray(a) for a in (coarse_map, rebuilt, refined_map, truth))]
-
-
-def _compose(rows: Sequence[tuple[str, list[Image.Image]]]) -> Image.Image:
-    """Lays rows of panels out under their captions; an empty gallery says so."""
-    widths = [round(panels[0].width * PANEL_HEIGHT / panels[0].height) for _, panels in rows] or [PANEL_HEIGHT]
-    width = len(COLUMNS) * (max(widths) + MARGIN) + MARGIN
-    height = HEADER + max(1, len(rows)) * (HEADER + PANEL_HEIGHT + MARGIN)
-    sheet = Image.new('RGB', (width, height), 'white')
-    draw = ImageDraw.Draw(sheet)
-    for column, title in enumerate(COLUMNS):
-        draw.text((MARGIN + column * (max(widths) + MARGIN), 3), title, fill='black')
-    if not rows:
-        draw.text((MARGIN, HEADER), 'no image changed', fill='black')
-    for row, ((caption, panels), panel_width) in enumerate(zip(rows, widths, strict=False)):
-        top = HEADER + row * (HEADER + PANEL_HEIGHT + MARGIN)
-        draw.text((MARGIN, top + 3), caption, fill='black')
-        for column, (title, panel) in enumerate(zip(COLUMNS, panels, strict=True)):
-            smooth = title in ('image', 'reconstruction')
-            resample = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-            left = MARGIN + column * (max(widths) + MARGIN)
-            sheet.paste(panel.resize((panel_width, PANEL_HEIGHT), resample), (left, top + HEADER))
-    return sheet

@@ -65,16 +65,27 @@ class LatentSet:
             prompts.append(named)
             injected = view in ('one class', 'all classes') and named
             masks.append(self._region_masks(entry, flip, named if injected else [], grid))
-        regions = max(1, *(len(m) for m in masks))
-        padded = torch.stack([F.pad(m, (0, 0, 0, 0, 0, regions - len(m))) for m in masks])
-        return Batch(self.latents[list(mirrored), list(entries)].float(), prompts, padded)
+        return Batch(self.latents[list(mirrored), list(entries)].float(), prompts, pad_regions(masks))
+
+    def label_map(self, entry: int, mirrored: int) -> Tensor:
+        """(H, W) uint8, as the entry's latents were: mirrored or not."""
+        if self.data.label_maps is None:
+            raise ValueError('expected images with label maps, got tags')
+        label_map = self.data.label_maps[entry]
+        return label_map.flip(-1) if mirrored else label_map
 
     def _region_masks(self, entry: int, mirrored: int, classes: list[int], grid: tuple[int, ...]) -> Tensor:
         """Share of each latent cell that a class covers: (classes, h, w)."""
         if self.data.label_maps is None or not classes:
             return torch.zeros(0, *grid)
-        label_map = self.data.label_maps[entry].flip(-1) if mirrored else self.data.label_maps[entry]
+        label_map = self.label_map(entry, mirrored)
         return F.adaptive_avg_pool2d(torch.stack([label_map == c for c in classes]).float(), grid)
+
+
+def pad_regions(masks: Sequence[Tensor]) -> Tensor:
+    """Region masks of B prompts, (R, h, w) each, as one tensor (B, most, h, w): zeros for what a prompt lacks."""
+    regions = max(1, *(len(m) for m in masks))
+    return torch.stack([F.pad(m, (0, 0, 0, 0, 0, regions - len(m))) for m in masks])
 
 
 @torch.no_grad()

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import MaskInjection, inject_masks
 from ..diffusion.prediction import add_noise, noise_target
 from ..prompts import PromptTokenizer
+from ..refiners.noise_errors import average_windows
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
+from .doubts import Doubts, doubt_loss, doubts_settled, draw_doubts
+
+DOUBT_TIMESTEPS = (50, 650)
+DOUBT_WINDOW = 3
+SHARPNESS = 20.0
+"""Range of timesteps, side of the window in cells, and sharpness of the posterior: near the refiner's own."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,9 @@ class DenoiserSettings:
         self_weight: injected bias in self-attention.
         shares: weights of the four views in `batches.VIEWS`; without label maps, the last two are
             captions.
+        doubt_weight: weight of the loss of `doubts.py` in place of half of each batch; 0 without. Needs
+            label maps.
+        background: class index that the refiner gives no name, so that it has no region in doubts either.
         report_every: steps between reports and samples.
         max_minutes: stop after this long.
         device: where to train.
@@ -40,6 +49,8 @@ class DenoiserSettings:
     cross_weight: float = 1.0
     self_weight: float = 0.3
     shares: tuple[float, float, float, float] = (0.05, 0.1, 0.35, 0.5)
+    doubt_weight: float = 0.0
+    background: int | None = None
     report_every: int = 500
     max_minutes: float = float('inf')
     device: str = 'cpu'
@@ -68,17 +79,40 @@ class Denoiser(nn.Module):
         with inject_masks(self.unet, injection):
             return self.unet(noisy, timesteps, embeds).sample
 
+    def loss(self, data: LatentSet, generator: torch.Generator) -> Tensor:
+        """What a step of training lowers, for a batch drawn from the generator."""
+        settings, size = self.settings, self.settings.batch_size
+        if not settings.doubt_weight:
+            return self.error(data.draw(size, settings.shares, generator), generator)
+        error = self.error(data.draw(size // 2, settings.shares, generator), generator)
+        doubts = draw_doubts(data, max(1, size // 4), generator, settings.background)
+        return error + settings.doubt_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
+
     def error(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error at random timesteps, the same for the same generator."""
+        steps = self.scheduler.config.num_train_timesteps
+        timesteps = torch.randint(steps, (len(batch.latents),), generator=generator)
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        return self._squared_errors(batch, timesteps, noise).mean()
+
+    def doubt_errors(self, doubts: Doubts, generator: torch.Generator) -> Tensor:
+        """Errors of both layouts, averaged over windows, under the same noise at the same timesteps: (2 B, h, w)."""
+        first, second = doubts.first, doubts.second
+        timesteps = torch.randint(*DOUBT_TIMESTEPS, (len(first.latents),), generator=generator)
+        noise = torch.randn(first.latents.shape, generator=generator)
+        masks = torch.cat([first.region_masks, second.region_masks])
+        both = Batch(first.latents.repeat(2, 1, 1, 1), [*first.prompts, *second.prompts], masks)
+        errors = self._squared_errors(both, timesteps.repeat(2), noise.repeat(2, 1, 1, 1)).mean(dim=1)
+        return average_windows(errors, [DOUBT_WINDOW])
+
+    def _squared_errors(self, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """(B, c, h, w) float32."""
         device = self.settings.device
-        count = len(batch.latents)
-        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (count,), generator=generator)
-        noise = torch.randn(batch.latents.shape, generator=generator).to(device)
-        latents, alpha = batch.latents.to(device), self.scheduler.alphas_cumprod[timesteps]
+        latents, noise, alpha = batch.latents.to(device), noise.to(device), self.scheduler.alphas_cumprod[timesteps]
         with torch.autocast(device, torch.bfloat16):
             output = self(add_noise(latents, noise, alpha), timesteps.to(device), batch.prompts, batch.region_masks)
         target = noise_target(latents, noise, alpha, self.scheduler.config.prediction_type)
-        return F.mse_loss(output.float(), target)
+        return (output.float() - target).square()
 
     def _tokenise(self, prompts: Sequence[list[int]], regions: int) -> tuple[Tensor, Tensor]:
         """Tokenises class lists, no class being the empty prompt: (B, T) and (B, regions, T)."""
@@ -106,4 +140,8 @@ def validation_losses(denoiser: Denoiser, data: LatentSet, count: int = 48) -> d
             batch = data.assemble(chosen, [0] * len(chosen), [view] * len(chosen), generator)
             errors.append(denoiser.error(batch, torch.Generator().manual_seed(start)))
         losses[f'validation_{view.replace(" ", "_")}'] = float(torch.stack(errors).mean())
+    if data.data.label_maps is not None:
+        generator = torch.Generator().manual_seed(2)
+        doubts = draw_doubts(data, count, generator, denoiser.settings.background)
+        losses['validation_doubts_settled'] = doubts_settled(denoiser.doubt_errors(doubts, generator), doubts)
     return losses

@@ -1,9 +1,7 @@
 """Second stage: the U-Net and the text encoder, on captions and, where labelled, injected masks."""
 
+from functools import partial
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from .architecture import PriorParts
 from .batches import LatentSet
@@ -22,17 +20,13 @@ def train_denoiser(
     validation_set = LatentSet(validation, vae, settings.device)
     denoiser = Denoiser(parts, training.classes, settings)
 
-    def loss(generator: torch.Generator) -> Tensor:
-        batch = train_set.draw(settings.batch_size, settings.shares, generator)
-        return denoiser.error(batch, generator)
-
     def report(step: int) -> dict[str, float]:
         save_samples(denoiser, parts, validation_set, folder / 'samples' / f'{step:06d}.png')
         return validation_losses(denoiser, validation_set)
 
     train(
         denoiser,
-        loss,
+        partial(denoiser.loss, train_set),
         steps=settings.steps,
         learning_rate=settings.learning_rate,
         folder=folder,

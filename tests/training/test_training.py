@@ -1,3 +1,4 @@
+import copy
 import json
 
 import numpy as np
@@ -6,12 +7,14 @@ import torch
 from PIL import Image
 
 from mmseg_g4seg.diffusion import load_prior
+from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.scenes import CLASSES
 from mmseg_g4seg.scenes.folder import write_split
 from mmseg_g4seg.training.architecture import PriorParts, build_prior
-from mmseg_g4seg.training.batches import LatentSet
-from mmseg_g4seg.training.denoiser import DenoiserSettings
-from mmseg_g4seg.training.images import load_training_images
+from mmseg_g4seg.training.batches import Batch, LatentSet
+from mmseg_g4seg.training.denoiser import Denoiser, DenoiserSettings
+from mmseg_g4seg.training.doubts import Doubts, doubt_loss, doubted_region, doubts_settled, draw_doubts
+from mmseg_g4seg.training.images import TrainingImages, load_training_images
 from mmseg_g4seg.training.loop import train
 from mmseg_g4seg.training.prior import PriorTraining, split_validation, train_prior, warm_start
 
@@ -157,6 +160,91 @@ class TestBatches:
     def test_shares(self, latents):
         batch = latents.draw(8, (1, 0, 0, 0), torch.Generator().manual_seed(0))
         assert all(prompt == [] for prompt in batch.prompts)
+
+
+class TestDoubts:
+    """Of two classes, which one fills a region of doubt."""
+
+    @pytest.fixture(scope='class')
+    def data(self, scenes):
+        images = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
+        torch.manual_seed(0)
+        return LatentSet(images, build_prior(CLASSES).vae.eval(), 'cpu')
+
+    def test_layouts_differ_in_the_region_alone(self, data):
+        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(0))
+        assert doubts.first.prompts == doubts.second.prompts
+        assert torch.equal(doubts.first.latents, doubts.second.latents)
+        differ = (doubts.first.region_masks != doubts.second.region_masks).any(dim=1)
+        assert 0.05 < differ.float().mean() < 0.7
+        assert not doubts.truth[~differ].any()
+        assert doubts.truth.abs().flatten(1).amax(dim=1).all(), 'every region shows one of its two classes'
+
+    def test_truth_says_which_layout_is_right(self, data):
+        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(1))
+        cells = (doubts.truth.abs() == 1).nonzero().tolist()  # in the region, and all of one of the two classes
+        assert len(cells) > 100
+        for i, y, x in cells:
+            right, wrong = (b.region_masks[i, :, y, x] for b in (doubts.first, doubts.second))
+            if doubts.truth[i, y, x] < 0:
+                right, wrong = wrong, right
+            assert right.max() == wrong.max() == 1
+            assert right.argmax() != wrong.argmax()
+
+    def test_background_has_no_region(self, data):
+        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(0), background=0)
+        assert not any(0 in named for named in doubts.first.prompts)
+        assert any(masks.sum(dim=0).min() == 0 for masks in doubts.first.region_masks)
+
+    def test_loss_by_hand(self):
+        layouts = Batch(torch.zeros(1, 4, 1, 3), [[0, 1]], torch.zeros(1, 2, 1, 3))
+        doubts = Doubts(layouts, layouts, torch.tensor([[[1.0, -0.5, 0.0]]]))
+        errors = torch.tensor([[[0.1, 0.1, 9.0]], [[0.3, 0.2, 0.0]]])
+        right, wrong = np.log1p(np.exp(-10 * 0.2)), np.log1p(np.exp(10 * 0.1))
+        assert doubt_loss(errors, doubts, 10.0).item() == pytest.approx((right + 0.5 * wrong) / 1.5)
+        assert doubts_settled(errors, doubts) == pytest.approx(1 / 1.5)
+        nothing = Doubts(layouts, layouts, torch.zeros(1, 1, 3))
+        assert doubt_loss(errors, nothing, 10.0).item() == 0
+
+    @pytest.mark.parametrize('seed', range(8))
+    def test_regions_are_neither_empty_nor_everything(self, data, seed):
+        region = doubted_region(data.label_map(seed % 6, 0), torch.Generator().manual_seed(seed))
+        assert region.shape == (64, 64)
+        assert 0.02 < region.float().mean() < 0.95
+
+    def test_an_unlabelled_image(self, data):
+        blank = torch.full_like(data.data.label_maps, 255)
+        images = TrainingImages(data.data.images, blank, [[] for _ in range(6)], CLASSES)
+        empty = copy.copy(data)
+        empty.data = images
+        assert not draw_doubts(empty, 3, torch.Generator().manual_seed(0)).truth.any()
+
+    def test_training_settles_doubts(self, scenes):
+        """The embedded prior, a few steps on the images that it is asked about."""
+        data = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
+        parts = PriorParts.load(EMBEDDED_PRIORS['tiny'])
+        settings = DenoiserSettings(batch_size=8, doubt_weight=1.0, cross_weight=3.0)
+        latents, denoiser = LatentSet(data, parts.vae.eval(), 'cpu'), Denoiser(parts, CLASSES, settings)
+        doubts = draw_doubts(latents, 8, torch.Generator().manual_seed(0))
+
+        def unlikely() -> float:
+            with torch.no_grad():
+                errors = denoiser.doubt_errors(doubts, torch.Generator().manual_seed(1))
+            return doubt_loss(errors, doubts, 20.0).item()
+
+        before = unlikely()
+        optimizer = torch.optim.AdamW(denoiser.parameters(), 3e-4)
+        for step in range(12):
+            optimizer.zero_grad()
+            denoiser.loss(latents, torch.Generator().manual_seed(step)).backward()
+            optimizer.step()
+        assert unlikely() < 0.97 * before
+
+    def test_tags_have_no_regions(self, data):
+        tagged = copy.copy(data)
+        tagged.data = TrainingImages(data.data.images, None, data.data.present, CLASSES)
+        with pytest.raises(ValueError, match='label maps, got tags'):
+            draw_doubts(tagged, 1, torch.Generator())
 
 
 def test_loop_learns(tmp_path):
