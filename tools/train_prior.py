@@ -24,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='folder of the run')
     parser.add_argument('--size', type=int, nargs=2, default=(128, 128), metavar=('H', 'W'), help='multiples of 16')
     parser.add_argument('--views', type=int, default=1, help='views of an image: the whole, then random crops')
+    parser.add_argument('--light', type=float, default=0.0, help='how much exposure and colour of the crops vary')
     parser.add_argument('--init', type=Path, help='prior to warm up from')
     parser.add_argument('--vae-steps', type=int, default=2000, help='0 keeps the autoencoder of --init')
     parser.add_argument('--steps', type=int, default=defaults.steps, help='of U-Net and text encoder')
@@ -71,6 +72,7 @@ def main() -> None:
             classes=args.classes,
             size=tuple(args.size),
             views=args.views,
+            light=args.light,
             init=args.init,
             vae_steps=args.vae_steps,
             half=args.half,

@@ -2,8 +2,10 @@
 
 Shapes: B images, c latent channels, h w latent grid, H W image size.
 
-Both classes are injected into the region in turn, around them what is certain, as the likelihood update
-does; where the image shows one of the two, the layout that says so should have the lower error.
+Both classes are injected into the region in turn, as the likelihood update does; where the image shows one
+of the two, the layout that says so should have the lower error. The coarse model has seen what surrounds
+a region; the prior is asked what the image shows. So the layout must not give it away: each region shows
+both classes, and both count alike; its shape and what surrounds it, if anything, are another image's.
 """
 
 from dataclasses import dataclass
@@ -12,12 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..masks import resize_maps
 from ..refiners.layouts import class_regions
 from .batches import Batch, LatentSet, pad_regions
 from .images import IGNORE_INDEX
 
-STRANGER = 0.25
-"""How often the second class is any of the data set's in place of one of the image's."""
+LEAST_SHOWN = 0.002
+"""Share of the image's pixels that a class has in a region to be one of the two."""
+SURROUNDED = 0.5
+"""How often there is something around a region."""
+TRIES = 6
+"""Regions drawn until one shows two classes."""
 BLOB_CELLS = 6
 """Nodes of the noise that shapes blobs, along each side."""
 
@@ -30,7 +37,7 @@ class Doubts:
         first: B images, the first class in the region.
         second: the same images and prompts, the second class there.
         truth: (B, h, w) float32 in [-1, 1]: share of each cell that is in the region and shows the first
-            class, less that of the second.
+            class, less that of the second; 0 all over an image where no two classes were found.
     """
 
     first: Batch
@@ -49,21 +56,23 @@ def draw_doubts(data: LatentSet, count: int, generator: torch.Generator, backgro
     """
     entries = torch.randint(len(data.data), (count,), generator=generator).tolist()
     mirrored = torch.randint(2, (count,), generator=generator).tolist()
+    others = torch.randint(len(data.data), (count,), generator=generator).tolist()
     grid = tuple(data.latents.shape[-2:])
     prompts, first, second, truth = [], [], [], []
-    for entry, flip in zip(entries, mirrored, strict=True):
-        label_map = data.label_map(entry, flip).long()
-        region = doubted_region(label_map, generator)
-        classes = _two_classes(label_map[region], data.data.present[entry], len(data.data.classes), generator)
-        named = sorted({*data.data.present[entry], *classes} - {background})
+    for entry, other, flip in zip(entries, others, mirrored, strict=True):
+        label_map, around = (data.label_map(i, flip).long() for i in (entry, other))
+        region, classes = _draw_region(label_map, around, generator)
+        surrounded = torch.rand((), generator=generator) < SURROUNDED
+        if not surrounded:
+            around = torch.full_like(around, IGNORE_INDEX)
+        named = sorted({*(data.data.present[other] if surrounded else []), *classes} - {background})
         named = [named[i] for i in torch.randperm(len(named), generator=generator).tolist()]
         prompts.append(named)
-        for masks, c in zip((first, second), classes, strict=True):
-            filled = torch.where(region, c, label_map)
+        for masks, c in zip((first, second), classes or [0, 0], strict=True):
+            filled = torch.where(region, c, around)
             masks.append(class_regions(filled, named, grid) if named else torch.zeros(0, *grid))
-        shown = torch.stack([(label_map == c) & region for c in classes]).float()
-        share = F.adaptive_avg_pool2d(shown, grid)
-        truth.append(share[0] - share[1])
+        shown = [((label_map == c) & region).float() for c in classes or [0, 0]]
+        truth.append(resize_maps(shown[0] - shown[1], grid))
     latents = data.latents[mirrored, entries].float()
     batches = [Batch(latents, prompts, pad_regions(masks)) for masks in (first, second)]
     return Doubts(*batches, torch.stack(truth))
@@ -92,28 +101,40 @@ def doubt_loss(errors: Tensor, doubts: Doubts, sharpness: float) -> Tensor:
         sharpness: of the posterior, as the refiner's.
 
     Returns:
-        Mean negative log-likelihood over the region, scalar; log 2 is that of a coin.
+        Mean negative log-likelihood over images and their two classes, scalar; log 2 is that of a coin.
     """
-    truth = doubts.truth.to(errors)
-    first, second = errors.chunk(2)
-    surprise = F.softplus(-sharpness * truth.sign() * (second - first))
-    return (truth.abs() * surprise).sum() / truth.abs().sum().clamp_min(1e-6)
+    return _average(F.softplus(-sharpness * _margin(errors, doubts)), doubts)
 
 
 def doubts_settled(errors: Tensor, doubts: Doubts) -> float:
-    """Share of the region where the layout that is right has the lower error, in [0, 1]; see `doubt_loss`."""
-    truth = doubts.truth.to(errors)
+    """How often the layout that is right has the lower error, in [0, 1], averaged as `doubt_loss` is."""
+    return float(_average((_margin(errors, doubts) > 0).float(), doubts))
+
+
+def _margin(errors: Tensor, doubts: Doubts) -> Tensor:
+    """By how much the layout that is wrong has the higher error: (B, h, w)."""
     first, second = errors.chunk(2)
-    right = truth.sign() * (second - first) > 0
-    return float((truth.abs() * right).sum() / truth.abs().sum().clamp_min(1e-6))
+    return doubts.truth.to(errors).sign() * (second - first)
 
 
-def _two_classes(shown: Tensor, present: list[int], count: int, generator: torch.Generator) -> tuple[int, int]:
-    """A class that a random pixel of the region shows, and another one."""
-    labelled = shown[shown != IGNORE_INDEX]
-    choices = labelled if len(labelled) else torch.tensor(present or [0])
-    first = int(choices[torch.randint(len(choices), (), generator=generator)])
-    others = [c for c in present if c != first]
-    if not others or torch.rand((), generator=generator) < STRANGER:
-        others = [c for c in range(count) if c != first]
-    return first, others[int(torch.randint(len(others), (), generator=generator))]
+def _average(values: Tensor, doubts: Doubts) -> Tensor:
+    """Means over the first and over the second class's cells, averaged: (B, h, w) -> scalar."""
+    truth = doubts.truth.to(values)
+    weights = torch.zeros_like(truth)
+    for part in (truth.clamp_min(0), (-truth).clamp_min(0)):
+        weights += part / part.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    return (weights * values).sum() / weights.sum().clamp_min(1e-6)
+
+
+def _draw_region(label_map: Tensor, around: Tensor, generator: torch.Generator) -> tuple[Tensor, list[int]]:
+    """A region of doubt, (H, W) bool, shaped by what is around it, and two classes that the image shows there.
+
+    An empty region and no class where none was found.
+    """
+    for _ in range(TRIES):
+        region = doubted_region(around, generator)
+        ids, counts = label_map[region].unique(return_counts=True)
+        shown = ids[(ids != IGNORE_INDEX) & (counts >= LEAST_SHOWN * label_map.numel())]
+        if len(shown) > 1:
+            return region, shown[torch.randperm(len(shown), generator=generator)[:2]].tolist()
+    return torch.zeros_like(label_map, dtype=torch.bool), []

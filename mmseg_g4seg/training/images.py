@@ -52,6 +52,7 @@ def load_training_images(
     labels: Path | None = None,
     tags: Path | None = None,
     views: int = 1,
+    light: float = 0.0,
     seed: int = 0,
 ) -> TrainingImages:
     """Reads a folder of images with their label maps or tags.
@@ -64,7 +65,8 @@ def load_training_images(
         tags: JSON file, `{image name without suffix: [class name, ...]}`; read where there are no
             label maps.
         views: views of each image: the whole of it, then random crops of 60 to 100 % of its sides.
-        seed: of the crops.
+        light: how much exposure and colour of the crops vary, see `change_light`.
+        seed: of the crops and their light.
 
     Returns:
         `views` entries an image, next to each other.
@@ -87,7 +89,8 @@ def load_training_images(
         label_map = None if labels is None else _read_label_map(Path(labels) / f'{path.stem}.png', image.size)
         for view in range(views):
             box = (0, 0, *image.size) if view == 0 else _random_box(generator, image.size)
-            pixels.append(np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box=box, reducing_gap=3)))
+            shown = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC, box=box, reducing_gap=3))
+            pixels.append(change_light(shown, light, generator) if view and light else shown)
             if label_map is not None:
                 maps.append(np.asarray(label_map.resize(size[::-1], Image.Resampling.NEAREST, box=box)))
                 present.append(_present_classes(maps[-1], len(classes), path))
@@ -99,6 +102,22 @@ def load_training_images(
         present,
         list(classes),
     )
+
+
+def change_light(pixels: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+    """Changes exposure and colour at random, rather to darker than to brighter.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        strength: 1 for a gamma of 0.6 to 2.7 and channels 0.78 to 1.28 times as bright; 0 for no change.
+        generator: of the draws.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    gamma = np.exp(strength * generator.uniform(-0.5, 1.0))
+    gains = np.exp(strength * generator.uniform(-0.25, 0.25, 3))
+    return ((pixels / 255.0) ** gamma * gains * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[float, float, float, float]:

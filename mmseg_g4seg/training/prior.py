@@ -30,7 +30,8 @@ class PriorTraining:
         labels: folder of label maps; or
         tags: JSON file of tags.
         size: (H, W) of training, multiples of 16 (the autoencoder's 4 times two halvings).
-        views: views of each image, see `load_training_images`.
+        views: views of each image, and
+        light: how much their light varies, see `load_training_images`.
         init: prior to warm up from; None builds a new one.
         vae_steps: steps of the autoencoder; 0 keeps that of `init`.
         half: store the result in float16.
@@ -43,6 +44,7 @@ class PriorTraining:
     tags: Path | None = None
     size: tuple[int, int] = (128, 128)
     views: int = 1
+    light: float = 0.0
     init: Path | None = None
     vae_steps: int = 2000
     half: bool = False
@@ -61,7 +63,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     classes = task.classes.read_text().split('\n')
     classes = [name for name in classes if name]
     data = load_training_images(
-        task.images, classes, size=task.size, labels=task.labels, tags=task.tags, views=task.views
+        task.images, classes, size=task.size, labels=task.labels, tags=task.tags, views=task.views, light=task.light
     )
     training, validation = split_validation(data, task.views)
     with torch.random.fork_rng(devices=()):

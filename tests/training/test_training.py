@@ -14,7 +14,7 @@ from mmseg_g4seg.training.architecture import PriorParts, build_prior
 from mmseg_g4seg.training.batches import Batch, LatentSet
 from mmseg_g4seg.training.denoiser import Denoiser, DenoiserSettings
 from mmseg_g4seg.training.doubts import Doubts, doubt_loss, doubted_region, doubts_settled, draw_doubts
-from mmseg_g4seg.training.images import TrainingImages, load_training_images
+from mmseg_g4seg.training.images import TrainingImages, change_light, load_training_images
 from mmseg_g4seg.training.loop import train
 from mmseg_g4seg.training.prior import PriorTraining, split_validation, train_prior, warm_start
 
@@ -106,6 +106,19 @@ class TestImages:
         assert len(training) == 15
         assert len(validation) == 1
 
+    def test_light_changes_the_crops_alone(self, scenes):
+        plain, lit = self.load(scenes, views=3), self.load(scenes, views=3, light=1.0)
+        same = (plain.images == lit.images).flatten(1).all(dim=1)
+        assert same[::3].all(), 'the whole views, which validation takes'
+        assert not same[1::3].any()
+        assert plain.images.shape == lit.images.shape
+        pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+        assert np.array_equal(change_light(pixels, 0.0, np.random.default_rng(0)), pixels)
+        means = [change_light(pixels, 1.0, np.random.default_rng(i)).mean() for i in range(100)]
+        assert 40 < min(means) < 0.7 * pixels.mean()
+        assert pixels.mean() < max(means) < 200
+        assert np.mean(means) < pixels.mean()
+
     def test_tags(self, scenes, tmp_path):
         table = {f'{i:05d}': ['sky', 'fish'] for i in range(6)}
         (tmp_path / 'tags.json').write_text(json.dumps(table))
@@ -178,7 +191,8 @@ class TestDoubts:
         differ = (doubts.first.region_masks != doubts.second.region_masks).any(dim=1)
         assert 0.05 < differ.float().mean() < 0.7
         assert not doubts.truth[~differ].any()
-        assert doubts.truth.abs().flatten(1).amax(dim=1).all(), 'every region shows one of its two classes'
+        assert doubts.truth.flatten(1).amax(dim=1).all(), 'every region shows its first class'
+        assert doubts.truth.flatten(1).amin(dim=1).all(), 'and its second'
 
     def test_truth_says_which_layout_is_right(self, data):
         doubts = draw_doubts(data, 12, torch.Generator().manual_seed(1))
@@ -197,14 +211,20 @@ class TestDoubts:
         assert any(masks.sum(dim=0).min() == 0 for masks in doubts.first.region_masks)
 
     def test_loss_by_hand(self):
-        layouts = Batch(torch.zeros(1, 4, 1, 3), [[0, 1]], torch.zeros(1, 2, 1, 3))
-        doubts = Doubts(layouts, layouts, torch.tensor([[[1.0, -0.5, 0.0]]]))
-        errors = torch.tensor([[[0.1, 0.1, 9.0]], [[0.3, 0.2, 0.0]]])
-        right, wrong = np.log1p(np.exp(-10 * 0.2)), np.log1p(np.exp(10 * 0.1))
-        assert doubt_loss(errors, doubts, 10.0).item() == pytest.approx((right + 0.5 * wrong) / 1.5)
-        assert doubts_settled(errors, doubts) == pytest.approx(1 / 1.5)
-        nothing = Doubts(layouts, layouts, torch.zeros(1, 1, 3))
+        layouts = Batch(torch.zeros(1, 4, 1, 4), [[0, 1]], torch.zeros(1, 2, 1, 4))
+        doubts = Doubts(layouts, layouts, torch.tensor([[[1.0, 0.5, -0.5, 0.0]]]))
+        errors = torch.tensor([[[0.1, 0.1, 0.1, 9.0]], [[0.3, 0.0, 0.2, 0.0]]])
+        surprise = [np.log1p(np.exp(-10 * margin)) for margin in (0.2, -0.1, -0.1)]
+        by_hand = ((surprise[0] * 1 + surprise[1] * 0.5) / 1.5 + surprise[2]) / 2
+        assert doubt_loss(errors, doubts, 10.0).item() == pytest.approx(by_hand)
+        assert doubts_settled(errors, doubts) == pytest.approx((1 / 1.5 + 0) / 2)
+        nothing = Doubts(layouts, layouts, torch.zeros(1, 1, 4))
         assert doubt_loss(errors, nothing, 10.0).item() == 0
+
+    def test_preferring_a_layout_whatever_the_image_shows_settles_half(self, data):
+        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(0))
+        errors = torch.cat([torch.zeros(12, 16, 16), torch.ones(12, 16, 16)])
+        assert doubts_settled(errors, doubts) == pytest.approx(0.5)
 
     @pytest.mark.parametrize('seed', range(8))
     def test_regions_are_neither_empty_nor_everything(self, data, seed):
