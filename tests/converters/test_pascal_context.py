@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
+from scipy.io.matlab import MatReadError
 
 from mmseg_g4seg.converters.pascal_context import (
     CLASSES,
     class_table,
+    convert_file,
     convert_pascal_context,
     read_labels_file,
 )
@@ -131,6 +133,33 @@ def test_a_line_that_is_none(release):
     (release / 'labels.txt').write_text('1 accordion\n')
     with pytest.raises(ValueError, match="got '1 accordion'"):
         convert(release)
+
+
+def test_a_file_cut_anywhere_is_damaged_or_complete(release, tmp_path):
+    """Padding at the end may be missing; of the labels nothing may."""
+    table = (np.arange(460) % 251).astype(np.uint8)
+    path = release / 'trainval/2008_01.mat'
+    whole, expected = path.read_bytes(), convert_file(path, table)
+    damaged = 0
+    for length in range(0, len(whole), 3):
+        (tmp_path / 'cut.mat').write_bytes(whole[:length])
+        try:
+            assert np.array_equal(convert_file(tmp_path / 'cut.mat', table), expected)
+        except (ValueError, OSError):
+            damaged += 1
+    assert damaged > 50
+
+
+@pytest.mark.parametrize('error', [IndexError, UnboundLocalError, TypeError, MatReadError])
+def test_what_a_damaged_file_breaks_in_scipy(tmp_path, monkeypatch, error):
+    """All of these came out of files with bytes changed at random."""
+
+    def broken(*_, **__):
+        raise error('index out of range')
+
+    monkeypatch.setattr(scipy.io, 'loadmat', broken)
+    with pytest.raises(ValueError, match=f'damaged, or no .mat file .*{error.__name__}: index out of range'):
+        convert_file(tmp_path / 'a.mat', np.zeros(460, np.uint8))
 
 
 def test_without_scipy(release, monkeypatch):

@@ -144,13 +144,14 @@ class TestImages:
             self.load(scenes, labels=tmp_path)
 
 
-class TestBatches:
-    @pytest.fixture(scope='class')
-    def latents(self, scenes):
-        data = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
-        torch.manual_seed(0)
-        return LatentSet(data, build_prior(CLASSES).vae.eval(), 'cpu')
+@pytest.fixture(scope='module')
+def latents(scenes):
+    data = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
+    torch.manual_seed(0)
+    return LatentSet(data, build_prior(CLASSES).vae.eval(), 'cpu')
 
+
+class TestBatches:
     def test_views_of_an_entry(self, latents):
         generator = torch.Generator().manual_seed(0)
         batch = latents.assemble([0] * 4, [0] * 4, ['empty', 'caption', 'one class', 'all classes'], generator)
@@ -178,14 +179,8 @@ class TestBatches:
 class TestDoubts:
     """Of two classes, which one fills a region of doubt."""
 
-    @pytest.fixture(scope='class')
-    def data(self, scenes):
-        images = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
-        torch.manual_seed(0)
-        return LatentSet(images, build_prior(CLASSES).vae.eval(), 'cpu')
-
-    def test_layouts_differ_in_the_region_alone(self, data):
-        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(0))
+    def test_layouts_differ_in_the_region_alone(self, latents):
+        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(0))
         assert doubts.first.prompts == doubts.second.prompts
         assert torch.equal(doubts.first.latents, doubts.second.latents)
         differ = (doubts.first.region_masks != doubts.second.region_masks).any(dim=1)
@@ -194,8 +189,8 @@ class TestDoubts:
         assert doubts.truth.flatten(1).amax(dim=1).all(), 'every region shows its first class'
         assert doubts.truth.flatten(1).amin(dim=1).all(), 'and its second'
 
-    def test_truth_says_which_layout_is_right(self, data):
-        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(1))
+    def test_truth_says_which_layout_is_right(self, latents):
+        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(1))
         cells = (doubts.truth.abs() == 1).nonzero().tolist()  # in the region, and all of one of the two classes
         assert len(cells) > 100
         for i, y, x in cells:
@@ -205,8 +200,8 @@ class TestDoubts:
             assert right.max() == wrong.max() == 1
             assert right.argmax() != wrong.argmax()
 
-    def test_background_has_no_region(self, data):
-        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(0), background=0)
+    def test_background_has_no_region(self, latents):
+        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(0), background=0)
         assert not any(0 in named for named in doubts.first.prompts)
         assert any(masks.sum(dim=0).min() == 0 for masks in doubts.first.region_masks)
 
@@ -221,21 +216,21 @@ class TestDoubts:
         nothing = Doubts(layouts, layouts, torch.zeros(1, 1, 4))
         assert doubt_loss(errors, nothing, 10.0).item() == 0
 
-    def test_preferring_a_layout_whatever_the_image_shows_settles_half(self, data):
-        doubts = draw_doubts(data, 12, torch.Generator().manual_seed(0))
+    def test_preferring_a_layout_whatever_the_image_shows_settles_half(self, latents):
+        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(0))
         errors = torch.cat([torch.zeros(12, 16, 16), torch.ones(12, 16, 16)])
         assert doubts_settled(errors, doubts) == pytest.approx(0.5)
 
     @pytest.mark.parametrize('seed', range(8))
-    def test_regions_are_neither_empty_nor_everything(self, data, seed):
-        region = doubted_region(data.label_map(seed % 6, 0), torch.Generator().manual_seed(seed))
+    def test_regions_are_neither_empty_nor_everything(self, latents, seed):
+        region = doubted_region(latents.label_map(seed % 6, 0), torch.Generator().manual_seed(seed))
         assert region.shape == (64, 64)
         assert 0.02 < region.float().mean() < 0.95
 
-    def test_an_unlabelled_image(self, data):
-        blank = torch.full_like(data.data.label_maps, 255)
-        images = TrainingImages(data.data.images, blank, [[] for _ in range(6)], CLASSES)
-        empty = copy.copy(data)
+    def test_an_unlabelled_image(self, latents):
+        blank = torch.full_like(latents.data.label_maps, 255)
+        images = TrainingImages(latents.data.images, blank, [[] for _ in range(6)], CLASSES)
+        empty = copy.copy(latents)
         empty.data = images
         assert not draw_doubts(empty, 3, torch.Generator().manual_seed(0)).truth.any()
 
@@ -260,9 +255,9 @@ class TestDoubts:
             optimizer.step()
         assert unlikely() < 0.97 * before
 
-    def test_tags_have_no_regions(self, data):
-        tagged = copy.copy(data)
-        tagged.data = TrainingImages(data.data.images, None, data.data.present, CLASSES)
+    def test_tags_have_no_regions(self, latents):
+        tagged = copy.copy(latents)
+        tagged.data = TrainingImages(latents.data.images, None, latents.data.present, CLASSES)
         with pytest.raises(ValueError, match='label maps, got tags'):
             draw_doubts(tagged, 1, torch.Generator())
 
