@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
         '--doubt-weight',
         type=float,
         default=defaults.doubt_weight,
-        help='weight of telling two classes apart where either may be; takes half of each batch',
+        help='weight of telling two classes apart where either may be; takes three quarters of each batch',
     )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
     parser.add_argument('--report-every', type=int, default=defaults.report_every, help='steps between reports')

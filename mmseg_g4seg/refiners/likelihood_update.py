@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..agreement import agreeing_sharpness
 from ..guided_filter import guided_upsample
 from ..masks import resize_maps
 from ..probability import posterior_probs
@@ -126,5 +127,8 @@ class LikelihoodUpdate:
         probs = prediction.probs[evidence.candidates]
         if not evidence.candidates:
             return probs
-        errors = self.upsample(torch.stack(evidence.errors), image)
-        return weigh_candidates(probs, torch.stack(evidence.open_to), errors, self.settings.likelihood_sharpness)
+        errors, open_to = self.upsample(torch.stack(evidence.errors), image), torch.stack(evidence.open_to)
+        sharpness = self.settings.likelihood_sharpness
+        if self.settings.adaptive_sharpness:
+            sharpness = agreeing_sharpness(probs, open_to, errors, sharpness)
+        return weigh_candidates(probs, open_to, errors, sharpness)

@@ -70,6 +70,8 @@ class G4SegSettings:
         likelihood_timesteps: noise levels that the likelihood update averages its error over.
         likelihood_draws: noise draws at each of them.
         likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
+        adaptive_sharpness: take in each image the sharpness, at most `likelihood_sharpness`, at which prior and
+            coarse probabilities agree best; 0 where they contradict each other. See `agreement.py`.
         likelihood_smoothing: side, in latent cells, of the box that errors are averaged over, odd; or
             several, whose averages are averaged: error maps at more than one scale.
         candidate_threshold: least coarse probability of a class for the likelihood update to consider
@@ -115,6 +117,7 @@ class G4SegSettings:
     likelihood_timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600)
     likelihood_draws: int = 1
     likelihood_sharpness: float = 30.0
+    adaptive_sharpness: bool = False
     likelihood_smoothing: int | Sequence[int] = 3
     candidate_threshold: float = 0.0
     accept: bool = False

@@ -36,11 +36,19 @@ class Batch:
 
 
 class LatentSet:
-    """Images as latents, each beside its mirror image, with the label maps they came with."""
+    """Images as latents, each beside its mirror image, with the label maps they came with.
+
+    Attributes:
+        data: the images.
+        latents: (2, N, c, h, w) float16, of the images and of their mirror images.
+        rarity: (C,) float32, 1 / number of images that show a class.
+    """
 
     def __init__(self, data: TrainingImages, vae: AutoencoderKL, device: str) -> None:
         self.data = data
         self.latents = torch.stack([_encode(images, vae, device) for images in (data.images, data.images.flip(-1))])
+        shown = torch.tensor([c for present in data.present for c in present], dtype=torch.long)
+        self.rarity = 1 / torch.bincount(shown, minlength=len(data.classes)).clamp_min(1)
 
     def draw(self, count: int, shares: Sequence[float], generator: torch.Generator) -> Batch:
         """Draws a batch at random; `shares` are the weights of `VIEWS`."""

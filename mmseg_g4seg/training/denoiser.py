@@ -35,7 +35,7 @@ class DenoiserSettings:
         self_weight: injected bias in self-attention.
         shares: weights of the four views in `batches.VIEWS`; without label maps, the last two are
             captions.
-        doubt_weight: weight of the loss of `doubts.py` in place of half of each batch; 0 without. Needs
+        doubt_weight: weight of the loss of `doubts.py` in place of three quarters of each batch; 0 without. Needs
             label maps.
         background: class index that the refiner gives no name, so that it has no region in doubts either.
         report_every: steps between reports and samples.
@@ -84,8 +84,8 @@ class Denoiser(nn.Module):
         settings, size = self.settings, self.settings.batch_size
         if not settings.doubt_weight:
             return self.error(data.draw(size, settings.shares, generator), generator)
-        error = self.error(data.draw(size // 2, settings.shares, generator), generator)
-        doubts = draw_doubts(data, max(1, size // 4), generator, settings.background)
+        error = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
+        doubts = draw_doubts(data, max(1, 3 * size // 8), generator, settings.background)
         return error + settings.doubt_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
 
     def error(self, batch: Batch, generator: torch.Generator) -> Tensor:

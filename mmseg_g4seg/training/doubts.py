@@ -4,8 +4,9 @@ Shapes: B images, c latent channels, h w latent grid, H W image size.
 
 Both classes are injected into the region in turn, as the likelihood update does; where the image shows one
 of the two, the layout that says so should have the lower error. The coarse model has seen what surrounds
-a region; the prior is asked what the image shows. So the layout must not give it away: each region shows
-both classes, and both count alike; its shape and what surrounds it, if anything, are another image's.
+a region; the prior is asked what the image shows. So the layout must not give it away: of two classes each is
+as often the true one, both count alike where a region shows both, and its shape and what surrounds it, if
+anything, are another image's.
 """
 
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from .images import IGNORE_INDEX
 
 LEAST_SHOWN = 0.002
 """Share of the image's pixels that a class has in a region to be one of the two."""
+RIVALRY = 0.6
+"""How often one of the two classes is that of another image, so that the image itself may not have it."""
 SURROUNDED = 0.5
 """How often there is something around a region."""
 TRIES = 6
-"""Regions drawn until one shows two classes."""
+"""Regions and classes drawn until there are two."""
 BLOB_CELLS = 6
 """Nodes of the noise that shapes blobs, along each side."""
 
@@ -57,11 +60,13 @@ def draw_doubts(data: LatentSet, count: int, generator: torch.Generator, backgro
     entries = torch.randint(len(data.data), (count,), generator=generator).tolist()
     mirrored = torch.randint(2, (count,), generator=generator).tolist()
     others = torch.randint(len(data.data), (count,), generator=generator).tolist()
+    rivals = torch.randint(len(data.data), (count,), generator=generator).tolist()
     grid = tuple(data.latents.shape[-2:])
     prompts, first, second, truth = [], [], [], []
-    for entry, other, flip in zip(entries, others, mirrored, strict=True):
+    for entry, other, rival, flip in zip(entries, others, rivals, mirrored, strict=True):
         label_map, around = (data.label_map(i, flip).long() for i in (entry, other))
-        region, classes = _draw_region(label_map, around, generator)
+        rival_map = data.label_map(rival, flip).long() if torch.rand((), generator=generator) < RIVALRY else label_map
+        region, classes = _draw_region(label_map, rival_map, around, data.rarity, generator)
         surrounded = torch.rand((), generator=generator) < SURROUNDED
         if not surrounded:
             around = torch.full_like(around, IGNORE_INDEX)
@@ -126,15 +131,26 @@ def _average(values: Tensor, doubts: Doubts) -> Tensor:
     return (weights * values).sum() / weights.sum().clamp_min(1e-6)
 
 
-def _draw_region(label_map: Tensor, around: Tensor, generator: torch.Generator) -> tuple[Tensor, list[int]]:
-    """A region of doubt, (H, W) bool, shaped by what is around it, and two classes that the image shows there.
+def _draw_region(
+    label_map: Tensor, rival_map: Tensor, around: Tensor, rarity: Tensor, generator: torch.Generator
+) -> tuple[Tensor, list[int]]:
+    """A region of doubt, (H, W) bool, shaped by what is around it, and two classes for it.
+
+    One is shown there by the image, one by its rival. Both are drawn by one rule, and anew where they are
+    the same: of two classes, each is then as often the image's as the rival's.
 
     An empty region and no class where none was found.
     """
     for _ in range(TRIES):
         region = doubted_region(around, generator)
-        ids, counts = label_map[region].unique(return_counts=True)
-        shown = ids[(ids != IGNORE_INDEX) & (counts >= LEAST_SHOWN * label_map.numel())]
-        if len(shown) > 1:
-            return region, shown[torch.randperm(len(shown), generator=generator)[:2]].tolist()
+        classes = [_draw_shown(shown[region], label_map.numel(), rarity, generator) for shown in (label_map, rival_map)]
+        if None not in classes and classes[0] != classes[1]:
+            return region, classes if torch.rand((), generator=generator) < 0.5 else classes[::-1]
     return torch.zeros_like(label_map, dtype=torch.bool), []
+
+
+def _draw_shown(labels: Tensor, pixels: int, rarity: Tensor, generator: torch.Generator) -> int | None:
+    """One of the classes in a region of an image, the rarer the likelier: (P,) labels; None where there is none."""
+    ids, counts = labels.unique(return_counts=True)
+    shown = ids[(ids != IGNORE_INDEX) & (counts >= LEAST_SHOWN * pixels)]
+    return int(shown[torch.multinomial(rarity[shown], 1, generator=generator)]) if len(shown) else None

@@ -27,6 +27,7 @@ VARIANTS = [
         'candidate_threshold': 0.05,
         'upsampling': 'guided',
         'joint': True,
+        'adaptive_sharpness': True,
     },
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True},
     {'inversion': 'direct', 'inversion_steps': 3, 'inversion_guidance': 2.0},
@@ -185,6 +186,25 @@ class TestLikelihood:
         expected = 0.4 / (0.4 + weight)
         torch.testing.assert_close(refined.probs[1, :, 20:], expected.expand(IMAGE_SIZE, 12))
         assert (refined.label_map[:, 20:] == int(expected > 0.5)).all()
+
+    @pytest.mark.parametrize(('fish', 'believed'), [(0.55, True), (0.45, False)])
+    def test_adaptive_sharpness_believes_a_prior_that_agrees(self, prior, fish, believed):
+        """A prior for which there is fish wherever fish may be, and coarse scores for or against it."""
+        probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), fish)
+        probs[0] = 1 - fish
+        coarse = Prediction(probs, (probs[1] > 0.5).long())
+        coarse.label_map[:2] = 1  # some fish in any case, that there is a class to refine
+
+        def refined(adaptive: bool) -> torch.Tensor:
+            refiner = make(
+                prior, update='likelihood', background_index=0, likelihood_timesteps=(300,), adaptive_sharpness=adaptive
+            )
+            refiner.prior = FixedError(prior, 0.2)
+            return refiner.refine(torch.rand(3, IMAGE_SIZE, IMAGE_SIZE), coarse, NAMES[:2]).probs
+
+        plain, adapted = refined(False), refined(True)
+        assert (plain[1] > probs[1] + 0.01).all()
+        torch.testing.assert_close(adapted, plain if believed else probs)
 
     def test_implausible_classes_are_not_considered(self, prior):
         image, coarse = random_case()

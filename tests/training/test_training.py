@@ -176,6 +176,12 @@ class TestBatches:
         assert all(prompt == [] for prompt in batch.prompts)
 
 
+def _filled(layouts, others, i):
+    """The class that fills image i's region in these layouts, and not in the others."""
+    share = (layouts.region_masks[i] - others.region_masks[i]).clamp_min(0).sum(dim=(1, 2))
+    return layouts.prompts[i][int(share.argmax())]
+
+
 class TestDoubts:
     """Of two classes, which one fills a region of doubt."""
 
@@ -186,11 +192,13 @@ class TestDoubts:
         differ = (doubts.first.region_masks != doubts.second.region_masks).any(dim=1)
         assert 0.05 < differ.float().mean() < 0.7
         assert not doubts.truth[~differ].any()
-        assert doubts.truth.flatten(1).amax(dim=1).all(), 'every region shows its first class'
-        assert doubts.truth.flatten(1).amin(dim=1).all(), 'and its second'
+        right = torch.stack([(doubts.truth > 0).flatten(1).any(dim=1), (doubts.truth < 0).flatten(1).any(dim=1)])
+        assert right.any(dim=0).all(), 'every region shows one of its classes'
+        assert right.all(dim=0).any(), 'some show both'
+        assert not right.all(), 'and some one alone, the other being that of another image'
 
     def test_truth_says_which_layout_is_right(self, latents):
-        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(1))
+        doubts = draw_doubts(latents, 24, torch.Generator().manual_seed(1))
         cells = (doubts.truth.abs() == 1).nonzero().tolist()  # in the region, and all of one of the two classes
         assert len(cells) > 100
         for i, y, x in cells:
@@ -217,9 +225,18 @@ class TestDoubts:
         assert doubt_loss(errors, nothing, 10.0).item() == 0
 
     def test_preferring_a_layout_whatever_the_image_shows_settles_half(self, latents):
-        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(0))
-        errors = torch.cat([torch.zeros(12, 16, 16), torch.ones(12, 16, 16)])
-        assert doubts_settled(errors, doubts) == pytest.approx(0.5)
+        doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(0))
+        errors = torch.cat([torch.zeros(400, 16, 16), torch.ones(400, 16, 16)])
+        assert doubts_settled(errors, doubts) == pytest.approx(0.5, abs=0.06)
+
+    def test_preferring_a_class_whatever_the_image_shows_settles_half(self, latents):
+        """Of two classes in doubt, each is as often the true one: here the lower index is preferred."""
+        doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(1))
+        lower_first = [
+            _filled(doubts.first, doubts.second, i) < _filled(doubts.second, doubts.first, i) for i in range(400)
+        ]
+        first = torch.where(torch.tensor(lower_first), 0.0, 1.0)[:, None, None].expand(400, 16, 16)
+        assert doubts_settled(torch.cat([first, 1 - first]), doubts) == pytest.approx(0.5, abs=0.06)
 
     @pytest.mark.parametrize('seed', range(8))
     def test_regions_are_neither_empty_nor_everything(self, latents, seed):
@@ -235,25 +252,24 @@ class TestDoubts:
         assert not draw_doubts(empty, 3, torch.Generator().manual_seed(0)).truth.any()
 
     def test_training_settles_doubts(self, scenes):
-        """The embedded prior, a few steps on the images that it is asked about."""
+        """The embedded prior, a few steps on the doubts that it is asked about."""
         data = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
         parts = PriorParts.load(EMBEDDED_PRIORS['tiny'])
         settings = DenoiserSettings(batch_size=8, doubt_weight=1.0, cross_weight=3.0)
         latents, denoiser = LatentSet(data, parts.vae.eval(), 'cpu'), Denoiser(parts, CLASSES, settings)
         doubts = draw_doubts(latents, 8, torch.Generator().manual_seed(0))
 
-        def unlikely() -> float:
-            with torch.no_grad():
-                errors = denoiser.doubt_errors(doubts, torch.Generator().manual_seed(1))
-            return doubt_loss(errors, doubts, 20.0).item()
+        def unlikely() -> torch.Tensor:
+            errors = denoiser.doubt_errors(doubts, torch.Generator().manual_seed(1))
+            return doubt_loss(errors, doubts, 20.0)
 
-        before = unlikely()
+        before = unlikely().item()
         optimizer = torch.optim.AdamW(denoiser.parameters(), 3e-4)
-        for step in range(12):
+        for _ in range(12):
             optimizer.zero_grad()
-            denoiser.loss(latents, torch.Generator().manual_seed(step)).backward()
+            unlikely().backward()
             optimizer.step()
-        assert unlikely() < 0.97 * before
+        assert unlikely().item() < 0.8 * before
 
     def test_tags_have_no_regions(self, latents):
         tagged = copy.copy(latents)
