@@ -10,7 +10,6 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / 'mmseg_g4seg'
 LAYERS = {
     0: (
-        'agreement',
         'areas',
         'binary_masks',
         'boundary',

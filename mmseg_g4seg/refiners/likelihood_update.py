@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..agreement import agreeing_sharpness
 from ..guided_filter import guided_upsample
 from ..masks import resize_maps
-from ..probability import posterior_probs
+from ..probability import bound_errors, posterior_probs
 from .base import Prediction
 from .layouts import ClassProbs, EncodedImage, LayoutPass
 from .noise_errors import noise_errors
@@ -36,7 +35,9 @@ class Evidence:
     errors: list[Tensor]
 
 
-def weigh_candidates(probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: float) -> Tensor:
+def weigh_candidates(
+    probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: float, bound: float | None = None
+) -> Tensor:
     """Weighs the candidates' coarse probabilities by their errors, each where it may be.
 
     Args:
@@ -44,10 +45,13 @@ def weigh_candidates(probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: 
         open_to: (N, ...) bool, pixels that may take each.
         errors: (N, ...) float.
         sharpness: see `posterior_probs`.
+        bound: see `bound_errors`; None for no bound.
 
     Returns:
         (N, ...): the posterior where a candidate may be, `probs` elsewhere.
     """
+    if bound is not None and sharpness > 0:
+        errors = bound_errors(errors, open_to, bound / sharpness)
     weighed = posterior_probs(torch.where(open_to, probs, 0), errors, sharpness)
     return torch.where(open_to, weighed, probs)
 
@@ -127,8 +131,7 @@ class LikelihoodUpdate:
         probs = prediction.probs[evidence.candidates]
         if not evidence.candidates:
             return probs
-        errors, open_to = self.upsample(torch.stack(evidence.errors), image), torch.stack(evidence.open_to)
-        sharpness = self.settings.likelihood_sharpness
-        if self.settings.adaptive_sharpness:
-            sharpness = agreeing_sharpness(probs, open_to, errors, sharpness)
-        return weigh_candidates(probs, open_to, errors, sharpness)
+        errors, settings = self.upsample(torch.stack(evidence.errors), image), self.settings
+        return weigh_candidates(
+            probs, torch.stack(evidence.open_to), errors, settings.likelihood_sharpness, settings.likelihood_bound
+        )

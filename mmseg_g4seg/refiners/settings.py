@@ -70,8 +70,8 @@ class G4SegSettings:
         likelihood_timesteps: noise levels that the likelihood update averages its error over.
         likelihood_draws: noise draws at each of them.
         likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
-        adaptive_sharpness: take in each image the sharpness, at most `likelihood_sharpness`, at which prior and
-            coarse probabilities agree best; 0 where they contradict each other. See `agreement.py`.
+        likelihood_bound: most that the prior may say for or against a class, in nats, whatever its error: at
+            0.4 the odds of two classes change by a factor of exp(0.8) at most. None: no bound.
         likelihood_smoothing: side, in latent cells, of the box that errors are averaged over, odd; or
             several, whose averages are averaged: error maps at more than one scale.
         candidate_threshold: least coarse probability of a class for the likelihood update to consider
@@ -117,7 +117,7 @@ class G4SegSettings:
     likelihood_timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600)
     likelihood_draws: int = 1
     likelihood_sharpness: float = 30.0
-    adaptive_sharpness: bool = False
+    likelihood_bound: float | None = None
     likelihood_smoothing: int | Sequence[int] = 3
     candidate_threshold: float = 0.0
     accept: bool = False
@@ -141,6 +141,8 @@ class G4SegSettings:
         self._expect('likelihood_draws', self.likelihood_draws >= 1, 'at least 1')
         self._expect('likelihood_timesteps', len(self.likelihood_timesteps) > 0, 'at least one timestep')
         self._expect('likelihood_sharpness', self.likelihood_sharpness >= 0, 'at least 0')
+        bounded = self.likelihood_bound
+        self._expect('likelihood_bound', bounded is None or bounded > 0, 'nats above 0, or None')
         odd = len(self.windows) > 0 and all(side % 2 == 1 and side >= 1 for side in self.windows)
         self._expect('likelihood_smoothing', odd, 'an odd number of cells, or several')
         self._expect('candidate_threshold', 0 <= self.candidate_threshold <= 1, 'a probability in [0, 1]')
@@ -181,7 +183,7 @@ class G4SegSettings:
         for name in NUMBERS:
             value = getattr(self, name)
             self._expect(name, isinstance(value, Real) and math.isfinite(value), 'a finite number')
-        for name in ('passes_per_batch', 'memory_budget'):
+        for name in ('passes_per_batch', 'memory_budget', 'likelihood_bound'):
             kind, wanted = (Integral, 'an integer') if name == 'passes_per_batch' else (Real, 'a number')
             value = getattr(self, name)
             self._expect(name, value is None or isinstance(value, kind), f'{wanted}, or None')

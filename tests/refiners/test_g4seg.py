@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ VARIANTS = [
         'candidate_threshold': 0.05,
         'upsampling': 'guided',
         'joint': True,
-        'adaptive_sharpness': True,
+        'likelihood_bound': 0.4,
     },
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True},
     {'inversion': 'direct', 'inversion_steps': 3, 'inversion_guidance': 2.0},
@@ -187,24 +189,26 @@ class TestLikelihood:
         torch.testing.assert_close(refined.probs[1, :, 20:], expected.expand(IMAGE_SIZE, 12))
         assert (refined.label_map[:, 20:] == int(expected > 0.5)).all()
 
-    @pytest.mark.parametrize(('fish', 'believed'), [(0.55, True), (0.45, False)])
-    def test_adaptive_sharpness_believes_a_prior_that_agrees(self, prior, fish, believed):
-        """A prior for which there is fish wherever fish may be, and coarse scores for or against it."""
-        probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), fish)
-        probs[0] = 1 - fish
-        coarse = Prediction(probs, (probs[1] > 0.5).long())
-        coarse.label_map[:2] = 1  # some fish in any case, that there is a class to refine
-
-        def refined(adaptive: bool) -> torch.Tensor:
-            refiner = make(
-                prior, update='likelihood', background_index=0, likelihood_timesteps=(300,), adaptive_sharpness=adaptive
-            )
-            refiner.prior = FixedError(prior, 0.2)
-            return refiner.refine(torch.rand(3, IMAGE_SIZE, IMAGE_SIZE), coarse, NAMES[:2]).probs
-
-        plain, adapted = refined(False), refined(True)
-        assert (plain[1] > probs[1] + 0.01).all()
-        torch.testing.assert_close(adapted, plain if believed else probs)
+    @pytest.mark.parametrize('error', [0.01, 0.1, 3.0])
+    def test_bound(self, prior, error):
+        """However far off the prior is, the odds of two classes change by exp(2 * bound) at most."""
+        probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), 0.45)
+        probs[0] = 0.55
+        coarse = Prediction(probs, probs.argmax(0))
+        coarse.label_map[:2] = 1  # some fish, that there is a class to refine
+        refiner = make(
+            prior,
+            update='likelihood',
+            background_index=0,
+            likelihood_timesteps=(300,),
+            likelihood_sharpness=20.0,
+            likelihood_bound=0.4,
+        )
+        refiner.prior = FixedError(prior, error)
+        refined = refiner.refine(torch.rand(3, IMAGE_SIZE, IMAGE_SIZE), coarse, NAMES[:2]).probs
+        log_odds = math.log(0.45 / 0.55) + 0.8 * math.tanh(20 * error**2 / 2 / 0.4)
+        expected = torch.full((IMAGE_SIZE, IMAGE_SIZE), 1 / (1 + math.exp(-log_odds)))
+        torch.testing.assert_close(refined[1], expected, atol=1e-4, rtol=1e-4)
 
     def test_implausible_classes_are_not_considered(self, prior):
         image, coarse = random_case()

@@ -49,6 +49,7 @@ refiner = dict(
     likelihood_timesteps=(100, 200, 300, 400, 500, 600),  # noise levels that the error is averaged over
     likelihood_draws=1,  # noise draws at each
     likelihood_sharpness=30.0,  # factor from error to negative log-likelihood
+    likelihood_bound=None,  # most that the prior may say for or against a class, nats; None: no bound
     likelihood_smoothing=3,  # side of the box that errors are averaged over, latent cells; or several
     candidate_threshold=0.0,  # least coarse probability of a class to be considered at a pixel
     accept=False,  # True: keep a class's update only if the prior agrees (two more passes)
