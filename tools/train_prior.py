@@ -41,6 +41,9 @@ def parse_args() -> argparse.Namespace:
         default=defaults.doubt_weight,
         help='weight of telling two classes apart where either may be; takes three quarters of each batch',
     )
+    parser.add_argument(
+        '--rivals', type=float, default=defaults.rivals, help='how often one of the two is a class of another image'
+    )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
     parser.add_argument('--report-every', type=int, default=defaults.report_every, help='steps between reports')
     parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
@@ -59,6 +62,7 @@ def main() -> None:
         self_weight=args.self_weight,
         shares=tuple(args.shares),
         doubt_weight=args.doubt_weight,
+        rivals=args.rivals,
         background=args.background,
         report_every=args.report_every,
         max_minutes=args.max_minutes,

@@ -37,6 +37,7 @@ class DenoiserSettings:
             captions.
         doubt_weight: weight of the loss of `doubts.py` in place of three quarters of each batch; 0 without. Needs
             label maps.
+        rivals: how often a doubt is about a class of another image, see `draw_doubts`.
         background: class index that the refiner gives no name, so that it has no region in doubts either.
         report_every: steps between reports and samples.
         max_minutes: stop after this long.
@@ -50,6 +51,7 @@ class DenoiserSettings:
     self_weight: float = 0.3
     shares: tuple[float, float, float, float] = (0.05, 0.1, 0.35, 0.5)
     doubt_weight: float = 0.0
+    rivals: float = 0.6
     background: int | None = None
     report_every: int = 500
     max_minutes: float = float('inf')
@@ -85,7 +87,7 @@ class Denoiser(nn.Module):
         if not settings.doubt_weight:
             return self.error(data.draw(size, settings.shares, generator), generator)
         error = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
-        doubts = draw_doubts(data, max(1, 3 * size // 8), generator, settings.background)
+        doubts = draw_doubts(data, max(1, 3 * size // 8), generator, settings.background, settings.rivals)
         return error + settings.doubt_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
 
     def error(self, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -142,6 +144,6 @@ def validation_losses(denoiser: Denoiser, data: LatentSet, count: int = 48) -> d
         losses[f'validation_{view.replace(" ", "_")}'] = float(torch.stack(errors).mean())
     if data.data.label_maps is not None:
         generator = torch.Generator().manual_seed(2)
-        doubts = draw_doubts(data, count, generator, denoiser.settings.background)
+        doubts = draw_doubts(data, count, generator, denoiser.settings.background, denoiser.settings.rivals)
         losses['validation_doubts_settled'] = doubts_settled(denoiser.doubt_errors(doubts, generator), doubts)
     return losses

@@ -22,8 +22,6 @@ from .images import IGNORE_INDEX
 
 LEAST_SHOWN = 0.002
 """Share of the image's pixels that a class has in a region to be one of the two."""
-RIVALRY = 0.6
-"""How often one of the two classes is that of another image, so that the image itself may not have it."""
 SURROUNDED = 0.5
 """How often there is something around a region."""
 TRIES = 6
@@ -48,7 +46,9 @@ class Doubts:
     truth: Tensor
 
 
-def draw_doubts(data: LatentSet, count: int, generator: torch.Generator, background: int | None = None) -> Doubts:
+def draw_doubts(
+    data: LatentSet, count: int, generator: torch.Generator, background: int | None = None, rivals: float = 0.0
+) -> Doubts:
     """Draws images, a region of doubt in each, and two classes for it.
 
     Args:
@@ -56,16 +56,18 @@ def draw_doubts(data: LatentSet, count: int, generator: torch.Generator, backgro
         count: B.
         generator: of all draws.
         background: class that has no name and no region.
+        rivals: how often, in [0, 1], one of the two classes is that of another image, so that the image itself
+            may not have it.
     """
     entries = torch.randint(len(data.data), (count,), generator=generator).tolist()
     mirrored = torch.randint(2, (count,), generator=generator).tolist()
     others = torch.randint(len(data.data), (count,), generator=generator).tolist()
-    rivals = torch.randint(len(data.data), (count,), generator=generator).tolist()
+    rival_entries = torch.randint(len(data.data), (count,), generator=generator).tolist()
     grid = tuple(data.latents.shape[-2:])
     prompts, first, second, truth = [], [], [], []
-    for entry, other, rival, flip in zip(entries, others, rivals, mirrored, strict=True):
+    for entry, other, rival, flip in zip(entries, others, rival_entries, mirrored, strict=True):
         label_map, around = (data.label_map(i, flip).long() for i in (entry, other))
-        rival_map = data.label_map(rival, flip).long() if torch.rand((), generator=generator) < RIVALRY else label_map
+        rival_map = data.label_map(rival, flip).long() if torch.rand((), generator=generator) < rivals else label_map
         region, classes = _draw_region(label_map, rival_map, around, data.rarity, generator)
         surrounded = torch.rand((), generator=generator) < SURROUNDED
         if not surrounded:

@@ -186,7 +186,7 @@ class TestDoubts:
     """Of two classes, which one fills a region of doubt."""
 
     def test_layouts_differ_in_the_region_alone(self, latents):
-        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(0))
+        doubts = draw_doubts(latents, 12, torch.Generator().manual_seed(0), rivals=0.6)
         assert doubts.first.prompts == doubts.second.prompts
         assert torch.equal(doubts.first.latents, doubts.second.latents)
         differ = (doubts.first.region_masks != doubts.second.region_masks).any(dim=1)
@@ -196,6 +196,11 @@ class TestDoubts:
         assert right.any(dim=0).all(), 'every region shows one of its classes'
         assert right.all(dim=0).any(), 'some show both'
         assert not right.all(), 'and some one alone, the other being that of another image'
+
+    def test_without_rivals_every_region_shows_both_classes(self, latents):
+        truth = draw_doubts(latents, 24, torch.Generator().manual_seed(0)).truth.flatten(1)
+        assert (truth > 0).any(dim=1).all()
+        assert (truth < 0).any(dim=1).all()
 
     def test_truth_says_which_layout_is_right(self, latents):
         doubts = draw_doubts(latents, 24, torch.Generator().manual_seed(1))
@@ -225,13 +230,13 @@ class TestDoubts:
         assert doubt_loss(errors, nothing, 10.0).item() == 0
 
     def test_preferring_a_layout_whatever_the_image_shows_settles_half(self, latents):
-        doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(0))
+        doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(0), rivals=0.6)
         errors = torch.cat([torch.zeros(400, 16, 16), torch.ones(400, 16, 16)])
         assert doubts_settled(errors, doubts) == pytest.approx(0.5, abs=0.06)
 
     def test_preferring_a_class_whatever_the_image_shows_settles_half(self, latents):
         """Of two classes in doubt, each is as often the true one: here the lower index is preferred."""
-        doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(1))
+        doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(1), rivals=0.6)
         lower_first = [
             _filled(doubts.first, doubts.second, i) < _filled(doubts.second, doubts.first, i) for i in range(400)
         ]
