@@ -160,8 +160,8 @@ class TestNullText:
         own = Sampler(prior, prompts, empty, InversionSettings())
         taken = optimise_empty_prompts(own, invert(own, clean))[1].flatten().tolist()
         assert len(taken) == 50
-        assert sum(taken) < 0.4 * 50 * 10
-        assert taken[-1] == 0, 'at the first, the noisiest, guidance has done no harm yet'
+        assert sum(taken) < 0.6 * 50 * 10
+        assert min(taken) <= 2, 'where guidance does little harm, a step or two are enough'
         assert taken[0] == 10, 'at the last one nothing is good enough'
 
     def test_reconstructs_better_than_plain_ddim_on_the_trained_prior(self, trained):

@@ -1,7 +1,7 @@
-# G4Seg with a street prior of your own training: work_dirs/prior_street/prior.
+# G4Seg with a street prior of your own training (docs/priors.md), the one that also learned to settle doubts.
 refiner = dict(
     type='G4SegRefiner',
-    prior='work_dirs/prior_street/prior',
+    prior='work_dirs/prior_street_doubts/prior',
     image_size=(128, 160),
     cross_weight=3.0,  # as the prior was trained
     self_weight=0.3,
