@@ -57,6 +57,10 @@ class DenoiserSettings:
     max_minutes: float = float('inf')
     device: str = 'cpu'
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.rivals <= 1:
+            raise ValueError(f'rivals: expected a share in [0, 1], got {self.rivals}')
+
 
 class Denoiser(nn.Module):
     """The networks that train together, and one pass through them."""

@@ -311,6 +311,8 @@ class TestSettings:
             ({'class_names': ['sky', '']}, 'non-empty'),
             ({'likelihood_smoothing': (3, 4)}, 'likelihood_smoothing'),
             ({'likelihood_smoothing': ()}, 'likelihood_smoothing'),
+            ({'likelihood_bound': 0}, 'likelihood_bound'),
+            ({'likelihood_bound': '0.4'}, 'likelihood_bound'),
             ({'candidate_threshold': -0.1}, 'candidate_threshold'),
             ({'match_temperature': -1.0}, 'match_temperature'),
             ({'match_radius': 0.0}, 'match_radius'),

@@ -202,6 +202,11 @@ class TestDoubts:
         assert (truth > 0).any(dim=1).all()
         assert (truth < 0).any(dim=1).all()
 
+    @pytest.mark.parametrize('rivals', [-0.1, 6])
+    def test_rivals_out_of_range(self, rivals):
+        with pytest.raises(ValueError, match=f'rivals: expected a share .*got {rivals}'):
+            DenoiserSettings(rivals=rivals)
+
     def test_truth_says_which_layout_is_right(self, latents):
         doubts = draw_doubts(latents, 24, torch.Generator().manual_seed(1))
         cells = (doubts.truth.abs() == 1).nonzero().tolist()  # in the region, and all of one of the two classes
