@@ -281,6 +281,22 @@ class TestDoubts:
             optimizer.step()
         assert unlikely().item() < 0.8 * before
 
+    def test_the_training_loss_has_its_share_of_doubts(self, latents):
+        def loss(weight: float, rivals: float = 0.6) -> float:
+            torch.manual_seed(0)
+            settings = DenoiserSettings(batch_size=8, doubt_weight=weight, rivals=rivals, cross_weight=3.0)
+            with torch.no_grad():
+                return (
+                    Denoiser(build_prior(CLASSES), CLASSES, settings)
+                    .loss(latents, torch.Generator().manual_seed(0))
+                    .item()
+                )
+
+        doubts = loss(2.0) - loss(1.0)
+        assert 0.1 < doubts < 5
+        assert loss(3.0) - loss(1.0) == pytest.approx(2 * doubts, rel=1e-3)
+        assert loss(1.0, rivals=1.0) != loss(1.0, rivals=0.0)
+
     def test_tags_have_no_regions(self, latents):
         tagged = copy.copy(latents)
         tagged.data = TrainingImages(latents.data.images, None, latents.data.present, CLASSES)
