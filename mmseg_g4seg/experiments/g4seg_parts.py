@@ -56,9 +56,10 @@ class G4SegParts(G4SegRefiner):
     def open(self, case: ImageCase, class_names: Sequence[ClassName]) -> OpenImage:
         """Encodes an image and selects its classes."""
         coarse = self._on_device(case.coarse)
-        (encoded,) = self._encode([case.image], [case.key])
+        layout_pass = self.layout_pass(class_names)
+        (encoded,) = layout_pass.encode([case.image], [case.key])
         truth, selected = case.truth.to(coarse.label_map.device), self._selected(coarse)
-        return OpenImage(encoded, coarse, truth, selected, self.layout_pass(class_names))
+        return OpenImage(encoded, coarse, truth, selected, layout_pass)
 
     def layout_pass(self, class_names: Sequence[ClassName]) -> LayoutPass:
         """What runs layouts of these classes."""

@@ -72,7 +72,7 @@ def ask_prior(image: OpenImage, likelihood: G4SegParts) -> tuple[UncertainPixels
     """The prior's errors at an image's uncertain pixels, and what the update makes of them."""
     update = LikelihoodUpdate(image.layout_pass)
     (evidence,) = update.gather([image.encoded], [image.coarse], [image.selected])
-    posterior = update.posterior(image.coarse, evidence, image.encoded)
+    posterior = update.posterior(image.coarse, evidence)
     return pick_uncertain(image, update, evidence), likelihood.merge(image.coarse, (evidence.candidates, posterior))
 
 

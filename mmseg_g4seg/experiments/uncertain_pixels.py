@@ -68,16 +68,12 @@ def pick_uncertain(image: OpenImage, update: LikelihoodUpdate, evidence: Evidenc
     coarse, classes = image.coarse, len(image.coarse.probs)
     uncertain = coarse.probs.amax(dim=0) < update.settings.confidence_range[1]
     picked = uncertain & labelled_pixels(image.truth, classes)
-    open_to, errors = torch.zeros(2, 0, int(picked.sum()))
-    if evidence.candidates:
-        open_to = torch.stack(evidence.open_to)[:, picked]
-        errors = update.upsample(torch.stack(evidence.errors), image.encoded)[:, picked]
     certain = torch.where(picked, 255, image.truth)  # ignored where uncertain
     return UncertainPixels(
         Prediction(coarse.probs[:, picked][:, None].cpu(), coarse.label_map[picked][None].cpu()),
         image.truth[picked].cpu(),
         evidence.candidates,
-        open_to.bool().cpu(),
-        errors.cpu(),
+        evidence.open_to[:, picked].cpu(),
+        evidence.errors[:, picked].cpu(),
         class_areas(coarse.label_map, certain, classes).cpu(),
     )

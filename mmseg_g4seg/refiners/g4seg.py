@@ -20,7 +20,7 @@ from ..prompts import ClassName, synonyms
 from .acceptance import Acceptance
 from .base import Key, Prediction, Refiner, check_inputs
 from .correspondence_update import CorrespondenceUpdate
-from .layouts import EncodedImage, LayoutPass
+from .layouts import LayoutPass
 from .likelihood_update import LikelihoodUpdate
 from .settings import G4SegSettings
 
@@ -77,8 +77,8 @@ class G4SegRefiner(Refiner):
         active = [i for i, p in enumerate(predictions) if self._selected(p)]
         if not active:
             return refined
-        encoded = self._encode([images[i] for i in active], [keys[i] for i in active])
         layout_pass = LayoutPass(self.prior, self.settings, names, self.budget)
+        encoded = layout_pass.encode([images[i] for i in active], [keys[i] for i in active])
         update, accept = self._update(layout_pass), Acceptance(layout_pass)
         for _ in range(self.settings.iterations):
             current = [self._on_device(refined[i]) for i in active]
@@ -106,9 +106,9 @@ class G4SegRefiner(Refiner):
         selected = self._selected(prediction)
         if not selected:
             return image.float()
-        encoded = self._encode([image], [key])
-        prediction = self._on_device(prediction)
         layout_pass = LayoutPass(self.prior, self.settings, names)
+        encoded = layout_pass.encode([image], [key])
+        prediction = self._on_device(prediction)
         layout = layout_pass.place(0, encoded[0], prediction.label_map, selected)
         latents = CorrespondenceUpdate(layout_pass, self.features).reconstruct(encoded, [layout])
         return resize_maps(self.prior.decode_latents(latents)[0], image.shape[-2:]).to(image.device)
@@ -138,19 +138,6 @@ class G4SegRefiner(Refiner):
     def _on_device(self, prediction: Prediction) -> Prediction:
         device = self.prior.device
         return Prediction(prediction.probs.to(device, torch.float32), prediction.label_map.to(device))
-
-    def _encode(self, images: Sequence[Tensor], keys: Sequence[Key]) -> list[EncodedImage]:
-        """Resizes and encodes each image once, alone, so that its latents do not depend on the batch."""
-
-        def encode(batch: Sequence[tuple[Tensor, Key]]) -> list[EncodedImage]:
-            return [self._encode_one(image, key) for image, key in batch]
-
-        return MemoryBudget(1).run(encode, list(zip(images, keys, strict=True)), self.prior.device)
-
-    def _encode_one(self, image: Tensor, key: Key) -> EncodedImage:
-        own = image.to(self.prior.device, torch.float32)
-        pixels = resize_maps(own, self.settings.size).clamp(0, 1)
-        return EncodedImage(own, pixels, self.prior.encode_images(pixels[None])[0], key)
 
     def _update(self, layout_pass: LayoutPass) -> Any:
         if self.settings.update == 'likelihood':

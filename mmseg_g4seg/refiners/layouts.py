@@ -107,6 +107,24 @@ class LayoutPass:
         self.budget = budget or MemoryBudget(settings.passes_per_batch, gibibytes=settings.memory_budget)
         self.colours = control_colours(class_names, settings.control_palette) if prior.reads_control_image else None
 
+    def encode(self, images: Sequence[Tensor], keys: Sequence[Key]) -> list[EncodedImage]:
+        """Resizes and encodes each image once, alone, so that its latents do not depend on the batch.
+
+        Args:
+            images: (3, H, W) float RGB in [0, 1] each.
+            keys: of their noise, one an image.
+        """
+
+        def encode_alone(batch: Sequence[tuple[Tensor, Key]]) -> list[EncodedImage]:
+            return [self._encode_one(image, key) for image, key in batch]
+
+        return MemoryBudget(1).run(encode_alone, list(zip(images, keys, strict=True)), self.prior.device)
+
+    def _encode_one(self, image: Tensor, key: Key) -> EncodedImage:
+        own = image.to(self.prior.device, torch.float32)
+        pixels = resize_maps(own, self.settings.size).clamp(0, 1)
+        return EncodedImage(own, pixels, self.prior.encode_images(pixels[None])[0], key)
+
     def place(self, number: int, image: EncodedImage, label_map: Tensor, classes: Sequence[int]) -> Layout:
         """Lays classes out where a label map has them.
 

@@ -2,8 +2,7 @@
 
 G4Seg's Eq. 6 with the coarse p(S) kept: posterior ~ coarse probability * exp(-lambda * error).
 
-Shapes: K classes selected in an image, N layouts in a pass, c latent channels, h w latent grid,
-H W image size.
+Shapes: K classes selected in an image, N candidates, c latent channels, h w latent grid, H W image size.
 """
 
 from collections.abc import Sequence
@@ -16,8 +15,9 @@ from ..guided_filter import guided_upsample
 from ..masks import resize_maps
 from ..probability import bound_errors, posterior_probs
 from .base import Prediction
-from .layouts import ClassProbs, EncodedImage, LayoutPass
+from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass
 from .noise_errors import noise_errors
+from .views import View, crop_views
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,52 @@ class Evidence:
     """What the prior says about the uncertain pixels of one image.
 
     Attributes:
-        candidates: classes that some pixel is open to; none where there is nothing to choose.
-        open_to: for each candidate the pixels that may take it, (H, W) bool.
-        errors: for each candidate the denoiser's error, (h, w) float32.
+        candidates: N classes that some pixel is open to; none where there is nothing to choose.
+        open_to: pixels that may take each candidate, (N, H, W) bool.
+        errors: the denoiser's error under each, (N, H, W) float32, averaged over the views of a pixel.
     """
 
     candidates: list[int]
-    open_to: list[Tensor]
-    errors: list[Tensor]
+    open_to: Tensor
+    errors: Tensor
+
+
+@dataclass(frozen=True)
+class Question:
+    """How well does a candidate explain what a view of an image shows?
+
+    Attributes:
+        image: number of the image in the batch.
+        candidate: class that the uncertain pixels take.
+        view: of the image.
+    """
+
+    image: int
+    candidate: int
+    view: View
+
+
+def average_views(
+    open_to: dict[int, Tensor], answers: Sequence[tuple[Question, Tensor]], size: Sequence[int]
+) -> Evidence:
+    """Averages the errors of one image over the views that a pixel lies in.
+
+    Args:
+        open_to: for each class the pixels that may take it, (H, W) bool.
+        answers: each question with the error at every pixel of its view.
+        size: (H, W).
+    """
+    asked = {question.candidate for question, _ in answers}
+    candidates = [c for c in open_to if c in asked]
+    if not candidates:
+        return Evidence([], torch.zeros(0, *size, dtype=torch.bool), torch.zeros(0, *size))
+    pixels = torch.stack([open_to[c] for c in candidates])
+    total, views = torch.zeros(2, *pixels.shape, device=pixels.device)
+    for question, errors in answers:
+        row = candidates.index(question.candidate)
+        question.view.add_to(total[row], errors)
+        question.view.add_to(views[row], 1.0)
+    return Evidence(candidates, pixels, total / views.clamp_min(1))
 
 
 def weigh_candidates(
@@ -61,7 +99,8 @@ class LikelihoodUpdate:
 
     All classes of the image are injected at once; only the uncertain pixels differ between
     candidates, and only where a candidate is plausible; all candidates see the same noise.
-    Background has no name: as a candidate it leaves the uncertain pixels to no region.
+    Background has no name: as a candidate it leaves the uncertain pixels to no region. With several
+    views of an image, each is asked about as an image of its own.
     """
 
     def __init__(self, layout_pass: LayoutPass) -> None:
@@ -84,8 +123,8 @@ class LikelihoodUpdate:
         """
         gathered = self.gather(images, predictions, classes)
         return [
-            (evidence.candidates, self.posterior(prediction, evidence, image))
-            for prediction, evidence, image in zip(predictions, gathered, images, strict=True)
+            (evidence.candidates, self.posterior(prediction, evidence))
+            for prediction, evidence in zip(predictions, gathered, strict=True)
         ]
 
     def gather(
@@ -95,26 +134,44 @@ class LikelihoodUpdate:
         open_to = [
             self._open_to(p, self._candidates(selected)) for p, selected in zip(predictions, classes, strict=True)
         ]
-        layouts, candidates = [], []
+        shown: list[EncodedImage] = []
+        questions: list[Question] = []
+        layouts: list[Layout] = []
         for i, selected in enumerate(classes):
-            # a class that no pixel is open to needs no pass; with one alone there is nothing to choose
-            named = [c for c, pixels in open_to[i].items() if pixels.any()]
-            candidates.append(named if len(named) > 1 and selected else [])
-            for c in candidates[i]:
-                filled = torch.where(open_to[i][c], c, predictions[i].label_map)
-                layouts.append(self.layout_pass.place(i, images[i], filled, selected))
-        errors = noise_errors(self.layout_pass, images, layouts)
-        gathered = []
-        for i, named in enumerate(candidates):
-            own = [e for layout, e in zip(layouts, errors, strict=True) if layout.image == i]
-            gathered.append(Evidence(named, [open_to[i][c] for c in named], own))
-        return gathered
+            for number, view in enumerate(self._views(images[i]) if selected else ()):
+                # a class that no pixel is open to needs no pass; with one alone there is nothing to choose
+                candidates = [c for c, pixels in open_to[i].items() if view.of(pixels).any()]
+                if len(candidates) < 2:
+                    continue
+                shown.append(self._show(images[i], view, number))
+                for c in candidates:
+                    filled = torch.where(open_to[i][c], c, predictions[i].label_map)
+                    layouts.append(self.layout_pass.place(len(shown) - 1, shown[-1], view.of(filled), selected))
+                    questions.append(Question(i, c, view))
+        errors = noise_errors(self.layout_pass, shown, layouts)
+        upsampled = [self._upsample(e, shown[layout.image]) for e, layout in zip(errors, layouts, strict=True)]
+        answers = list(zip(questions, upsampled, strict=True))
+        return [
+            average_views(pixels, [a for a in answers if a[0].image == i], prediction.label_map.shape)
+            for i, (pixels, prediction) in enumerate(zip(open_to, predictions, strict=True))
+        ]
 
-    def upsample(self, errors: Tensor, image: EncodedImage) -> Tensor:
-        """Errors on the image's grid: (N, h, w) -> (N, H, W)."""
+    def _views(self, image: EncodedImage) -> list[View]:
+        height, width = image.image.shape[-2:]
+        return crop_views((height, width), self.settings.likelihood_crops, self.settings.likelihood_crop_side)
+
+    def _show(self, image: EncodedImage, view: View, number: int) -> EncodedImage:
+        """A view as an image of its own, with noise of its own."""
+        if self.settings.likelihood_crops == 1:
+            return image
+        (encoded,) = self.layout_pass.encode([view.of(image.image)], [f'{image.key}/{number}'])
+        return encoded
+
+    def _upsample(self, errors: Tensor, image: EncodedImage) -> Tensor:
+        """Errors on the image's grid: (h, w) -> (H, W)."""
         if self.settings.upsampling == 'guided':
-            return guided_upsample(errors, image.image)
-        return resize_maps(errors, image.image.shape[-2:])
+            return guided_upsample(errors[None], image.image)[0]
+        return resize_maps(errors[None], image.image.shape[-2:])[0]
 
     def _candidates(self, selected: Sequence[int]) -> list[int]:
         """What an uncertain pixel may be: a class of the image, or its background."""
@@ -126,12 +183,11 @@ class LikelihoodUpdate:
         uncertain = prediction.probs.amax(dim=0) < self.settings.confidence_range[1]
         return {c: uncertain & (prediction.probs[c] >= self.settings.candidate_threshold) for c in candidates}
 
-    def posterior(self, prediction: Prediction, evidence: Evidence, image: EncodedImage) -> Tensor:
+    def posterior(self, prediction: Prediction, evidence: Evidence) -> Tensor:
         """Probabilities of the candidates, each where it may be: (candidates, H, W)."""
-        probs = prediction.probs[evidence.candidates]
+        probs, settings = prediction.probs[evidence.candidates], self.settings
         if not evidence.candidates:
             return probs
-        errors, settings = self.upsample(torch.stack(evidence.errors), image), self.settings
         return weigh_candidates(
-            probs, torch.stack(evidence.open_to), errors, settings.likelihood_sharpness, settings.likelihood_bound
+            probs, evidence.open_to, evidence.errors, settings.likelihood_sharpness, settings.likelihood_bound
         )

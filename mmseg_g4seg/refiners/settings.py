@@ -16,12 +16,12 @@ Upsampling = Literal['bilinear', 'guided']
 Inversion = Literal['single_step'] | InversionMethod
 
 INTEGERS = (
-    'timestep', 'seed', 'iterations', 'likelihood_draws', 'correspondence_draws', 'inversion_steps',
-    'inversion_inner_steps',
+    'timestep', 'seed', 'iterations', 'likelihood_draws', 'likelihood_crops', 'correspondence_draws',
+    'inversion_steps', 'inversion_inner_steps',
 )  # fmt: skip
 NUMBERS = (
     'cross_weight', 'self_weight', 'control_scale', 'beta', 'inversion_guidance', 'injected_share',
-    'match_temperature', 'likelihood_sharpness', 'candidate_threshold', 'min_area',
+    'match_temperature', 'likelihood_crop_side', 'likelihood_sharpness', 'candidate_threshold', 'min_area',
 )  # fmt: skip
 
 
@@ -69,6 +69,9 @@ class G4SegSettings:
         match_mutual: only matches that hold in both directions count; other places stay.
         likelihood_timesteps: noise levels that the likelihood update averages its error over.
         likelihood_draws: noise draws at each of them.
+        likelihood_crops: along each side of the image, overlapping and every second one mirrored: the prior is
+            asked in each, and its errors are averaged where crops overlap; 1 asks about the whole image.
+        likelihood_crop_side: side of a crop, as a share of the image's; at least 1 / likelihood_crops.
         likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
         likelihood_bound: most that the prior may say for or against a class, in nats, whatever its error: at
             0.4 the odds of two classes change by a factor of exp(0.8) at most. None: no bound.
@@ -116,6 +119,8 @@ class G4SegSettings:
     match_mutual: bool = False
     likelihood_timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600)
     likelihood_draws: int = 1
+    likelihood_crops: int = 1
+    likelihood_crop_side: float = 0.75
     likelihood_sharpness: float = 30.0
     likelihood_bound: float | None = None
     likelihood_smoothing: int | Sequence[int] = 3
@@ -140,6 +145,10 @@ class G4SegSettings:
         self._expect('iterations', self.iterations >= 1, 'at least 1')
         self._expect('likelihood_draws', self.likelihood_draws >= 1, 'at least 1')
         self._expect('likelihood_timesteps', len(self.likelihood_timesteps) > 0, 'at least one timestep')
+        self._expect('likelihood_crops', self.likelihood_crops >= 1, 'at least 1')
+        covers = self.likelihood_crop_side * self.likelihood_crops >= 1 or self.likelihood_crops == 1
+        side = self.likelihood_crop_side
+        self._expect('likelihood_crop_side', 0 < side <= 1 and covers, 'a share of 1 / likelihood_crops to 1')
         self._expect('likelihood_sharpness', self.likelihood_sharpness >= 0, 'at least 0')
         bounded = self.likelihood_bound
         self._expect('likelihood_bound', bounded is None or bounded > 0, 'nats above 0, or None')

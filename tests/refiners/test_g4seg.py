@@ -32,6 +32,7 @@ VARIANTS = [
         'likelihood_bound': 0.4,
     },
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True},
+    {'update': 'likelihood', 'likelihood_timesteps': (300,), 'likelihood_crops': 2, 'upsampling': 'guided'},
     {'inversion': 'direct', 'inversion_steps': 3, 'inversion_guidance': 2.0},
     {'inversion': 'null_text', 'inversion_steps': 2, 'inversion_inner_steps': 2},
     {'inversion': 'negative_prompt', 'inversion_steps': 3, 'injected_share': 0.5, 'joint': True},
@@ -210,6 +211,30 @@ class TestLikelihood:
         expected = torch.full((IMAGE_SIZE, IMAGE_SIZE), 1 / (1 + math.exp(-log_odds)))
         torch.testing.assert_close(refined[1], expected, atol=1e-4, rtol=1e-4)
 
+    @pytest.mark.parametrize('crops', [2, 3])
+    def test_views_that_say_the_same(self, prior, crops):
+        probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), 0.45)
+        probs[0] = 0.55
+        coarse = Prediction(probs, probs.argmax(0))
+        coarse.label_map[:, :2] = 1
+
+        def refined(crops: int) -> torch.Tensor:
+            settings = {'likelihood_timesteps': (300,), 'likelihood_crops': crops, 'background_index': 0}
+            refiner = make(prior, update='likelihood', **settings)
+            refiner.prior = FixedError(prior, 0.3)
+            return refiner.refine(torch.rand(3, IMAGE_SIZE, IMAGE_SIZE), coarse, NAMES[:2]).probs
+
+        torch.testing.assert_close(refined(crops), refined(1))
+
+    def test_views_see_other_noise_and_other_crops(self, prior):
+        image, coarse = random_case()
+
+        def refined(crops: int) -> torch.Tensor:
+            settings = {'update': 'likelihood', 'likelihood_timesteps': (300,), 'likelihood_crops': crops}
+            return make(prior, **settings).refine(image, coarse, NAMES).probs
+
+        assert not torch.allclose(refined(2), refined(1), atol=1e-5)
+
     def test_implausible_classes_are_not_considered(self, prior):
         image, coarse = random_case()
         settings = {'update': 'likelihood', 'likelihood_timesteps': (300,), 'confidence_range': (0.0, 1.0)}
@@ -311,6 +336,10 @@ class TestSettings:
             ({'class_names': ['sky', '']}, 'non-empty'),
             ({'likelihood_smoothing': (3, 4)}, 'likelihood_smoothing'),
             ({'likelihood_smoothing': ()}, 'likelihood_smoothing'),
+            ({'likelihood_crops': 0}, 'likelihood_crops'),
+            ({'likelihood_crops': 1.5}, 'likelihood_crops'),
+            ({'likelihood_crops': 3, 'likelihood_crop_side': 0.3}, 'likelihood_crop_side: .* 1 / likelihood_crops'),
+            ({'likelihood_crop_side': 1.2}, 'likelihood_crop_side'),
             ({'likelihood_bound': 0}, 'likelihood_bound'),
             ({'likelihood_bound': '0.4'}, 'likelihood_bound'),
             ({'candidate_threshold': -0.1}, 'candidate_threshold'),

@@ -1,0 +1,60 @@
+"""Views of an image: overlapping crops, every second one mirrored, in each of which the prior is asked anew.
+
+A crop shows what is in it larger, and what the prior gets wrong in one view it need not get wrong in another.
+
+Shapes: H W image size, h w a view's.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class View:
+    """A crop of an image, mirrored or not.
+
+    Attributes:
+        rows: of the image.
+        columns: of the image.
+        mirrored: whether left and right are exchanged.
+    """
+
+    rows: slice
+    columns: slice
+    mirrored: bool = False
+
+    def of(self, maps: Tensor) -> Tensor:
+        """What the view shows: (..., H, W) -> (..., h, w)."""
+        shown = maps[..., self.rows, self.columns]
+        return shown.flip(-1) if self.mirrored else shown
+
+    def add_to(self, maps: Tensor, shown: Tensor | float) -> None:
+        """Adds (..., h, w) of the view, or a number, in place where the view lies in (..., H, W)."""
+        if self.mirrored and isinstance(shown, Tensor):
+            shown = shown.flip(-1)
+        maps[..., self.rows, self.columns] += shown
+
+
+def crop_views(size: tuple[int, int], crops: int, side: float) -> list[View]:
+    """Lays crops over an image, evenly from edge to edge.
+
+    Args:
+        size: (H, W).
+        crops: along each side; 1 is the whole image.
+        side: of a crop, as a share of the image's, at least 1 / crops.
+
+    Returns:
+        crops * crops views that cover the image; neighbours are not both mirrored.
+    """
+    if crops == 1:
+        return [View(slice(0, size[0]), slice(0, size[1]))]
+    rows, columns = (_spans(length, crops, side) for length in size)
+    return [View(r, c, (i + j) % 2 == 1) for i, r in enumerate(rows) for j, c in enumerate(columns)]
+
+
+def _spans(length: int, crops: int, side: float) -> list[slice]:
+    """Spans of equal length, evenly from 0 to `length`; no pixel is left out."""
+    span = min(length, max(round(side * length), -(-length // crops)))
+    starts = [round(i * (length - span) / (crops - 1)) for i in range(crops)]
+    return [slice(start, start + span) for start in starts]
