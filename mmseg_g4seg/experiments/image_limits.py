@@ -18,7 +18,7 @@ from ..refiners.correspondence_update import CorrespondenceUpdate
 from ..refiners.likelihood_update import LikelihoodUpdate
 from .acceptance_check import count_decisions, iou_rises
 from .g4seg_parts import G4SegParts, OpenImage
-from .oracles import OracleMatches, TrueLayouts, true_where_open
+from .oracles import OracleMatches, TrueLayouts, true_class_of_objects, true_extent_of_objects, true_where_open
 from .run import COARSE, ImageCase
 from .uncertain_pixels import UncertainPixels, pick_uncertain
 
@@ -64,6 +64,10 @@ def examine(
     }
     areas = {name: class_areas(m.label_map, image.truth, len(class_names)).cpu() for name, m in masks.items()}
     areas['uncertain pixels, true where open'] = pixels.areas(true_where_open(pixels))
+    background = likelihood.settings.background_index
+    if background is not None:
+        areas['uncertain pixels, true class of objects'] = pixels.areas(true_class_of_objects(pixels, background))
+        areas['uncertain pixels, true extent of objects'] = pixels.areas(true_extent_of_objects(pixels, background))
     return ImageLimits(pixels, areas, count_decisions(error_rises, rises))
 
 

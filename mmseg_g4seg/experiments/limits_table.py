@@ -43,12 +43,15 @@ def _calibration(reports: dict[str, Report]) -> str:
 
 
 def _gains(reports: dict[str, Report]) -> str:
-    updates = list(next(iter(reports.values()))['gains']) if reports else []
-    rows = [[update, *(_gain(report['gains'][update]) for report in reports.values())] for update in updates]
+    updates = list(dict.fromkeys(update for report in reports.values() for update in report['gains']))
+    rows = [[update, *(_gain(report['gains'].get(update)) for report in reports.values())] for update in updates]
     return _markdown(['update', *reports], rows)
 
 
-def _gain(compared: dict[str, Any]) -> str:
+def _gain(compared: dict[str, Any] | None) -> str:
+    """Of an update; not every set has every one."""
+    if compared is None:
+        return '-'
     low, high = compared['interval']
     return f'{compared["gain"]:+.2f} [{low:+.2f}, {high:+.2f}] {compared["better"]}/{compared["worse"]}'
 

@@ -21,6 +21,24 @@ def true_where_open(pixels: UncertainPixels) -> Tensor:
     return torch.where(pixels.rows_of(pixels.truth) >= 0, pixels.truth, pixels.coarse.label_map[0])[None]
 
 
+def true_class_of_objects(pixels: UncertainPixels, background: int) -> Tensor:
+    """Labels where what mask and truth both call an object takes its true class if that is open: (1, P) int64."""
+    coarse = pixels.coarse.label_map[0]
+    objects = (coarse != background) & (pixels.truth != background)
+    return torch.where(objects, true_where_open(pixels)[0], coarse)[None]
+
+
+def true_extent_of_objects(pixels: UncertainPixels, background: int) -> Tensor:
+    """Labels where what is an object is known if open, and its class is the best of the coarse scores: (1, P) int64."""
+    coarse, truth = pixels.coarse.label_map[0], pixels.truth
+    scores = torch.where(pixels.open_to_classes(), pixels.coarse.probs[:, 0], -1.0)
+    scores[background] = -1.0
+    best, best_object = scores.max(dim=0)
+    missed = (coarse == background) & (truth != background) & (best >= 0)
+    invented = (coarse != background) & (truth == background) & (pixels.rows_of(truth) >= 0)
+    return torch.where(missed, best_object, torch.where(invented, background, coarse))[None]
+
+
 class TrueLayouts(LayoutPass):
     """Places classes where the truth has them, whatever mask it is shown; unlabelled pixels stay the mask's."""
 

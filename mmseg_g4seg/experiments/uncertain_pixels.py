@@ -47,6 +47,12 @@ class UncertainPixels:
         updated = weigh_candidates(probs, self.open_to[:, None], self.errors[:, None], sharpness, bound)
         return parts.merge(self.coarse, (self.candidates, updated)).label_map
 
+    def open_to_classes(self) -> Tensor:
+        """Pixels that may take each class: (C, P) bool."""
+        every = torch.zeros(len(self.coarse.probs), len(self.truth), dtype=torch.bool)
+        every[self.candidates] = self.open_to
+        return every
+
     def rows_of(self, classes: Tensor) -> Tensor:
         """Rows of classes among the candidates, -1 where a class is none or not open: (P,) -> (P,) int64."""
         rows = torch.full((len(self.coarse.probs),), -1)

@@ -2,7 +2,15 @@ import torch
 
 from mmseg_g4seg.areas import class_areas
 from mmseg_g4seg.experiments.g4seg_parts import G4SegParts
-from mmseg_g4seg.experiments.oracles import OracleMatches, TrueLayouts, best_matches, true_shares, true_where_open
+from mmseg_g4seg.experiments.oracles import (
+    OracleMatches,
+    TrueLayouts,
+    best_matches,
+    true_class_of_objects,
+    true_extent_of_objects,
+    true_shares,
+    true_where_open,
+)
 from mmseg_g4seg.experiments.run import ImageCase
 from mmseg_g4seg.refiners import G4SegSettings
 from tests.conftest import IMAGE_SIZE, NAMES, random_case
@@ -16,6 +24,16 @@ def test_true_where_open():
     label_map = true_where_open(pixels)
     assert label_map.tolist() == [[0, 1, 0]]
     assert pixels.areas(label_map).tolist() == [[1, 1], [2, 1], [1, 2]]
+
+
+def test_class_and_extent_of_objects():
+    """Background 0. A cat taken for a dog; missed; invented; missed, and no object open there."""
+    probs = [[0.1, 0.6, 0.2, 0.6], [0.3, 0.1, 0.2, 0.3], [0.6, 0.3, 0.6, 0.1]]
+    open_to = [[True] * 4, [True, True, True, False], [True, True, True, False]]
+    pixels = make_pixels(probs, torch.zeros(3, 4), [1, 1, 0, 1], open_to=open_to)
+    assert pixels.coarse.label_map.tolist() == [[2, 0, 2, 0]]
+    assert true_class_of_objects(pixels, 0).tolist() == [[1, 0, 2, 0]]
+    assert true_extent_of_objects(pixels, 0).tolist() == [[2, 2, 0, 0]]
 
 
 class TestMatches:
