@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..guided_filter import guided_upsample
 from ..masks import resize_maps
-from ..probability import bound_errors, posterior_probs
+from ..probability import posterior_probs
 from .base import Prediction
 from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass
 from .noise_errors import noise_errors
@@ -51,31 +51,29 @@ class Question:
 
 
 def average_views(
-    open_to: dict[int, Tensor], answers: Sequence[tuple[Question, Tensor]], size: Sequence[int]
+    label_map: Tensor, open_to: dict[int, Tensor], answers: Sequence[tuple[Question, Tensor]]
 ) -> Evidence:
     """Averages the errors of one image over the views that a pixel lies in.
 
     Args:
+        label_map: (H, W) of the image.
         open_to: for each class the pixels that may take it, (H, W) bool.
         answers: each question with the error at every pixel of its view.
-        size: (H, W).
     """
     asked = {question.candidate for question, _ in answers}
     candidates = [c for c in open_to if c in asked]
-    if not candidates:
-        return Evidence([], torch.zeros(0, *size, dtype=torch.bool), torch.zeros(0, *size))
-    pixels = torch.stack([open_to[c] for c in candidates])
-    total, views = torch.zeros(2, *pixels.shape, device=pixels.device)
+    total, views = torch.zeros(2, len(candidates), *label_map.shape, device=label_map.device)
     for question, errors in answers:
         row = candidates.index(question.candidate)
         question.view.add_to(total[row], errors)
         question.view.add_to(views[row], 1.0)
+    pixels = torch.zeros_like(total, dtype=torch.bool)
+    for row, candidate in enumerate(candidates):
+        pixels[row] = open_to[candidate]
     return Evidence(candidates, pixels, total / views.clamp_min(1))
 
 
-def weigh_candidates(
-    probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: float, bound: float | None = None
-) -> Tensor:
+def weigh_candidates(probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: float) -> Tensor:
     """Weighs the candidates' coarse probabilities by their errors, each where it may be.
 
     Args:
@@ -83,13 +81,10 @@ def weigh_candidates(
         open_to: (N, ...) bool, pixels that may take each.
         errors: (N, ...) float.
         sharpness: see `posterior_probs`.
-        bound: see `bound_errors`; None for no bound.
 
     Returns:
         (N, ...): the posterior where a candidate may be, `probs` elsewhere.
     """
-    if bound is not None and sharpness > 0:
-        errors = bound_errors(errors, open_to, bound / sharpness)
     weighed = posterior_probs(torch.where(open_to, probs, 0), errors, sharpness)
     return torch.where(open_to, weighed, probs)
 
@@ -152,7 +147,7 @@ class LikelihoodUpdate:
         upsampled = [self._upsample(e, shown[layout.image]) for e, layout in zip(errors, layouts, strict=True)]
         answers = list(zip(questions, upsampled, strict=True))
         return [
-            average_views(pixels, [a for a in answers if a[0].image == i], prediction.label_map.shape)
+            average_views(prediction.label_map, pixels, [a for a in answers if a[0].image == i])
             for i, (pixels, prediction) in enumerate(zip(open_to, predictions, strict=True))
         ]
 
@@ -185,9 +180,7 @@ class LikelihoodUpdate:
 
     def posterior(self, prediction: Prediction, evidence: Evidence) -> Tensor:
         """Probabilities of the candidates, each where it may be: (candidates, H, W)."""
-        probs, settings = prediction.probs[evidence.candidates], self.settings
+        probs = prediction.probs[evidence.candidates]
         if not evidence.candidates:
             return probs
-        return weigh_candidates(
-            probs, evidence.open_to, evidence.errors, settings.likelihood_sharpness, settings.likelihood_bound
-        )
+        return weigh_candidates(probs, evidence.open_to, evidence.errors, self.settings.likelihood_sharpness)

@@ -4,6 +4,7 @@ import torch
 from mmseg_g4seg.refiners.likelihood_update import Question, average_views
 from mmseg_g4seg.refiners.views import View, crop_views
 
+LABELS = torch.zeros(2, 4, dtype=torch.long)
 LEFT = View(slice(0, 2), slice(0, 3))
 RIGHT_MIRRORED = View(slice(0, 2), slice(1, 4), mirrored=True)
 
@@ -47,7 +48,7 @@ class TestAverage:
             (Question(0, 5, RIGHT_MIRRORED), torch.tensor([[9.0, 6.0, 4.0]] * 2)),
             (Question(0, 8, RIGHT_MIRRORED), torch.tensor([[1.0, 2.0, 6.0]] * 2)),
         ]
-        evidence = average_views({5: pixels, 7: pixels, 8: pixels}, answers, (2, 4))
+        evidence = average_views(LABELS, {5: pixels, 7: pixels, 8: pixels}, answers)
         assert evidence.candidates == [5, 8]
         assert evidence.errors[:, 0].tolist() == [[2, 3, 4, 9], [4, 5, 3, 1]]
         assert evidence.open_to.shape == (2, 2, 4)
@@ -63,11 +64,11 @@ class TestAverage:
             (Question(0, 0, RIGHT_MIRRORED), torch.ones(2, 3) * 2),
             (Question(0, 1, RIGHT_MIRRORED), torch.ones(2, 3) * 7),
         ]
-        evidence = average_views({0: everywhere, 1: everywhere, 2: left}, answers, (2, 4))
+        evidence = average_views(LABELS, {0: everywhere, 1: everywhere, 2: left}, answers)
         assert evidence.errors[:, 0].tolist() == [[1, 1.5, 1.5, 2], [3, 5, 5, 7], [5, 5, 5, 0]]
 
     @pytest.mark.parametrize('open_to', [{}, {0: torch.ones(2, 4, dtype=torch.bool)}])
     def test_nothing_asked(self, open_to):
-        evidence = average_views(open_to, [], (2, 4))
+        evidence = average_views(LABELS, open_to, [])
         assert evidence.candidates == []
         assert evidence.errors.shape == evidence.open_to.shape == (0, 2, 4)

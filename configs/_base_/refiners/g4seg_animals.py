@@ -1,5 +1,3 @@
-# G4Seg with an animal prior of your own training (docs/priors.md), which knows objects better than their classes.
+# G4Seg with an animal prior of your own training (docs/priors.md).
 _base_ = './g4seg_street.py'
-refiner = dict(
-    prior='work_dirs/prior_animals_doubts/prior', image_size=128, background_index=0, likelihood_bound=0.4
-)
+refiner = dict(prior='work_dirs/prior_animals_doubts/prior', image_size=128, background_index=0)
