@@ -63,3 +63,22 @@ def posterior_probs(probs: Tensor, errors: Tensor, sharpness: float) -> Tensor:
     weighted = probs * likelihood
     total = weighted.sum(dim=0, keepdim=True).clamp_min(1e-12)
     return weighted / total * probs.sum(dim=0, keepdim=True)
+
+
+def bound_errors(errors: Tensor, open_to: Tensor, bound: float) -> Tensor:
+    """Bounds what any one error says: a prior that is far off in one place has no more say there than elsewhere.
+
+    Args:
+        errors: (N, ...) float, the denoiser's error under each of N candidates.
+        open_to: (N, ...) bool, places that may take each.
+        bound: most that an error may lie above or below the mean of the candidates that are open there, above 0.
+
+    Returns:
+        (N, ...): differences to that mean, squashed by bound * tanh(difference / bound).
+
+    Source:
+        None; bounded influence is the usual guard of robust statistics against a model that is at times wrong.
+    """
+    total = (errors * open_to).sum(dim=0, keepdim=True)
+    mean = total / open_to.sum(dim=0, keepdim=True).clamp_min(1)
+    return bound * torch.tanh((errors - mean) / bound)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmseg_g4seg.probability import mix_foreground_probs, posterior_probs
+from mmseg_g4seg.probability import bound_errors, mix_foreground_probs, posterior_probs
 
 
 def test_mixing_agrees_with_a_plain_loop():
@@ -44,3 +44,22 @@ def test_posterior_survives_large_errors():
     posterior = posterior_probs(torch.tensor([0.5, 0.5]), torch.tensor([1e4, 2e4]), 100.0)
     assert torch.isfinite(posterior).all()
     assert posterior.tolist() == [1.0, 0.0]
+
+
+def test_bounded_errors_agree_with_a_plain_loop():
+    generator = torch.Generator().manual_seed(0)
+    errors = torch.rand(3, 7, generator=generator)
+    open_to = torch.rand(3, 7, generator=generator) < 0.7
+    bounded = bound_errors(errors, open_to, 0.05)
+    for p in range(7):
+        candidates = [float(errors[c, p]) for c in range(3) if open_to[c, p]]
+        mean = sum(candidates) / len(candidates) if candidates else 0.0
+        for c in range(3):
+            expected = 0.05 * math.tanh((float(errors[c, p]) - mean) / 0.05)
+            assert float(bounded[c, p]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_wide_bound_changes_no_posterior():
+    probs, errors = torch.rand(3, 5), torch.rand(3, 5)
+    bounded = bound_errors(errors, torch.ones(3, 5).bool(), 1e4)
+    torch.testing.assert_close(posterior_probs(probs, bounded, 5.0), posterior_probs(probs, errors, 5.0))

@@ -43,7 +43,8 @@ class UncertainPixels:
         if not self.candidates:
             return self.coarse.label_map
         probs = self.coarse.probs[self.candidates]
-        updated = weigh_candidates(probs, self.open_to[:, None], self.errors[:, None], sharpness)
+        bound = parts.settings.likelihood_bound
+        updated = weigh_candidates(probs, self.open_to[:, None], self.errors[:, None], sharpness, bound)
         return parts.merge(self.coarse, (self.candidates, updated)).label_map
 
     def open_to_classes(self) -> Tensor:

@@ -73,6 +73,8 @@ class G4SegSettings:
             asked in each, and its errors are averaged where crops overlap; 1 asks about the whole image.
         likelihood_crop_side: side of a crop, as a share of the image's; at least 1 / likelihood_crops.
         likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
+        likelihood_bound: most that the prior may say for or against a class, in nats, whatever its error: at
+            0.4 the odds of two classes change by a factor of exp(0.8) at most. None: no bound.
         likelihood_smoothing: side, in latent cells, of the box that errors are averaged over, odd; or
             several, whose averages are averaged: error maps at more than one scale.
         candidate_threshold: least coarse probability of a class for the likelihood update to consider
@@ -120,6 +122,7 @@ class G4SegSettings:
     likelihood_crops: int = 1
     likelihood_crop_side: float = 0.75
     likelihood_sharpness: float = 30.0
+    likelihood_bound: float | None = None
     likelihood_smoothing: int | Sequence[int] = 3
     candidate_threshold: float = 0.0
     accept: bool = False
@@ -147,6 +150,8 @@ class G4SegSettings:
         side = self.likelihood_crop_side
         self._expect('likelihood_crop_side', 0 < side <= 1 and covers, 'a share of 1 / likelihood_crops to 1')
         self._expect('likelihood_sharpness', self.likelihood_sharpness >= 0, 'at least 0')
+        bounded = self.likelihood_bound
+        self._expect('likelihood_bound', bounded is None or bounded > 0, 'nats above 0, or None')
         odd = len(self.windows) > 0 and all(side % 2 == 1 and side >= 1 for side in self.windows)
         self._expect('likelihood_smoothing', odd, 'an odd number of cells, or several')
         self._expect('candidate_threshold', 0 <= self.candidate_threshold <= 1, 'a probability in [0, 1]')
@@ -187,7 +192,7 @@ class G4SegSettings:
         for name in NUMBERS:
             value = getattr(self, name)
             self._expect(name, isinstance(value, Real) and math.isfinite(value), 'a finite number')
-        for name in ('passes_per_batch', 'memory_budget'):
+        for name in ('passes_per_batch', 'memory_budget', 'likelihood_bound'):
             kind, wanted = (Integral, 'an integer') if name == 'passes_per_batch' else (Real, 'a number')
             value = getattr(self, name)
             self._expect(name, value is None or isinstance(value, kind), f'{wanted}, or None')

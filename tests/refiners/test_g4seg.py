@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,7 @@ VARIANTS = [
         'candidate_threshold': 0.05,
         'upsampling': 'guided',
         'joint': True,
+        'likelihood_bound': 0.4,
     },
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True},
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'likelihood_crops': 2, 'upsampling': 'guided'},
@@ -187,6 +190,27 @@ class TestLikelihood:
         torch.testing.assert_close(refined.probs[1, :, 20:], expected.expand(IMAGE_SIZE, 12))
         assert (refined.label_map[:, 20:] == int(expected > 0.5)).all()
 
+    @pytest.mark.parametrize('error', [0.01, 0.1, 3.0])
+    def test_bound(self, prior, error):
+        """However far off the prior is, the odds of two classes change by exp(2 * bound) at most."""
+        probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), 0.45)
+        probs[0] = 0.55
+        coarse = Prediction(probs, probs.argmax(0))
+        coarse.label_map[:2] = 1  # some fish, that there is a class to refine
+        refiner = make(
+            prior,
+            update='likelihood',
+            background_index=0,
+            likelihood_timesteps=(300,),
+            likelihood_sharpness=20.0,
+            likelihood_bound=0.4,
+        )
+        refiner.prior = FixedError(prior, error)
+        refined = refiner.refine(torch.rand(3, IMAGE_SIZE, IMAGE_SIZE), coarse, NAMES[:2]).probs
+        log_odds = math.log(0.45 / 0.55) + 0.8 * math.tanh(20 * error**2 / 2 / 0.4)
+        expected = torch.full((IMAGE_SIZE, IMAGE_SIZE), 1 / (1 + math.exp(-log_odds)))
+        torch.testing.assert_close(refined[1], expected, atol=1e-4, rtol=1e-4)
+
     @pytest.mark.parametrize('crops', [2, 3])
     def test_views_that_say_the_same(self, prior, crops):
         probs = torch.full((2, IMAGE_SIZE, IMAGE_SIZE), 0.45)
@@ -316,6 +340,8 @@ class TestSettings:
             ({'likelihood_crops': 1.5}, 'likelihood_crops'),
             ({'likelihood_crops': 3, 'likelihood_crop_side': 0.3}, 'likelihood_crop_side: .* 1 / likelihood_crops'),
             ({'likelihood_crop_side': 1.2}, 'likelihood_crop_side'),
+            ({'likelihood_bound': 0}, 'likelihood_bound'),
+            ({'likelihood_bound': '0.4'}, 'likelihood_bound'),
             ({'candidate_threshold': -0.1}, 'candidate_threshold'),
             ({'match_temperature': -1.0}, 'match_temperature'),
             ({'match_radius': 0.0}, 'match_radius'),

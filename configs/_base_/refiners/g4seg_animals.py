@@ -1,3 +1,9 @@
-# G4Seg with an animal prior of your own training (docs/priors.md).
+# G4Seg with an animal prior of your own training (docs/priors.md), which knows objects better than their classes.
 _base_ = './g4seg_street.py'
-refiner = dict(prior='work_dirs/prior_animals_doubts/prior', image_size=128, background_index=0)
+refiner = dict(
+    prior='work_dirs/prior_animals_doubts/prior',
+    image_size=128,
+    background_index=0,
+    likelihood_draws=2,
+    likelihood_bound=0.4,
+)

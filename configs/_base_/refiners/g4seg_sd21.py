@@ -51,6 +51,7 @@ refiner = dict(
     likelihood_crops=1,  # 2: asks in 2 x 2 overlapping crops, every second one mirrored; 1: about the whole image
     likelihood_crop_side=0.75,  # of a crop, as a share of the image's
     likelihood_sharpness=30.0,  # factor from error to negative log-likelihood
+    likelihood_bound=None,  # most that the prior may say for or against a class, nats; None: no bound
     likelihood_smoothing=3,  # side of the box that errors are averaged over, latent cells; or several
     candidate_threshold=0.0,  # least coarse probability of a class to be considered at a pixel
     accept=False,  # True: keep a class's update only if the prior agrees (two more passes)
