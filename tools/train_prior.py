@@ -44,14 +44,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--rivals', type=float, default=defaults.rivals, help='how often one of the two is a class of another image'
     )
-    parser.add_argument(
-        '--doubt-windows',
-        type=int,
-        nargs='+',
-        default=defaults.doubt_windows,
-        metavar='CELLS',
-        help='sides of the windows over which errors are averaged in doubts, as in the refiner',
-    )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
     parser.add_argument('--report-every', type=int, default=defaults.report_every, help='steps between reports')
     parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
@@ -71,7 +63,6 @@ def main() -> None:
         shares=tuple(args.shares),
         doubt_weight=args.doubt_weight,
         rivals=args.rivals,
-        doubt_windows=tuple(args.doubt_windows),
         background=args.background,
         report_every=args.report_every,
         max_minutes=args.max_minutes,

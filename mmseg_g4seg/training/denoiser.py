@@ -18,8 +18,9 @@ from .batches import Batch, LatentSet
 from .doubts import Doubts, doubt_loss, doubts_settled, draw_doubts
 
 DOUBT_TIMESTEPS = (50, 650)
+DOUBT_WINDOW = 3
 SHARPNESS = 20.0
-"""Range of timesteps and sharpness of the posterior: near the refiner's own."""
+"""Range of timesteps, side of the window in cells, and sharpness of the posterior: near the refiner's own."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,6 @@ class DenoiserSettings:
         doubt_weight: weight of the loss of `doubts.py` in place of three quarters of each batch; 0 without. Needs
             label maps.
         rivals: how often a doubt is about a class of another image, see `draw_doubts`.
-        doubt_windows: sides, in cells, of the windows over which a doubt's errors are averaged, as the refiner's
-            `likelihood_smoothing`; odd.
         background: class index that the refiner gives no name, so that it has no region in doubts either.
         report_every: steps between reports and samples.
         max_minutes: stop after this long.
@@ -53,7 +52,6 @@ class DenoiserSettings:
     shares: tuple[float, float, float, float] = (0.05, 0.1, 0.35, 0.5)
     doubt_weight: float = 0.0
     rivals: float = 0.6
-    doubt_windows: tuple[int, ...] = (3,)
     background: int | None = None
     report_every: int = 500
     max_minutes: float = float('inf')
@@ -62,8 +60,6 @@ class DenoiserSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.rivals <= 1:
             raise ValueError(f'rivals: expected a share in [0, 1], got {self.rivals}')
-        if not self.doubt_windows or any(side < 1 or side % 2 == 0 for side in self.doubt_windows):
-            raise ValueError(f'doubt_windows: expected odd sides in cells, got {self.doubt_windows}')
 
 
 class Denoiser(nn.Module):
@@ -113,7 +109,7 @@ class Denoiser(nn.Module):
         masks = torch.cat([first.region_masks, second.region_masks])
         both = Batch(first.latents.repeat(2, 1, 1, 1), [*first.prompts, *second.prompts], masks)
         errors = self._squared_errors(both, timesteps.repeat(2), noise.repeat(2, 1, 1, 1)).mean(dim=1)
-        return average_windows(errors, self.settings.doubt_windows)
+        return average_windows(errors, [DOUBT_WINDOW])
 
     def _squared_errors(self, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
         """(B, c, h, w) float32."""

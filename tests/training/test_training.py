@@ -207,24 +207,6 @@ class TestDoubts:
         with pytest.raises(ValueError, match=f'rivals: expected a share .*got {rivals}'):
             DenoiserSettings(rivals=rivals)
 
-    @pytest.mark.parametrize('sides', [(), (4,), (3, 0), (-1,)])
-    def test_windows_out_of_range(self, sides):
-        with pytest.raises(ValueError, match='doubt_windows: expected odd sides in cells, got'):
-            DenoiserSettings(doubt_windows=sides)
-
-    def test_errors_are_averaged_over_every_window(self, latents):
-        doubts = draw_doubts(latents, 2, torch.Generator().manual_seed(0))
-
-        def errors(*sides: int) -> torch.Tensor:
-            torch.manual_seed(0)
-            denoiser = Denoiser(build_prior(CLASSES), CLASSES, DenoiserSettings(doubt_windows=sides))
-            with torch.no_grad():
-                return denoiser.doubt_errors(doubts, torch.Generator().manual_seed(0))
-
-        cells, both = errors(1), errors(1, 31)
-        everywhere = cells.mean(dim=(1, 2), keepdim=True).expand_as(cells)  # 31 cells reach over all of 16
-        torch.testing.assert_close(both, (cells + everywhere) / 2)
-
     def test_truth_says_which_layout_is_right(self, latents):
         doubts = draw_doubts(latents, 24, torch.Generator().manual_seed(1))
         cells = (doubts.truth.abs() == 1).nonzero().tolist()  # in the region, and all of one of the two classes
