@@ -10,5 +10,5 @@ runs = dict(
     whole=whole,
     crops_crf=dict(type='SequentialRefiner', refiners=[crops, _base_.crf]),
     animals_crf=dict(type='SequentialRefiner', refiners=[animals, _base_.crf]),
-    animals_seeds=dict(refiner=animals, grid=dict(seed=[1, 2])),
+    animals_seed=dict(animals, seed=1),
 )
