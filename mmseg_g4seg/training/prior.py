@@ -92,7 +92,7 @@ def refiner_settings(task: PriorTraining, settings: DenoiserSettings) -> dict[st
         'joint': True,
         'confidence_range': [0.2, 0.6],
         'likelihood_timesteps': [300, 400, 500],
-        'likelihood_crops': 2 if task.views > 1 else 1,  # a prior that never saw crops is asked about none
+        'likelihood_crops': 2,
         'likelihood_sharpness': 20.0,
         'likelihood_smoothing': [3, 9, 21],
         'candidate_threshold': 0.05,
