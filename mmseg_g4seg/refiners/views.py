@@ -42,13 +42,11 @@ def crop_views(size: tuple[int, int], crops: int, side: float) -> list[View]:
     Args:
         size: (H, W).
         crops: along each side; 1 is the whole image.
-        side: of a crop, as a share of the image's, at least 1 / crops.
+        side: of a crop, as a share of the image's; 1 / crops where that is less.
 
     Returns:
         crops * crops views that cover the image; neighbours are not both mirrored.
     """
-    if crops == 1:
-        return [View(slice(0, size[0]), slice(0, size[1]))]
     rows, columns = (_spans(length, crops, side) for length in size)
     return [View(r, c, (i + j) % 2 == 1) for i, r in enumerate(rows) for j, c in enumerate(columns)]
 
@@ -56,5 +54,5 @@ def crop_views(size: tuple[int, int], crops: int, side: float) -> list[View]:
 def _spans(length: int, crops: int, side: float) -> list[slice]:
     """Spans of equal length, evenly from 0 to `length`; no pixel is left out."""
     span = min(length, max(round(side * length), -(-length // crops)))
-    starts = [round(i * (length - span) / (crops - 1)) for i in range(crops)]
+    starts = [round(i * (length - span) / max(1, crops - 1)) for i in range(crops)]
     return [slice(start, start + span) for start in starts]
