@@ -65,6 +65,47 @@ def posterior_probs(probs: Tensor, errors: Tensor, sharpness: float) -> Tensor:
     return weighted / total * probs.sum(dim=0, keepdim=True)
 
 
+def weigh_candidates(
+    probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: float, bound: float | None = None
+) -> Tensor:
+    """Weighs the candidates' coarse probabilities by their errors, each where it may be.
+
+    Args:
+        probs: (N, ...) float in [0, 1] of N candidates.
+        open_to: (N, ...) bool, pixels that may take each.
+        errors: (N, ...) float.
+        sharpness: see `posterior_probs`.
+        bound: see `bound_errors`; None for no bound.
+
+    Returns:
+        (N, ...): the posterior where a candidate may be, `probs` elsewhere.
+    """
+    if bound is not None and sharpness > 0:
+        errors = bound_errors(errors, open_to, bound / sharpness)
+    weighed = posterior_probs(torch.where(open_to, probs, 0), errors, sharpness)
+    return torch.where(open_to, weighed, probs)
+
+
+def shift_proportions(probs: Tensor, posterior: Tensor, open_to: Tensor) -> Tensor:
+    """Lets the proportions of classes in an image follow what was found there.
+
+    Args:
+        probs: (N, H, W) float in [0, 1], coarse probabilities of N candidates.
+        posterior: (N, H, W) float in [0, 1], their posterior.
+        open_to: (N, H, W) bool, pixels that may take each.
+
+    Returns:
+        (N, H, W): where a candidate may be, in proportion to posterior * (mean posterior / mean coarse
+        probability of its class), with the candidates' sum kept; `posterior` elsewhere.
+
+    Source:
+        One step of expectation-maximisation for new class proportions: Saerens, Latinne and Decaestecker,
+        Adjusting the Outputs of a Classifier to New a Priori Probabilities, Neural Computation 14(1), 2002.
+    """
+    growth = posterior.mean(dim=(1, 2), keepdim=True) / probs.mean(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+    return weigh_candidates(posterior, open_to, -torch.log(growth.clamp_min(1e-12)), 1.0)
+
+
 def bound_errors(errors: Tensor, open_to: Tensor, bound: float) -> Tensor:
     """Bounds what any one error says: a prior that is far off in one place has no more say there than elsewhere.
 

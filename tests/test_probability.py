@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from mmseg_g4seg.probability import bound_errors, mix_foreground_probs, posterior_probs
+from mmseg_g4seg.probability import (
+    bound_errors,
+    mix_foreground_probs,
+    posterior_probs,
+    shift_proportions,
+    weigh_candidates,
+)
 
 
 def test_mixing_agrees_with_a_plain_loop():
@@ -63,3 +69,35 @@ def test_a_wide_bound_changes_no_posterior():
     probs, errors = torch.rand(3, 5), torch.rand(3, 5)
     bounded = bound_errors(errors, torch.ones(3, 5).bool(), 1e4)
     torch.testing.assert_close(posterior_probs(probs, bounded, 5.0), posterior_probs(probs, errors, 5.0))
+
+
+def test_shifted_proportions_known_values():
+    probs = torch.tensor([[[0.5, 0.4, 0.9]], [[0.5, 0.4, 0.1]]])
+    posterior = torch.tensor([[[0.8, 0.5, 0.9]], [[0.2, 0.3, 0.1]]])
+    open_to = torch.tensor([True, True, False]).expand(2, 1, 3)
+    shifted = shift_proportions(probs, posterior, open_to)
+    growth = torch.tensor([2.2 / 1.8, 0.6 / 1.0])
+    for pixel, total in ((0, 1.0), (1, 0.8)):
+        weighed = posterior[:, 0, pixel] * growth
+        torch.testing.assert_close(shifted[:, 0, pixel], weighed / weighed.sum() * total)
+    assert torch.equal(shifted[..., 2], posterior[..., 2]), 'a closed pixel stays'
+
+
+def test_proportions_that_stay_shift_nothing():
+    probs = torch.tensor([[[0.7, 0.3]], [[0.3, 0.7]]])
+    posterior = probs.flip(-1)
+    torch.testing.assert_close(shift_proportions(probs, posterior, torch.ones(2, 1, 2).bool()), posterior)
+
+
+def test_proportions_where_a_class_vanishes_or_was_never_there():
+    probs = torch.tensor([[[0.6, 0.5]], [[0.4, 0.5]], [[0.0, 0.0]]])
+    posterior = torch.tensor([[[1.0, 1.0]], [[0.0, 0.0]], [[0.0, 0.0]]])
+    shifted = shift_proportions(probs, posterior, torch.ones(3, 1, 2).bool())
+    torch.testing.assert_close(shifted, posterior)
+
+
+def test_closed_candidates_neither_give_nor_take():
+    probs, errors = torch.tensor([[0.5], [0.3], [0.2]]), torch.tensor([[0.1], [0.2], [0.0]])
+    weighed = weigh_candidates(probs, torch.tensor([[True], [True], [False]]), errors, 10.0)
+    torch.testing.assert_close(weighed[:2], posterior_probs(probs[:2], errors[:2], 10.0))
+    assert weighed[2] == probs[2]

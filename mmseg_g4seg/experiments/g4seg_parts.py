@@ -58,7 +58,7 @@ class G4SegParts(G4SegRefiner):
         coarse = self._on_device(case.coarse)
         layout_pass = self.layout_pass(class_names)
         (encoded,) = layout_pass.encode([case.image], [case.key])
-        truth, selected = case.truth.to(coarse.label_map.device), self._selected(coarse)
+        truth, selected = case.truth.to(coarse.label_map.device), self._selected(coarse, self._names(class_names))
         return OpenImage(encoded, coarse, truth, selected, layout_pass)
 
     def layout_pass(self, class_names: Sequence[ClassName]) -> LayoutPass:

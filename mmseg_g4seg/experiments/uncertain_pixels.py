@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..areas import class_areas, labelled_pixels
+from ..probability import weigh_candidates
 from ..refiners import Prediction
-from ..refiners.likelihood_update import Evidence, LikelihoodUpdate, weigh_candidates
+from ..refiners.likelihood_update import Evidence, LikelihoodUpdate
 from .g4seg_parts import G4SegParts, OpenImage
 
 

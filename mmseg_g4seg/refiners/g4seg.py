@@ -74,7 +74,7 @@ class G4SegRefiner(Refiner):
         if len(keys) != len(images):
             raise ValueError(f'expected one key an image, got {len(keys)} keys for {len(images)} images')
         refined = list(predictions)
-        active = [i for i, p in enumerate(predictions) if self._selected(p)]
+        active = [i for i, p in enumerate(predictions) if self._selected(p, names)]
         if not active:
             return refined
         layout_pass = LayoutPass(self.prior, self.settings, names, self.budget)
@@ -82,7 +82,7 @@ class G4SegRefiner(Refiner):
         update, accept = self._update(layout_pass), Acceptance(layout_pass)
         for _ in range(self.settings.iterations):
             current = [self._on_device(refined[i]) for i in active]
-            updated = update(encoded, current, [self._selected(p) for p in current])
+            updated = update(encoded, current, [self._selected(p, names) for p in current])
             merged = [self._merge(p, classes, probs) for p, (classes, probs) in zip(current, updated, strict=True)]
             if self.settings.accept:
                 merged = accept(encoded, current, merged)
@@ -103,7 +103,7 @@ class G4SegRefiner(Refiner):
         """
         names = self._names(class_names)
         check_inputs([image], [prediction], len(names))
-        selected = self._selected(prediction)
+        selected = self._selected(prediction, names)
         if not selected:
             return image.float()
         layout_pass = LayoutPass(self.prior, self.settings, names)
@@ -123,17 +123,22 @@ class G4SegRefiner(Refiner):
         names = self.settings.class_names or class_names
         if len(names) != len(class_names):
             raise ValueError(f'class_names: expected {len(class_names)} names, one a class, got {len(names)}')
-        for name in names:
-            synonyms(name)
+        if not any(self._knows(name) for name in names):
+            raise ValueError(f'known_classes: expected some of {list(names)}, got {self.settings.known_classes!r}')
         return names
 
-    def _selected(self, prediction: Prediction) -> list[int]:
-        return present_classes(
+    def _knows(self, name: ClassName) -> bool:
+        called, known = synonyms(name), self.settings.known_classes
+        return known is None or any(word in called for entry in known for word in synonyms(entry))
+
+    def _selected(self, prediction: Prediction, names: Sequence[ClassName]) -> list[int]:
+        present = present_classes(
             prediction.label_map,
             len(prediction.probs),
             min_area=self.settings.min_area,
             background_index=self.settings.background_index,
         )
+        return [c for c in present if self._knows(names[c])]
 
     def _on_device(self, prediction: Prediction) -> Prediction:
         device = self.prior.device

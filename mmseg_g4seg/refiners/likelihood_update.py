@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..guided_filter import guided_upsample
 from ..masks import resize_maps
-from ..probability import bound_errors, posterior_probs
+from ..probability import shift_proportions, weigh_candidates
 from .base import Prediction
 from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass
 from .noise_errors import noise_errors
@@ -71,27 +71,6 @@ def average_views(
     for row, candidate in enumerate(candidates):
         pixels[row] = open_to[candidate]
     return Evidence(candidates, pixels, total / views.clamp_min(1))
-
-
-def weigh_candidates(
-    probs: Tensor, open_to: Tensor, errors: Tensor, sharpness: float, bound: float | None = None
-) -> Tensor:
-    """Weighs the candidates' coarse probabilities by their errors, each where it may be.
-
-    Args:
-        probs: (N, ...) float in [0, 1] of N candidates.
-        open_to: (N, ...) bool, pixels that may take each.
-        errors: (N, ...) float.
-        sharpness: see `posterior_probs`.
-        bound: see `bound_errors`; None for no bound.
-
-    Returns:
-        (N, ...): the posterior where a candidate may be, `probs` elsewhere.
-    """
-    if bound is not None and sharpness > 0:
-        errors = bound_errors(errors, open_to, bound / sharpness)
-    weighed = posterior_probs(torch.where(open_to, probs, 0), errors, sharpness)
-    return torch.where(open_to, weighed, probs)
 
 
 class LikelihoodUpdate:
@@ -188,6 +167,7 @@ class LikelihoodUpdate:
         probs, settings = prediction.probs[evidence.candidates], self.settings
         if not evidence.candidates:
             return probs
-        return weigh_candidates(
+        posterior = weigh_candidates(
             probs, evidence.open_to, evidence.errors, settings.likelihood_sharpness, settings.likelihood_bound
         )
+        return shift_proportions(probs, posterior, evidence.open_to) if settings.likelihood_proportions else posterior

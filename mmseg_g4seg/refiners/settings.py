@@ -44,6 +44,8 @@ class G4SegSettings:
         joint: inject all classes of an image in one pass, in place of one class at a time.
         prompt_template: the prompt, `{name}` standing for the class name (or names).
         class_names: names to use in place of the data set's; a class may have several synonyms.
+        known_classes: names of the classes that the prior was trained on; the others are neither refined nor named
+            to it. None: all, as with a prior that reads any word.
         update: how reconstruction changes probabilities: `correspondence` (Eq. 8-9), or
             `likelihood`, which asks the prior how well each class explains the uncertain pixels.
         beta: share of the old probability that the correspondence update keeps (Eq. 9); the paper
@@ -75,6 +77,8 @@ class G4SegSettings:
         likelihood_sharpness: lambda, the factor from error to negative log-likelihood.
         likelihood_bound: most that the prior may say for or against a class, in nats, whatever its error: at
             0.4 the odds of two classes change by a factor of exp(0.8) at most. None: no bound.
+        likelihood_proportions: let an image's class proportions follow what the prior finds: a class that it
+            gives more of the image gains elsewhere in it, too. See `shift_proportions`.
         likelihood_smoothing: side, in latent cells, of the box that errors are averaged over, odd; or
             several, whose averages are averaged: error maps at more than one scale.
         candidate_threshold: least coarse probability of a class for the likelihood update to consider
@@ -103,6 +107,7 @@ class G4SegSettings:
     joint: bool = False
     prompt_template: str = 'a photo of {name}'
     class_names: Sequence[ClassName] | None = None
+    known_classes: Sequence[str] | None = None
     update: UpdateRule = 'correspondence'
     beta: float = 0.8
     confidence_range: tuple[float, float] = (0.2, 0.6)
@@ -123,6 +128,7 @@ class G4SegSettings:
     likelihood_crop_side: float = 0.75
     likelihood_sharpness: float = 30.0
     likelihood_bound: float | None = None
+    likelihood_proportions: bool = False
     likelihood_smoothing: int | Sequence[int] = 3
     candidate_threshold: float = 0.0
     accept: bool = False
@@ -182,7 +188,9 @@ class G4SegSettings:
         self._expect('prompt_template', self.prompt_template.count('{name}') == 1, "one '{name}' in it")
         if self.background_threshold is not None and self.background_index is None:
             raise ValueError('background_threshold: expected background_index beside it, got none')
-        for name in self.class_names or ():
+        listed = self.known_classes is None or (bool(self.known_classes) and not isinstance(self.known_classes, str))
+        self._expect('known_classes', listed, 'a list of names, or None')
+        for name in (*(self.class_names or ()), *(self.known_classes or ())):
             synonyms(name)
 
     def _check_types(self) -> None:

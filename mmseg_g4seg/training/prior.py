@@ -77,13 +77,16 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
         parts.save(stage)
     train_denoiser(parts, training, validation, settings, folder)
     parts.save(folder / 'prior', half=task.half)
-    write_whole(folder / 'prior' / 'refiner.json', json.dumps(refiner_settings(task, settings), indent=1) + '\n')
+    suited = json.dumps(refiner_settings(task, settings, training), indent=1)
+    write_whole(folder / 'prior' / 'refiner.json', suited + '\n')
     return folder / 'prior'
 
 
-def refiner_settings(task: PriorTraining, settings: DenoiserSettings) -> dict[str, Any]:
-    """What `load_refiner` takes for a prior: masks injected as in training, the rest as for photographs."""
+def refiner_settings(task: PriorTraining, settings: DenoiserSettings, training: TrainingImages) -> dict[str, Any]:
+    """What `load_refiner` takes for a prior: names and masks as in training, the rest as for photographs."""
+    shown = sorted({c for present in training.present for c in present})
     return {
+        'known_classes': [training.classes[c] for c in shown],
         'image_size': list(task.size),
         'cross_weight': settings.cross_weight,
         'self_weight': settings.self_weight,
@@ -94,6 +97,7 @@ def refiner_settings(task: PriorTraining, settings: DenoiserSettings) -> dict[st
         'likelihood_timesteps': [300, 400, 500],
         'likelihood_crops': 2,
         'likelihood_sharpness': 20.0,
+        'likelihood_proportions': True,
         'likelihood_smoothing': [3, 9, 21],
         'candidate_threshold': 0.05,
         'min_area': 0.002,

@@ -33,6 +33,12 @@ VARIANTS = [
     },
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'accept': True},
     {'update': 'likelihood', 'likelihood_timesteps': (300,), 'likelihood_crops': 2, 'upsampling': 'guided'},
+    {
+        'update': 'likelihood',
+        'likelihood_timesteps': (300,),
+        'likelihood_proportions': True,
+        'known_classes': NAMES[1:4],
+    },
     {'inversion': 'direct', 'inversion_steps': 3, 'inversion_guidance': 2.0},
     {'inversion': 'null_text', 'inversion_steps': 2, 'inversion_inner_steps': 2},
     {'inversion': 'negative_prompt', 'inversion_steps': 3, 'injected_share': 0.5, 'joint': True},
@@ -247,11 +253,68 @@ class TestLikelihood:
         assert not torch.allclose(every.probs[implausible], coarse.probs[implausible], atol=1e-3)
         assert not torch.allclose(few.probs, coarse.probs, atol=1e-3)
 
+    def test_proportions_grow_with_what_is_found(self, prior):
+        image, coarse = random_case()
+
+        def mean(**settings) -> torch.Tensor:
+            refiner = make(prior, update='likelihood', likelihood_timesteps=(300,), **settings)
+            return refiner.refine(image, coarse, NAMES).probs.mean((1, 2))
+
+        before, found, shifted = coarse.probs.mean((1, 2)), mean(), mean(likelihood_proportions=True)
+        grew = found > before
+        assert grew.any()
+        assert not grew.all()
+        most, least = (found / before).argmax(), (found / before).argmin()
+        assert shifted[most] > found[most]
+        assert shifted[least] < found[least]
+
     def test_windows_of_several_sides(self):
         errors = torch.rand(2, 9, 11)
         averaged = average_windows(errors, (1, 5))
         torch.testing.assert_close(averaged[:, 4, 5], (errors[:, 4, 5] + errors[:, 2:7, 3:8].mean((1, 2))) / 2)
         torch.testing.assert_close(averaged[:, 0, 0], (errors[:, 0, 0] + errors[:, :3, :3].mean((1, 2))) / 2)
+
+
+class TestKnownClasses:
+    @pytest.mark.parametrize('update', ['likelihood', 'correspondence'])
+    def test_only_they_are_named_to_the_prior(self, prior, monkeypatch, update):
+        image, coarse = random_case()
+        named = set()
+        encode = prior.encode_prompts
+
+        def record(prompts, *args):
+            named.update(name for prompt in prompts for name in prompt)
+            return encode(prompts, *args)
+
+        monkeypatch.setattr(prior, 'encode_prompts', record)
+        make(prior, update=update, known_classes=[NAMES[0], NAMES[3], 'a class of other data']).refine(
+            image, coarse, NAMES
+        )
+        assert named & set(NAMES) == {NAMES[0], NAMES[3]}
+
+    def test_others_keep_their_probabilities_and_their_total(self, prior):
+        image, coarse = random_case()
+        settings = {'update': 'likelihood', 'likelihood_timesteps': (300,), 'known_classes': [NAMES[0], NAMES[3]]}
+        refined = make(prior, **settings).refine(image, coarse, NAMES)
+        torch.testing.assert_close(refined.probs[[1, 2, 4]], coarse.probs[[1, 2, 4]])
+        assert not torch.allclose(refined.probs[[0, 3]], coarse.probs[[0, 3]], atol=1e-3)
+
+    def test_a_mask_without_any_stays(self, prior):
+        image, coarse = random_case()
+        coarse = Prediction(coarse.probs, torch.ones_like(coarse.label_map))
+        refined = make(prior, known_classes=[NAMES[0]]).refine(image, coarse, NAMES)
+        assert torch.equal(refined.probs, coarse.probs)
+        assert torch.equal(refined.label_map, coarse.label_map)
+
+    def test_synonyms(self, prior):
+        image, coarse = random_case()
+        names = [('heaven', NAMES[0]), *NAMES[1:]]
+        known = make(prior, known_classes=[f' {NAMES[0]}']).refine(image, coarse, names)
+        assert torch.equal(known.probs, make(prior, known_classes=['heaven']).refine(image, coarse, names).probs)
+
+    def test_none_of_the_data(self, prior):
+        with pytest.raises(ValueError, match=r"known_classes: expected some of \['sky', .*got \['roof'\]"):
+            make(prior, known_classes=['roof']).refine(*random_case(), NAMES)
 
 
 class TestAcceptance:
@@ -340,6 +403,9 @@ class TestSettings:
             ({'likelihood_crops': 1.5}, 'likelihood_crops'),
             ({'likelihood_crops': 3, 'likelihood_crop_side': 0.3}, 'likelihood_crop_side: .* 1 / likelihood_crops'),
             ({'likelihood_crop_side': 1.2}, 'likelihood_crop_side'),
+            ({'known_classes': 'road'}, 'known_classes'),
+            ({'known_classes': []}, 'known_classes'),
+            ({'known_classes': ['road', ' ']}, 'non-empty'),
             ({'likelihood_bound': 0}, 'likelihood_bound'),
             ({'likelihood_bound': '0.4'}, 'likelihood_bound'),
             ({'candidate_threshold': -0.1}, 'candidate_threshold'),

@@ -1,11 +1,13 @@
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from mmseg_g4seg.api import load_refiner
 from mmseg_g4seg.diffusion import load_prior
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.scenes import CLASSES
@@ -54,6 +56,14 @@ class TestPrior:
         assert size < 15e6
         embeds = prior.encode_prompts([['sky']], 'a photo of {name}')
         assert torch.isfinite(prior.denoise(torch.randn(1, 4, 16, 16), 400, embeds)).all()
+
+    def test_is_asked_about_the_classes_that_it_was_shown(self, scenes, tmp_path):
+        names = [*(scenes / 'classes.txt').read_text().split('\n')[:-1], 'unicorn']
+        (tmp_path / 'classes.txt').write_text('\n'.join(names))
+        folder = train_prior(replace(task(scenes), classes=tmp_path / 'classes.txt'), SETTINGS, tmp_path)
+        known = load_refiner(folder).refiner.settings.known_classes
+        assert 'sky' in known
+        assert set(names) - set(known) == {'unicorn'}
 
     def test_logs_and_samples(self, trained):
         lines = (trained / 'denoiser_log.csv').read_text().split('\n')

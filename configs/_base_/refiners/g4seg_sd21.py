@@ -28,6 +28,7 @@ refiner = dict(
     joint=False,  # True: all classes of an image in one pass
     prompt_template='a photo of {name}',
     class_names=None,  # None: the data set's; or one entry a class, a tuple being synonyms
+    known_classes=None,  # names that the prior was trained on, others are left alone; None: it reads any word
     # --- in place of the one step: inversion, then generation under the mask; tens of passes a class ---
     inversion='single_step',  # or 'null_text', 'negative_prompt', 'direct', 'ddim'
     inversion_steps=50,  # of the deterministic sampler
@@ -52,6 +53,7 @@ refiner = dict(
     likelihood_crop_side=0.75,  # of a crop, as a share of the image's
     likelihood_sharpness=30.0,  # factor from error to negative log-likelihood
     likelihood_bound=None,  # most that the prior may say for or against a class, nats; None: no bound
+    likelihood_proportions=False,  # True: an image's class proportions follow what the prior finds
     likelihood_smoothing=3,  # side of the box that errors are averaged over, latent cells; or several
     candidate_threshold=0.0,  # least coarse probability of a class to be considered at a pixel
     accept=False,  # True: keep a class's update only if the prior agrees (two more passes)

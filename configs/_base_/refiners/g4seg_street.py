@@ -5,6 +5,10 @@ refiner = dict(
     image_size=(128, 160),
     cross_weight=3.0,  # as the prior was trained
     self_weight=0.3,
+    known_classes=[  # that its training frames show, of Cityscapes' 19
+        'road', 'sidewalk', 'building', 'fence', 'pole', 'traffic sign', 'vegetation', 'sky', 'person', 'car',
+        'bicycle',
+    ],
     features='denoiser',
     joint=True,
     update='likelihood',
@@ -12,6 +16,7 @@ refiner = dict(
     likelihood_timesteps=(300, 400, 500),
     likelihood_crops=2,  # four overlapping crops, two of them mirrored
     likelihood_sharpness=20.0,
+    likelihood_proportions=True,  # an image's class proportions follow what the prior finds
     likelihood_smoothing=(3, 9, 21),
     candidate_threshold=0.05,
     min_area=0.002,
