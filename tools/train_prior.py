@@ -20,6 +20,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--images', type=Path, required=True, help='folder of images')
     parser.add_argument('--labels', type=Path, help='folder of 8-bit index PNGs, 255 = ignore')
     parser.add_argument('--tags', type=Path, help='JSON: {image name without suffix: [class name, ...]}')
+    parser.add_argument('--validation-images', type=Path, help='folder of other images for the validation losses')
+    parser.add_argument('--validation-labels', type=Path, help='their PNGs; --tags names them where there are none')
     parser.add_argument('--classes', type=Path, required=True, help='class names, one a line')
     parser.add_argument('--out', type=Path, required=True, help='folder of the run')
     parser.add_argument('--size', type=int, nargs=2, default=(128, 128), metavar=('H', 'W'), help='multiples of 16')
@@ -73,6 +75,8 @@ def main() -> None:
             images=args.images,
             labels=args.labels,
             tags=args.tags,
+            validation_images=args.validation_images,
+            validation_labels=args.validation_labels,
             classes=args.classes,
             size=tuple(args.size),
             views=args.views,

@@ -40,7 +40,7 @@ class UncertainPixels:
         return self.certain_areas + class_areas(label_map, self.truth[None], len(self.coarse.probs))
 
     def refine(self, parts: G4SegParts, sharpness: float) -> Tensor:
-        """Labels that the likelihood update decides at a sharpness: (1, P) int64."""
+        """Labels that the likelihood update decides at a sharpness, class proportions kept: (1, P) int64."""
         if not self.candidates:
             return self.coarse.label_map
         probs = self.coarse.probs[self.candidates]

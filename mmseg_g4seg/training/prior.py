@@ -29,6 +29,9 @@ class PriorTraining:
         classes: file of class names, one a line.
         labels: folder of label maps; or
         tags: JSON file of tags.
+        validation_images: folder of other images for the validation losses; every 25th of `images` is held out
+            for them when not given. Neighbours in a video are no others.
+        validation_labels: its label maps; the tags name its images, too, where there are none.
         size: (H, W) of training, multiples of 16 (the autoencoder's 4 times two halvings).
         views: views of each image, and
         light: how much their light varies, see `load_training_images`.
@@ -42,6 +45,8 @@ class PriorTraining:
     classes: Path
     labels: Path | None = None
     tags: Path | None = None
+    validation_images: Path | None = None
+    validation_labels: Path | None = None
     size: tuple[int, int] = (128, 128)
     views: int = 1
     light: float = 0.0
@@ -53,6 +58,10 @@ class PriorTraining:
     def __post_init__(self) -> None:
         if any(side % 16 for side in self.size):
             raise ValueError(f'size: expected multiples of 16, got {self.size}')
+        if self.validation_images is None and self.validation_labels is not None:
+            raise ValueError('validation_labels: expected validation_images beside them, got none')
+        if self.validation_images is not None and self.validation_labels is None and self.tags is None:
+            raise ValueError('validation_images: expected validation_labels or tags beside them, got neither')
         if self.init is None and self.vae_steps == 0:
             raise ValueError('vae_steps = 0 keeps the autoencoder of an earlier prior: expected init, got none')
 
@@ -62,10 +71,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     classes = task.classes.read_text().split('\n')
     classes = [name for name in classes if name]
-    data = load_training_images(
-        task.images, classes, size=task.size, labels=task.labels, tags=task.tags, views=task.views, light=task.light
-    )
-    training, validation = split_validation(data, task.views)
+    training, validation = load_data(task, classes)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(task.seed)
         parts = build_prior(classes) if task.init is None else warm_start(task.init, classes)
@@ -80,6 +86,18 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     suited = json.dumps(refiner_settings(task, settings, training), indent=1)
     write_whole(folder / 'prior' / 'refiner.json', suited + '\n')
     return folder / 'prior'
+
+
+def load_data(task: PriorTraining, classes: Sequence[str]) -> tuple[TrainingImages, TrainingImages]:
+    """Images to train on, and others for the validation losses."""
+    data = load_training_images(
+        task.images, classes, size=task.size, labels=task.labels, tags=task.tags, views=task.views, light=task.light
+    )
+    if task.validation_images is None:
+        return split_validation(data, task.views)
+    labels = task.validation_labels
+    tags = None if labels else task.tags
+    return data, load_training_images(task.validation_images, classes, size=task.size, labels=labels, tags=tags)
 
 
 def refiner_settings(task: PriorTraining, settings: DenoiserSettings, training: TrainingImages) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mmseg_g4seg.training.denoiser import Denoiser, DenoiserSettings
 from mmseg_g4seg.training.doubts import Doubts, doubt_loss, doubted_region, doubts_settled, draw_doubts
 from mmseg_g4seg.training.images import TrainingImages, change_light, load_training_images
 from mmseg_g4seg.training.loop import train
-from mmseg_g4seg.training.prior import PriorTraining, split_validation, train_prior, warm_start
+from mmseg_g4seg.training.prior import PriorTraining, load_data, split_validation, train_prior, warm_start
 
 
 @pytest.fixture(scope='module')
@@ -65,6 +65,19 @@ class TestPrior:
         assert 'sky' in known
         assert set(names) - set(known) == {'unicorn'}
 
+    def test_validation_on_other_images(self, scenes, tmp_path):
+        classes = list(CLASSES)
+        others = {'validation_images': scenes / 'images/train', 'validation_labels': scenes / 'labels/train'}
+        training, validation = load_data(task(scenes, views=2, **others), classes)
+        assert (len(training), len(validation)) == (12, 6), 'none is held out, each is shown whole'
+        assert torch.equal(validation.images, training.images[::2])
+        training, validation = load_data(task(scenes, views=2), classes)
+        assert (len(training), len(validation)) == (10, 1)
+        table = {p.stem: ['sky'] for p in (scenes / 'images/train').iterdir()}
+        (tmp_path / 'tags.json').write_text(json.dumps(table))
+        tagged = replace(task(scenes, **others), labels=None, validation_labels=None, tags=tmp_path / 'tags.json')
+        assert load_data(tagged, classes)[1].present == [[0]] * 6
+
     def test_logs_and_samples(self, trained):
         lines = (trained / 'denoiser_log.csv').read_text().split('\n')
         assert lines[0].startswith('step,training_loss,validation_empty')
@@ -97,6 +110,10 @@ class TestPrior:
     def test_bad_tasks(self, scenes):
         with pytest.raises(ValueError, match='multiples of 16'):
             PriorTraining(images=scenes, classes=scenes, size=(64, 50))
+        with pytest.raises(ValueError, match='validation_labels: expected validation_images'):
+            task(scenes, validation_labels=scenes)
+        with pytest.raises(ValueError, match='validation_images: expected validation_labels or tags'):
+            task(scenes, validation_images=scenes)
         with pytest.raises(ValueError, match='expected init'):
             task(scenes, vae_steps=0)
 

@@ -10,6 +10,7 @@ refiner = dict(
     update='likelihood',
     confidence_range=(0.2, 0.8),
     likelihood_sharpness=30.0,
+    likelihood_proportions=True,
     likelihood_smoothing=3,
     min_area=0.002,
     passes_per_batch=16,
