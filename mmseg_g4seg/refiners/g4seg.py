@@ -123,7 +123,8 @@ class G4SegRefiner(Refiner):
         names = self.settings.class_names or class_names
         if len(names) != len(class_names):
             raise ValueError(f'class_names: expected {len(class_names)} names, one a class, got {len(names)}')
-        if not any(self._knows(name) for name in names):
+        known = [name for name in names if self._knows(name)]
+        if not known:
             raise ValueError(f'known_classes: expected some of {list(names)}, got {self.settings.known_classes!r}')
         return names
 

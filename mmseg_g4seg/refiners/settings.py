@@ -78,7 +78,7 @@ class G4SegSettings:
         likelihood_bound: most that the prior may say for or against a class, in nats, whatever its error: at
             0.4 the odds of two classes change by a factor of exp(0.8) at most. None: no bound.
         likelihood_proportions: let an image's class proportions follow what the prior finds: a class that it
-            gives more of the image gains elsewhere in it, too. See `shift_proportions`.
+            gives more of the image gains elsewhere in it, too, beyond `likelihood_bound`. See `shift_proportions`.
         likelihood_smoothing: side, in latent cells, of the box that errors are averaged over, odd; or
             several, whose averages are averaged: error maps at more than one scale.
         candidate_threshold: least coarse probability of a class for the likelihood update to consider

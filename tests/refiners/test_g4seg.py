@@ -312,6 +312,11 @@ class TestKnownClasses:
         known = make(prior, known_classes=[f' {NAMES[0]}']).refine(image, coarse, names)
         assert torch.equal(known.probs, make(prior, known_classes=['heaven']).refine(image, coarse, names).probs)
 
+    @pytest.mark.parametrize('known', [None, ['sky']])
+    def test_an_empty_name_after_known_ones(self, prior, known):
+        with pytest.raises(ValueError, match='class name: expected non-empty text'):
+            make(prior, known_classes=known).refine(*random_case(), [*NAMES[:-1], ' '])
+
     def test_none_of_the_data(self, prior):
         with pytest.raises(ValueError, match=r"known_classes: expected some of \['sky', .*got \['roof'\]"):
             make(prior, known_classes=['roof']).refine(*random_case(), NAMES)
