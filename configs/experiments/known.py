@@ -18,6 +18,7 @@ runs = dict(
     crf=_base_.crf,
     streets=_base_.crops,
     streets_crf=dict(type='SequentialRefiner', refiners=[street_crops, _base_.crf]),
+    streets_seed=dict(street_crops, seed=1),
     animals_crf=dict(type='SequentialRefiner', refiners=[animal_crops, _base_.crf]),
     animals_seed=dict(animal_crops, seed=1),
 )
