@@ -1,11 +1,11 @@
-# G4Seg with a street prior of your own training (docs/priors.md), the one that also learned to settle doubts.
-refiner = dict(
+# G4Seg twice, with two street priors of your own training (docs/priors.md): the one trained to denoise alone, which is
+# seldom sure, then the one that also learned to settle doubts.
+g4seg = dict(
     type='G4SegRefiner',
-    prior='work_dirs/prior_street_doubts/prior',
     image_size=(128, 160),
-    cross_weight=3.0,  # as the prior was trained
+    cross_weight=3.0,  # as the priors were trained
     self_weight=0.3,
-    known_classes=[  # that its training frames show, of Cityscapes' 19
+    known_classes=[  # that their training frames show, of Cityscapes' 19
         'road', 'sidewalk', 'building', 'fence', 'pole', 'traffic sign', 'vegetation', 'sky', 'person', 'car',
         'bicycle',
     ],
@@ -15,10 +15,16 @@ refiner = dict(
     confidence_range=(0.2, 0.6),
     likelihood_timesteps=(300, 400, 500),
     likelihood_crops=2,  # four overlapping crops, two of them mirrored
-    likelihood_sharpness=20.0,
-    likelihood_proportions=True,  # an image's class proportions follow what the prior finds
+    likelihood_proportions=True,  # an image's class proportions follow what a prior finds
     likelihood_smoothing=(3, 9, 21),
     candidate_threshold=0.05,
     min_area=0.002,
     passes_per_batch=16,
+)
+refiner = dict(
+    type='SequentialRefiner',
+    refiners=[
+        dict(g4seg, prior='work_dirs/prior_street_light/prior', likelihood_sharpness=40.0),
+        dict(g4seg, prior='work_dirs/prior_street_doubts/prior', likelihood_sharpness=20.0),
+    ],
 )
