@@ -9,7 +9,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 @pytest.mark.parametrize(
-    'shipped, run, image_set',
+    ('shipped', 'run', 'image_set'),
     [
         ('g4seg_street', 'streets_crf', 'camvid_day'),
         ('g4seg_street', 'streets_crf', 'camvid_dusk'),
