@@ -9,6 +9,12 @@ runs = dict(
     paper_beta=dict(refiner=paper, grid=dict(beta=[0.5, 0.9])),
     paper_timestep=dict(refiner=paper, grid=dict(timestep=[100, 200, 300, 500, 600, 700])),
     paper_not_injected=dict(paper, cross_weight=0.0, self_weight=0.0),
+    paper_cross_alone=dict(paper, self_weight=0.0),
+    paper_weights=dict(refiner=paper, grid=dict(cross_weight=[1.0, 6.0])),
+    paper_rule=dict(paper, injection_rule='dense_diffusion', joint=True),
+    paper_features=dict(
+        refiner=dict(paper, joint=True), grid=dict(features=[dict(type='denoiser', timestep=t) for t in (20, 300)])
+    ),
     paper_joint=dict(paper, joint=True),
     paper_residual=dict(refiner=dict(paper, mixing='residual', joint=True), grid=dict(beta=[0.2, 0.8])),
     paper_soft=dict(paper, joint=True, match_temperature=0.05),
