@@ -59,10 +59,7 @@ class PaperLoop:
         latents = self._reconstruct(case, index, clean, key)
         # the picture itself is part of the loop, whether or not these features read it
         reconstruction = self.prior.decode_latents(latents)
-        if self.features.space == 'image':
-            original, generated = self.features(pixels), self.features(reconstruction)
-        else:
-            original, generated = self.features(clean), self.features(latents)
+        original, generated = self.features(clean, pixels), self.features(latents, reconstruction)
         low = resize_maps(old[None], original.shape[-2:])
         matched = resize_maps(self._read_matches(generated[0], original[0], low), old.shape)[0]
         return mix_foreground_probs(old, matched.clamp(0, 1), settings.beta, settings.confidence_range)

@@ -75,12 +75,12 @@ class MeteredFeatures(FeatureExtractor):
     """A feature extractor whose calls a meter counts, when it has one."""
 
     def __init__(self, features: FeatureExtractor) -> None:
-        self.features, self.space = features, features.space
+        self.features, self.reads_pixels = features, features.reads_pixels
         self.meter: StageMeter | None = None
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
         with self._stage('features'):
-            return self.features(inputs)
+            return self.features(latents, pixels)
 
     def matching(self) -> AbstractContextManager[None]:
         """Counts a block that matches features."""

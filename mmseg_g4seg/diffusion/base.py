@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..attention import MaskInjection
 from ..prompts import ClassName
@@ -111,9 +111,37 @@ class DiffusionPrior(ABC):
             ValueError: if a control image is injected that no ControlNet reads.
         """
 
+    @property
     @abstractmethod
-    def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:
-        """Features inside one pass of the denoiser: (B, c, h, w) -> (B, D, h', w') float32."""
+    def feature_blocks(self) -> Sequence[nn.Module]:
+        """The denoiser's blocks that `denoiser_features` can read, in the order of a pass."""
+
+    @property
+    @abstractmethod
+    def default_feature_block(self) -> int:
+        """Index of the block that is read when none is named."""
+
+    @abstractmethod
+    def denoiser_features(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
+    ) -> Tensor:
+        """Features behind a block, in one pass of the denoiser: (B, c, h, w) -> (B, D, h', w') float32.
+
+        Raises:
+            ValueError: if there is no such block.
+        """
+
+    def feature_block(self, index: int | None = None) -> nn.Module:
+        """The block of that index among `feature_blocks`, or the default one.
+
+        Raises:
+            ValueError: if there is no such block.
+        """
+        blocks = self.feature_blocks
+        index = self.default_feature_block if index is None else index
+        if not 0 <= index < len(blocks):
+            raise ValueError(f'block: this denoiser has 0 to {len(blocks) - 1} to read features from, got {index}')
+        return blocks[index]
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
         """Noises (B, c, h, w) clean latents to a training timestep."""

@@ -138,7 +138,7 @@ def _model_class() -> Any:
     try:
         from diffusers import ControlNetModel
     except ImportError as error:
-        raise ImportError('loading a ControlNet needs diffusers: pip install "mmseg_g4seg[diffusion]"') from error
+        raise ImportError('loading a ControlNet needs diffusers: pip install diffusers') from error
     return ControlNetModel
 
 

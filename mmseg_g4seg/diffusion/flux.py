@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..attention import split_heads
 from ..prompts import ClassName
@@ -162,9 +162,15 @@ class FluxPrior(JointTransformerPrior):
         )[0]
         return F.pixel_shuffle(output.transpose(1, 2).unflatten(2, grid), PATCH_SIZE)  # (B, c, h, w)
 
-    def _feature_block(self) -> Any:
+    @property
+    def feature_blocks(self) -> Sequence[nn.Module]:
+        """The double blocks, and behind them the single ones."""
+        return [*self.transformer.transformer_blocks, *self.transformer.single_transformer_blocks]
+
+    @property
+    def default_feature_block(self) -> int:
         """The last double block, a third of the way."""
-        return self.transformer.transformer_blocks[-1]
+        return len(self.transformer.transformer_blocks) - 1
 
 
 def _image_positions(rows: int, columns: int) -> Tensor:

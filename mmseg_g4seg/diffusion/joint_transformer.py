@@ -3,6 +3,7 @@
 Shapes: B images, c latent channels, h w latent grid, h' w' token grid, T text tokens, D token width.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,10 +98,6 @@ class JointTransformerPrior(LatentPrior):
     def _velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
         """One pass of the transformer on prompts of one length: (B, c, h, w) -> (B, c, h, w)."""
 
-    @abstractmethod
-    def _feature_block(self) -> Any:
-        """The block whose image tokens are features; it returns text and image tokens."""
-
     def denoise(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
     ) -> Tensor:
@@ -114,13 +111,18 @@ class JointTransformerPrior(LatentPrior):
         return self._each_length(run, noisy, prompts, injection)
 
     @torch.no_grad()
-    def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:
-        """Image tokens after a block in the middle of the transformer: (B, D, h', w') float32."""
-        sigma = self.sigma(timestep)
+    def denoiser_features(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
+    ) -> Tensor:
+        """Image tokens behind a block: (B, D, h', w') float32."""
+        sigma, module = self.sigma(timestep), self.feature_block(block)
         grid = [side // self.patch_size for side in noisy.shape[-2:]]
 
         def run(latents: Tensor, prompts: EncodedPrompts, _: MaskInjection | None) -> Tensor:
-            _, tokens = output_inside(self._feature_block(), lambda: self._velocity(latents, sigma, prompts))
+            output = output_inside(module, lambda: self._velocity(latents, sigma, prompts))
+            # text and image tokens apart, or, in an earlier diffusers' single blocks, as one sequence, text first
+            tokens = output if isinstance(output, Tensor) else output[1]
+            tokens = tokens[:, -math.prod(grid) :]
             return tokens.transpose(1, 2).unflatten(2, grid).float()  # (B, D, h', w')
 
         return self._each_length(run, noisy, prompts, None)

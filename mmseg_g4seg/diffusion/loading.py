@@ -171,7 +171,7 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     try:
         module = importlib.import_module(library)
     except ImportError as error:
-        raise ImportError(f'loading a prior needs {library}: pip install "mmseg_g4seg[diffusion]"') from error
+        raise ImportError(f'loading a prior needs {library}: pip install {library}') from error
     options: dict[str, Any] = {}
     if library == 'diffusers' and name != 'scheduler':
         options = {'torch_dtype': dtype, 'variant': variant, 'low_cpu_mem_usage': _has_accelerate()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..attention import MaskInjection, inject_masks
 from ..prompts import ClassName, PromptTokenizer
@@ -114,15 +114,25 @@ class UNetPrior(LatentPrior):
         skip, out = boundary_scalings(timestep, scaling)
         return out * clean + skip * noisy
 
-    @torch.no_grad()
-    def denoiser_features(self, noisy: Tensor, timestep: int, prompts: EncodedPrompts) -> Tensor:
-        """Features after the last but one level of the decoder, on the latents' own grid.
+    @property
+    def feature_blocks(self) -> Sequence[nn.Module]:
+        """The decoder's levels, from coarse to fine; the last two are on the latents' own grid."""
+        return self.unet.up_blocks
+
+    @property
+    def default_feature_block(self) -> int:
+        """The last level but one.
 
         The decoder's middle levels are where DIFT (arXiv 2306.03881) finds semantic matches; this is
         the finest of them.
         """
-        block = self.unet.up_blocks[max(0, len(self.unet.up_blocks) - 2)]
-        return output_inside(block, lambda: self.denoise(noisy, timestep, prompts)).float()
+        return max(0, len(self.unet.up_blocks) - 2)
+
+    @torch.no_grad()
+    def denoiser_features(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
+    ) -> Tensor:
+        return output_inside(self.feature_block(block), lambda: self.denoise(noisy, timestep, prompts)).float()
 
 
 class StableDiffusionPrior(UNetPrior):

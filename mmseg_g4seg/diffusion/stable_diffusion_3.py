@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..attention import split_heads
 from ..prompts import ClassName, PromptTokenizer
@@ -156,5 +156,12 @@ class StableDiffusion3Prior(JointTransformerPrior):
             return_dict=False,
         )[0]
 
-    def _feature_block(self) -> Any:
-        return self.transformer.transformer_blocks[len(self.transformer.transformer_blocks) // 2]
+    @property
+    def feature_blocks(self) -> Sequence[nn.Module]:
+        """All of its blocks."""
+        return self.transformer.transformer_blocks
+
+    @property
+    def default_feature_block(self) -> int:
+        """The one in the middle."""
+        return len(self.transformer.transformer_blocks) // 2

@@ -29,7 +29,7 @@ def load_tiny_autoencoder(source: str | Path, replaced: Mapping[str, Any], *, dt
     try:
         from diffusers import AutoencoderTiny
     except ImportError as error:
-        raise ImportError('loading an autoencoder needs diffusers: pip install "mmseg_g4seg[diffusion]"') from error
+        raise ImportError('loading an autoencoder needs diffusers: pip install diffusers') from error
     try:
         config = AutoencoderTiny.load_config(place)
     except OSError as error:

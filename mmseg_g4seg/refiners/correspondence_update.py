@@ -135,9 +135,9 @@ class CorrespondenceUpdate:
         return reconstruct(sampler, clean, lambda timestep: self.layout_pass.condition(layouts, timestep)[1])
 
     def _extract(self, latents: Tensor, pixels: Tensor | None) -> Tensor:
-        if self.features.space == 'latents':
-            return self.features(latents)
-        return self.features(self.prior.decode_latents(latents) if pixels is None else pixels)
+        if self.features.reads_pixels and pixels is None:
+            pixels = self.prior.decode_latents(latents)
+        return self.features(latents, pixels)
 
     def _mix(self, probs: Tensor, low: Tensor, matched: Tensor, image: EncodedImage) -> Tensor:
         """Mixes (R, H, W) probabilities with those at the matches, (R, h', w') on the feature grid."""

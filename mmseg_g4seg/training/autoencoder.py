@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .images import TrainingImages
 from .loop import train
+from .precision import mixed_precision
 
 KL_WEIGHT = 1e-6
 
@@ -37,7 +38,7 @@ def train_autoencoder(
 
     def loss(generator: torch.Generator) -> Tensor:
         crops = _random_crops(training.images, batch_size, crop, generator).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             posterior = vae.encode(crops).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
             decoded = vae.decode(posterior.mean + posterior.std * noise).sample

@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .images import TrainingImages
+from .precision import mixed_precision
 
 View = Literal['empty', 'caption', 'one class', 'all classes']
 VIEWS: tuple[View, ...] = ('empty', 'caption', 'one class', 'all classes')
@@ -101,7 +102,7 @@ def _encode(images: Tensor, vae: AutoencoderKL, device: str) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, c, h, w) float16 latents, scaled."""
     chunks = []
     for chunk in images.split(16):
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             latents = vae.encode(chunk.to(device).float() / 127.5 - 1).latent_dist.mode()
         chunks.append((latents.float() * vae.config.scaling_factor).half().cpu())
     return torch.cat(chunks)

@@ -16,6 +16,7 @@ from ..refiners.noise_errors import average_windows
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
 from .doubts import Doubts, doubt_loss, doubts_settled, draw_doubts
+from .precision import mixed_precision
 
 DOUBT_TIMESTEPS = (50, 650)
 DOUBT_WINDOW = 3
@@ -115,7 +116,7 @@ class Denoiser(nn.Module):
         """(B, c, h, w) float32."""
         device = self.settings.device
         latents, noise, alpha = batch.latents.to(device), noise.to(device), self.scheduler.alphas_cumprod[timesteps]
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             output = self(add_noise(latents, noise, alpha), timesteps.to(device), batch.prompts, batch.region_masks)
         target = noise_target(latents, noise, alpha, self.scheduler.config.prediction_type)
         return (output.float() - target).square()

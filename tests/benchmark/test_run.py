@@ -28,10 +28,10 @@ SCRIPT = Path(__file__).parents[2] / 'tools/benchmark.py'
 class Colours(FeatureExtractor):
     """Average colours of 4 x 4 patches, which only a decoded image shows."""
 
-    space = 'image'
+    reads_pixels = True
 
-    def __call__(self, inputs):
-        return torch.nn.functional.avg_pool2d(inputs, 4)
+    def __call__(self, latents, pixels=None):
+        return torch.nn.functional.avg_pool2d(pixels, 4)
 
 
 @pytest.fixture(scope='module')

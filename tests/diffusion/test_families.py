@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
@@ -212,6 +213,25 @@ class TestDenoising:
         assert not any(module._forward_hooks for module in prior.denoiser.modules())
         other = prior.denoiser_features(latents(height=4, width=12), 600, encoded)
         assert not torch.allclose(features, other)
+
+    def test_features_of_every_block(self, prior):
+        """Each block's on the grid of the image, and no two the same."""
+        encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
+        noisy = latents(height=4, width=12)
+        blocks = [prior.denoiser_features(noisy, 100, encoded, block=i) for i in range(len(prior.feature_blocks))]
+        assert len(blocks) >= 2
+        for features in blocks:
+            assert len(features) == len(noisy)
+            assert features.shape[-1] == 3 * features.shape[-2]
+        assert not any(a.shape == b.shape and torch.allclose(a, b) for a, b in pairwise(blocks))
+        default = prior.denoiser_features(noisy, 100, encoded)
+        torch.testing.assert_close(default, blocks[prior.default_feature_block], atol=0, rtol=0)
+
+    def test_features_of_a_block_that_is_not_there(self, prior):
+        encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
+        count = len(prior.feature_blocks)
+        with pytest.raises(ValueError, match=f'block: this denoiser has 0 to {count - 1} .*, got {count}'):
+            prior.denoiser_features(latents(), 100, encoded, block=count)
 
 
 class TestSchedule:

@@ -80,3 +80,14 @@ def test_text_that_clip_cannot_read_is_cut(tmp_path):
     encoded = prior.encode_prompts([['hot air balloon', 'brick wall'] * 10], TEMPLATE)
     assert encoded.embeds.shape[1] == 128
     assert encoded.token_masks[0].sum(1).tolist() == [3, 2] * 10
+
+
+def test_features_where_single_blocks_return_one_sequence(tmp_path):
+    """As earlier diffusers' do: text first."""
+    prior = load_prior(save(build_flux(), tmp_path))
+    last, block = len(prior.feature_blocks) - 1, prior.feature_blocks[-1]
+    assert block is prior.transformer.single_transformer_blocks[-1]
+    encoded, noisy = prior.encode_prompts([['sky']], TEMPLATE), torch.randn(1, 4, 4, 12)
+    expected = prior.denoiser_features(noisy, 400, encoded, block=last)
+    block.register_forward_hook(lambda _, __, output: torch.cat(output, dim=1))
+    torch.testing.assert_close(prior.denoiser_features(noisy, 400, encoded, block=last), expected, atol=0, rtol=0)

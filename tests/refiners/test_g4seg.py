@@ -119,10 +119,10 @@ class TestEveryVariant:
 class MeanColour(FeatureExtractor):
     """Average colour of 4 x 4 patches: features that a test can compute by hand."""
 
-    space = 'image'
+    reads_pixels = True
 
-    def __call__(self, inputs):
-        return F.avg_pool2d(inputs, 4) + torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
+    def __call__(self, latents, pixels=None):
+        return F.avg_pool2d(pixels, 4) + torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
 
 
 def test_equals_the_method_step_by_step(prior):
@@ -142,7 +142,7 @@ def test_equals_the_method_step_by_step(prior):
     mask = F.avg_pool2d((only.label_map == 3).float()[None, None], 4)
     output = prior.denoise(noisy, 400, prompts, MaskInjection(mask, prompts.token_masks, 1.0, 0.3))
     reconstruction = prior.decode_latents((noisy - (1 - alpha).sqrt() * output) / alpha.sqrt())
-    index, _ = match_features(MeanColour()(reconstruction), MeanColour()(image[None]))
+    index, _ = match_features(MeanColour()(z0, reconstruction), MeanColour()(z0, image[None]))
     low = F.avg_pool2d(only.probs[3][None, None], 4).flatten()
     matched = F.interpolate(low[index[0]].view(1, 1, 8, 8), (IMAGE_SIZE, IMAGE_SIZE), mode='bilinear')[0, 0]
     old = only.probs[3]

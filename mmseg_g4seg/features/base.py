@@ -1,0 +1,35 @@
+"""What the update asks of features (the encoder F of G4Seg's SCA).
+
+Shapes: B images, H W image size, c latent channels, h w latent grid, D feature channels, h' w' feature grid.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class FeatureExtractor(ABC):
+    """Gives every location of an image a feature vector, by which a reconstruction is matched to its original."""
+
+    reads_pixels: bool
+    """Whether it looks at the images themselves. If not, nobody decodes latents for it."""
+
+    @abstractmethod
+    def __call__(self, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """Extracts features.
+
+        Args:
+            latents: (B, c, h, w) clean latents.
+            pixels: (B, 3, H, W) float32 RGB in [0, 1], the same images. None where `reads_pixels` is False.
+
+        Returns:
+            (B, D, h', w') float32 features, not normalised.
+
+        Raises:
+            ValueError: if it reads pixels and there are none.
+        """
+
+    def to(self, device: torch.device | str) -> 'FeatureExtractor':
+        """Moves the weights to a device, in place."""
+        return self

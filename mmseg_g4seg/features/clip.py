@@ -1,0 +1,119 @@
+"""Patch tokens of CLIP's vision transformer, as open_clip or transformers loads it.
+
+Shapes: B images, H W image size, D feature channels, h' w' patch grid.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import FeatureExtractor
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class ClipFeatures(FeatureExtractor):
+    """Patch tokens of a frozen vision transformer; a library says how it gives them."""
+
+    reads_pixels = True
+
+    def __init__(self, network: Any, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Args:
+        network: the `nn.Module` that holds the weights.
+        image_size: side that images are resized to.
+        mean: of each channel, which the network expects to be taken off.
+        std: of each channel, which it expects to be divided by.
+        """
+        self.network, self.image_size = network.eval().requires_grad_(False), image_size
+        self.mean, self.std = torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
+
+    def to(self, device: torch.device | str) -> 'ClipFeatures':
+        self.network.to(device)
+        return self
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
+        if pixels is None:
+            raise ValueError(f'{type(self).__name__}: expected pixels (B, 3, H, W), got latents alone')
+        side = (self.image_size, self.image_size)
+        resized = F.interpolate(pixels, side, mode='bicubic', align_corners=False, antialias=True).clamp(0, 1)
+        normalised = (resized - self.mean.to(resized)) / self.std.to(resized)
+        return self._patches(normalised.to(next(self.network.parameters()))).float()
+
+    @abstractmethod
+    def _patches(self, pixels: Tensor) -> Tensor:
+        """Patch tokens of resized, normalised images: (B, 3, side, side) -> (B, D, h', w')."""
+
+
+class OpenClipFeatures(ClipFeatures):
+    """Patch tokens of an open_clip vision transformer."""
+
+    def __init__(self, model: Any, *, image_size: int | None = None) -> None:
+        """Args:
+            model: an `open_clip` model whose `visual` is a vision transformer.
+            image_size: side that images are resized to; the model's own when not given.
+
+        Raises:
+            ValueError: if `visual` is no vision transformer.
+        """
+        visual = model.visual
+        if not hasattr(visual, 'forward_intermediates'):
+            raise ValueError(f'expected an open_clip vision transformer, got {type(visual).__name__}')
+        own_size = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
+        mean = getattr(visual, 'image_mean', None) or CLIP_MEAN
+        std = getattr(visual, 'image_std', None) or CLIP_STD
+        super().__init__(visual, image_size or own_size, mean, std)
+
+    @classmethod
+    def from_pretrained(cls, model: str = 'ViT-B-16', pretrained: str = 'openai', **options: Any) -> 'OpenClipFeatures':
+        """Builds a model by its open_clip name and pretrained tag, or the path of a local weights file."""
+        try:
+            import open_clip
+        except ImportError as error:
+            raise ImportError('CLIP features need open_clip: pip install "mmseg_g4seg[clip]"') from error
+        image_size = options.get('image_size')
+        # positions are interpolated by open_clip when the model is built for another size
+        sizes = {} if image_size is None else {'force_image_size': image_size}
+        return cls(open_clip.create_model(model, pretrained=pretrained, **sizes), **options)
+
+    def _patches(self, pixels: Tensor) -> Tensor:
+        outputs = self.network.forward_intermediates(
+            pixels, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt='NCHW'
+        )
+        return outputs['image_intermediates'][-1]
+
+
+class TransformersClipFeatures(ClipFeatures):
+    """Patch tokens of a transformers CLIP vision model."""
+
+    def __init__(self, model: Any, *, image_size: int | None = None) -> None:
+        """Args:
+            model: a transformers `CLIPVisionModel`.
+            image_size: side that images are resized to, a multiple of the patch; the model's own
+                when not given.
+
+        Raises:
+            ValueError: if `image_size` is no multiple of the patch.
+        """
+        side, patch = image_size or model.config.image_size, model.config.patch_size
+        if side % patch:
+            raise ValueError(f'image_size: expected a multiple of {patch}, got {side}')
+        super().__init__(model, side, CLIP_MEAN, CLIP_STD)
+
+    @classmethod
+    def from_pretrained(cls, model: str, **options: Any) -> 'TransformersClipFeatures':
+        """Loads a `CLIPVisionModel` from a folder or a hub id."""
+        from transformers import CLIPVisionModel
+
+        return cls(CLIPVisionModel.from_pretrained(model), **options)
+
+    def _patches(self, pixels: Tensor) -> Tensor:
+        tokens = self.network(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
+        side = math.isqrt(tokens.shape[1])
+        return tokens.transpose(1, 2).unflatten(2, (side, side))
