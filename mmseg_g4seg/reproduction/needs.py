@@ -115,15 +115,21 @@ def _controlnet(name: str, *, download: bool) -> Need:
     return Need('ControlNet', name, found, '--download, or --cfg-options model.refiner.controlnet=FOLDER')
 
 
-def _features(features: dict[str, Any] | str, *, download: bool) -> Iterator[Need]:
-    """Package and weights of CLIP features; the prior's own features need nothing."""
+def _features(
+    features: dict[str, Any] | str, *, download: bool, option: str = 'model.refiner.features'
+) -> Iterator[Need]:
+    """Package and weights of CLIP features, alone or joined; the prior's own features need nothing."""
     kind = features if isinstance(features, str) else features.get('type')
+    if kind == 'joined' and isinstance(features, dict):
+        for i, part in enumerate(features.get('parts', ())):
+            yield from _features(part, download=download, option=f'{option}.parts.{i}')
+        return
     if kind == 'open_clip':
         yield _package('open_clip', 'clip')
     weights = find_clip_weights(features)
     if weights is not None:
-        option = 'pretrained=FILE' if kind == 'open_clip' else 'model=FOLDER'
-        how = f'--download, or --cfg-options model.refiner.features.{option}'
+        place = 'pretrained=FILE' if kind == 'open_clip' else 'model=FOLDER'
+        how = f'--download, or --cfg-options {option}.{place}'
         yield Need('CLIP weights', weights[0], weights[1] or download, how)
 
 

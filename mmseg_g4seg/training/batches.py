@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
+from tqdm import tqdm
 
 from .images import TrainingImages
 from .precision import mixed_precision
@@ -101,7 +102,7 @@ def pad_regions(masks: Sequence[Tensor]) -> Tensor:
 def _encode(images: Tensor, vae: AutoencoderKL, device: str) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, c, h, w) float16 latents, scaled."""
     chunks = []
-    for chunk in images.split(16):
+    for chunk in tqdm(images.split(16), 'encoding images', leave=False):
         with mixed_precision(device):
             latents = vae.encode(chunk.to(device).float() / 127.5 - 1).latent_dist.mode()
         chunks.append((latents.float() * vae.config.scaling_factor).half().cpu())

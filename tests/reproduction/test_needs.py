@@ -106,3 +106,12 @@ def test_clip_weights_of_transformers(tmp_path):
 
 def test_other_features_need_no_clip_weights():
     assert weights('denoiser') == weights(dict(type='denoiser', timestep=50)) == []
+
+
+def test_clip_weights_among_joined_features(tmp_path):
+    features = dict(type='joined', parts=['denoiser', dict(type='transformers', model='clip')])
+    (need,) = weights(features)
+    assert not need.found
+    assert 'model.refiner.features.parts.1.model=FOLDER' in need.how
+    (tmp_path / 'clip').mkdir()
+    assert [n.found for n in weights(features)] == [True]

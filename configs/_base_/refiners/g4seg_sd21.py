@@ -15,7 +15,8 @@ refiner = dict(
     compiled=False,  # True: torch.compile of the prior's blocks; the first image takes minutes
     guidance_scale=None,  # of distilled priors alone (LCM, FLUX.1 [dev]); None: their pipeline's own
     # where reconstruction and image are compared: dict(type='open_clip', model=, pretrained=tag or file),
-    # dict(type='transformers', model=folder or hub id), or 'denoiser' (the prior's own features)
+    # dict(type='transformers', model=folder or hub id), dict(type='denoiser', block=, timestep=) (the prior's
+    # own), or dict(type='joined', parts=[...], weights=[...]) (several at once)
     features=dict(type='open_clip', model='ViT-B-16', pretrained='openai', image_size=512),
     # --- reconstruction (Eq. 2-5) ---
     image_size=512,  # side, or (height, width), that the prior sees
