@@ -4,7 +4,7 @@ g4seg = dict(
     type='G4SegRefiner',
     cross_weight=3.0,
     self_weight=0.3,
-    features='denoiser',
+    features=dict(type='denoiser'),
     joint=True,
     update='likelihood',
     confidence_range=(0.2, 0.6),

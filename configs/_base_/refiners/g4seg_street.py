@@ -9,7 +9,7 @@ g4seg = dict(
         'road', 'sidewalk', 'building', 'fence', 'pole', 'traffic sign', 'vegetation', 'sky', 'person', 'car',
         'bicycle',
     ],
-    features='denoiser',
+    features=dict(type='denoiser'),
     joint=True,
     update='likelihood',
     confidence_range=(0.2, 0.6),

@@ -6,7 +6,7 @@ refiner = dict(
     timestep=400,
     cross_weight=3.0,  # as the prior was trained
     self_weight=0.3,
-    features='denoiser',
+    features=dict(type='denoiser'),
     update='likelihood',
     confidence_range=(0.2, 0.8),
     likelihood_sharpness=30.0,
