@@ -108,7 +108,7 @@ def refiner_settings(task: PriorTraining, settings: DenoiserSettings, training: 
         'image_size': list(task.size),
         'cross_weight': settings.cross_weight,
         'self_weight': settings.self_weight,
-        'features': 'denoiser',
+        'features': {'type': 'denoiser'},
         'update': 'likelihood',
         'joint': True,
         'confidence_range': [0.2, 0.6],
