@@ -137,7 +137,7 @@ def test_unknown_type(prior):
 
 
 def test_unknown_option(prior):
-    with pytest.raises(ValueError, match=r"features of type 'denoiser': .*'level'"):
+    with pytest.raises(ValueError, match=r"features denoiser: .*'level'"):
         build_features({'type': 'denoiser', 'level': 1}, prior)
 
 
@@ -243,7 +243,7 @@ class TestJoined:
             ({'parts': ['denoiser'] * 2, 'weights': [1]}, r'weights: expected 2 above 0, one a part, got \[1\]'),
             ({'parts': ['denoiser'] * 2, 'weights': [1, 0]}, r'weights: expected 2 above 0, one a part, got \[1, 0\]'),
             ({'parts': ['denoiser', 'dino']}, "expected a type of .*'joined'.*, got 'dino'"),
-            ({}, "features of type 'joined': .*'parts'"),
+            ({}, "features joined: .*'parts'"),
         ],
     )
     def test_what_cannot_be_joined(self, prior, options, message):

@@ -22,6 +22,7 @@ LAYERS = {
         'pixel_affinity',
         'probability',
         'scores',
+        'typed_config',
     ),
     1: ('prompts', 'attention', 'diffusion', 'features'),
     2: ('refiners', 'files', 'converters', 'seeds', 'scenes', 'training'),

@@ -1,9 +1,11 @@
 """Builds feature extractors from configs."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..diffusion.base import DiffusionPrior
+from ..typed_config import build_by_type
 from .base import FeatureExtractor
 from .clip import OpenClipFeatures, TransformersClipFeatures
 from .denoiser import DenoiserFeatures
@@ -23,22 +25,13 @@ def build_features(config: FeatureConfig, prior: DiffusionPrior) -> FeatureExtra
     Raises:
         ValueError: if the type or an option is not known, or an option does not fit.
     """
-    options = {'type': config} if isinstance(config, str) else dict(config)
-    kind = options.pop('type', None)
-    builders: dict[Any, Callable[..., FeatureExtractor]] = {
-        'denoiser': lambda **own: DenoiserFeatures(prior, **own),
+    builders: dict[str, Callable[..., FeatureExtractor]] = {
+        'denoiser': partial(DenoiserFeatures, prior),
+        'joined': partial(_build_joined, prior),
         'open_clip': OpenClipFeatures.from_pretrained,
         'transformers': TransformersClipFeatures.from_pretrained,
-        'joined': lambda **own: _build_joined(prior, **own),
     }
-    if kind not in builders:
-        raise ValueError(f'features: expected a type of {sorted(builders)}, got {kind!r}')
-    try:
-        return builders[kind](**options)
-    except TypeError as error:
-        if 'argument' not in str(error):
-            raise
-        raise ValueError(f'features of type {kind!r}: {error}') from error
+    return build_by_type({'type': config} if isinstance(config, str) else config, builders, what='features')
 
 
 def _build_joined(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any
 
+from ..typed_config import build_by_type
 from .base import Refiner
 
 
@@ -20,16 +21,7 @@ def build_refiner(config: 'dict[str, Any] | Refiner | None') -> Refiner | None:
     """
     if config is None or isinstance(config, Refiner):
         return config
-    options = dict(config)
-    kind = options.pop('type', None)
-    if kind not in REFINERS:
-        raise ValueError(f'refiner: expected a type of {sorted(REFINERS)}, got {kind!r}')
-    try:
-        return REFINERS[kind](**options)
-    except TypeError as error:
-        if 'argument' not in str(error):
-            raise
-        raise ValueError(f'{kind}: {error}') from error
+    return build_by_type(config, REFINERS, what='refiner')
 
 
 def build_g4seg(prior: Any, *, features: Any = 'denoiser', **options: Any) -> Refiner:
