@@ -12,7 +12,7 @@ runs = dict(
     joined_timesteps=dict(paper, features=dict(type='joined', parts=timesteps)),
     iterations=dict(paper, iterations=3),
 )
-# trained for an hour (docs/priors.md, "Short runs")
+# trained for half an hour each (docs/priors.md, "Short runs")
 per_set = dict(
     voc_weak=dict(prior='work_dirs/prior_animals_short/prior'),
     voc_strong=dict(prior='work_dirs/prior_animals_short/prior'),

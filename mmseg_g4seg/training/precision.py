@@ -8,7 +8,7 @@ import torch
 def mixed_precision(device: str) -> AbstractContextManager:
     """Computes a block in bfloat16, or in float32 on a CPU without AVX-512.
 
-    Such a CPU emulates bfloat16; a step then takes twenty times as long as in float32.
+    Such a CPU only emulates bfloat16, which is many times slower than float32.
 
     Args:
         device: what the block runs on, such as `cpu` or `cuda:0`.
