@@ -1,7 +1,7 @@
 # known.py with two priors, one after the other: the one trained to denoise alone, asked at twice the sharpness, then
 # the one that was trained on doubts.
 _base_ = './known.py'
-streets_first = dict(_base_.street_crops, prior='work_dirs/prior_street_light/prior', likelihood_sharpness=40.0)
+streets_first = dict(_base_.street_crops, prior='work_dirs/prior_street/prior', likelihood_sharpness=40.0)
 animals_first = dict(_base_.animal_crops, prior='work_dirs/prior_animals/prior', likelihood_sharpness=40.0)
 streets = [streets_first, _base_.street_crops]
 animals = [animals_first, _base_.animal_crops]

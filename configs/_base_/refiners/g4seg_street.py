@@ -24,7 +24,7 @@ g4seg = dict(
 refiner = dict(
     type='SequentialRefiner',
     refiners=[
-        dict(g4seg, prior='work_dirs/prior_street_light/prior', likelihood_sharpness=40.0),
+        dict(g4seg, prior='work_dirs/prior_street/prior', likelihood_sharpness=40.0),
         dict(g4seg, prior='work_dirs/prior_street_doubts/prior', likelihood_sharpness=20.0),
     ],
 )
