@@ -32,10 +32,9 @@ def scenes(tmp_path_factory):
 def task(scenes, **options):
     return PriorTraining(
         images=scenes / 'images/train',
-        labels=scenes / 'labels/train',
         classes=scenes / 'classes.txt',
         size=(64, 64),
-        **{'vae_steps': 1, **options},
+        **{'labels': scenes / 'labels/train', 'vae_steps': 1, **options},
     )
 
 
@@ -117,6 +116,13 @@ class TestPrior:
             task(scenes, validation_images=scenes)
         with pytest.raises(ValueError, match='expected init'):
             task(scenes, vae_steps=0)
+
+    @pytest.mark.parametrize('setting', ['doubt_weight', 'imperfect'])
+    def test_tags_have_no_masks(self, scenes, tmp_path, setting):
+        tagged = task(scenes, labels=None, tags=scenes / 'tags.json')
+        with pytest.raises(ValueError, match=f'{setting}: expected labels'):
+            train_prior(tagged, replace(SETTINGS, **{setting: 0.5}), tmp_path / 'run')
+        assert not (tmp_path / 'run').exists()
 
 
 class TestImages:
@@ -249,6 +255,19 @@ class TestImperfectMasks:
             displaced = imperfect_mask(squares, [], torch.Generator().manual_seed(seed))
             assert len(displaced[part].unique()) <= 1, 'a part of one class'
             assert 255 not in displaced[part], 'what has no label gets none'
+
+    def test_training_shows_as_many_as_it_is_told(self, latents):
+        """Without a caption there is no mask; all classes under an imperfect one have another loss."""
+        torch.manual_seed(0)
+        denoiser = Denoiser(build_prior(CLASSES), CLASSES, DenoiserSettings(batch_size=4))
+
+        def loss(imperfect: float, shares: tuple[float, ...]) -> float:
+            denoiser.settings = replace(denoiser.settings, imperfect=imperfect, shares=shares, cross_weight=3.0)
+            with torch.no_grad():
+                return denoiser.loss(latents, torch.Generator().manual_seed(0)).item()
+
+        assert loss(1.0, (1, 0, 0, 0)) == loss(0.0, (1, 0, 0, 0))
+        assert loss(1.0, (0, 0, 0, 1)) != loss(0.0, (0, 0, 0, 1))
 
     @pytest.mark.parametrize('share', [-0.1, 1.5])
     def test_share_out_of_range(self, share):
