@@ -1,9 +1,9 @@
-# What a prior's training shows it: base priors trained on for 300 steps, with other views or imperfect masks
-# (docs/priors.md, "What training shows"). The first of two_priors.py alone, and the paper's update.
+# What a prior's training shows it: the first priors of two_priors.py trained on for 300 steps, with perfect masks or
+# with half of them imperfect (docs/priors.md, "Imperfect masks"), asked about the whole image; and the paper's update.
 _base_ = './two_priors.py'
-views = ['on', 'captions', 'imperfect']
-street_priors = dict(prior=[f'work_dirs/prior_street_{v}/prior' for v in views])
-animal_priors = dict(prior=[f'work_dirs/prior_animals_{v}/prior' for v in views])
+masks = ['perfect', 'imperfect']
+street_priors = dict(prior=[f'work_dirs/prior_street_{m}/prior' for m in masks])
+animal_priors = dict(prior=[f'work_dirs/prior_animals_{m}/prior' for m in masks])
 paper = dict(
     type='G4SegRefiner',
     cross_weight=3.0,
@@ -15,8 +15,8 @@ paper = dict(
 )
 runs = dict(
     _delete_=True,
-    streets=dict(refiner=_base_.streets_first, grid=street_priors),
-    animals=dict(refiner=_base_.animals_first, grid=animal_priors),
+    streets=dict(refiner=dict(_base_.streets_first, likelihood_crops=1), grid=street_priors),
+    animals=dict(refiner=dict(_base_.animals_first, likelihood_crops=1), grid=animal_priors),
     paper_streets=dict(refiner=paper, grid=street_priors),
     paper_animals=dict(refiner=paper, grid=animal_priors),
 )

@@ -10,13 +10,11 @@ runs = dict(
     crf=_base_.crf,
     streets_crf=dict(type='SequentialRefiner', refiners=[*streets, _base_.crf]),
     streets_seed=dict(type='SequentialRefiner', refiners=[dict(r, seed=1) for r in streets]),
-    streets_second=_base_.street_crops,
     # what the second look is worth without the second prior
     streets_twice=dict(
         type='SequentialRefiner', refiners=[_base_.street_crops, dict(_base_.street_crops, seed=1)]
     ),
     animals_crf=dict(type='SequentialRefiner', refiners=[*animals, _base_.crf]),
     animals_first_crf=dict(type='SequentialRefiner', refiners=[animals_first, _base_.crf]),
-    animals_second=_base_.animal_crops,
     animals_seed=dict(type='SequentialRefiner', refiners=[dict(r, seed=1) for r in animals]),
 )
