@@ -38,12 +38,6 @@ def parse_args() -> argparse.Namespace:
         '--shares', type=float, nargs=4, default=defaults.shares, help='no caption, caption, one mask, all masks'
     )
     parser.add_argument(
-        '--imperfect',
-        type=float,
-        default=defaults.imperfect,
-        help='how many of the injected masks have displaced borders and confused classes, as coarse ones have',
-    )
-    parser.add_argument(
         '--doubt-weight',
         type=float,
         default=defaults.doubt_weight,
@@ -69,7 +63,6 @@ def main() -> None:
         cross_weight=args.cross_weight,
         self_weight=args.self_weight,
         shares=tuple(args.shares),
-        imperfect=args.imperfect,
         doubt_weight=args.doubt_weight,
         rivals=args.rivals,
         background=args.background,

@@ -17,8 +17,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from tqdm import tqdm
 
-from .images import IGNORE_INDEX, LEAST_PRESENT, TrainingImages
-from .imperfect_masks import imperfect_mask
+from .images import TrainingImages
 from .precision import mixed_precision
 
 View = Literal['empty', 'caption', 'one class', 'all classes']
@@ -53,40 +52,29 @@ class LatentSet:
         shown = torch.tensor([c for present in data.present for c in present], dtype=torch.long)
         self.rarity = 1 / torch.bincount(shown, minlength=len(data.classes)).clamp_min(1)
 
-    def draw(self, count: int, shares: Sequence[float], generator: torch.Generator, imperfect: float = 0.0) -> Batch:
-        """Draws a batch at random; `shares` are the weights of `VIEWS`, `imperfect` is that of `assemble`."""
+    def draw(self, count: int, shares: Sequence[float], generator: torch.Generator) -> Batch:
+        """Draws a batch at random; `shares` are the weights of `VIEWS`."""
         entries = torch.randint(len(self.data), (count,), generator=generator).tolist()
         mirrored = torch.randint(2, (count,), generator=generator).tolist()
         drawn = torch.multinomial(
             torch.tensor(shares, dtype=torch.float32), count, replacement=True, generator=generator
         )
         views = [VIEWS[i] for i in drawn.tolist()]
-        return self.assemble(entries, mirrored, views, generator, imperfect)
+        return self.assemble(entries, mirrored, views, generator)
 
     def assemble(
-        self,
-        entries: Sequence[int],
-        mirrored: Sequence[int],
-        views: Sequence[View],
-        generator: torch.Generator,
-        imperfect: float = 0.0,
+        self, entries: Sequence[int], mirrored: Sequence[int], views: Sequence[View], generator: torch.Generator
     ) -> Batch:
-        """Builds the batch of the given entries; the generator orders the classes.
-
-        Of the masks that are injected so many, in [0, 1], are imperfect ones, with their classes as the prompt.
-        """
+        """Builds the batch of the given entries; the generator orders the classes."""
         prompts, masks = [], []
         grid = tuple(self.latents.shape[-2:])
         for entry, flip, view in zip(entries, mirrored, views, strict=True):
-            present, label_map = self.data.present[entry], None
-            if view in ('one class', 'all classes') and self.data.label_maps is not None:
-                label_map = self.label_map(entry, flip)
-                if imperfect and torch.rand((), generator=generator) < imperfect:
-                    label_map, present = self._imperfect(label_map, generator)
+            present = self.data.present[entry]
             order = [present[i] for i in torch.randperm(len(present), generator=generator).tolist()]
             named = {'empty': [], 'one class': order[:1]}.get(view, order)
             prompts.append(named)
-            masks.append(torch.zeros(0, *grid) if label_map is None else _region_masks(label_map, named, grid))
+            injected = view in ('one class', 'all classes') and named
+            masks.append(self._region_masks(entry, flip, named if injected else [], grid))
         return Batch(self.latents[list(mirrored), list(entries)].float(), prompts, pad_regions(masks))
 
     def label_map(self, entry: int, mirrored: int) -> Tensor:
@@ -96,25 +84,18 @@ class LatentSet:
         label_map = self.data.label_maps[entry]
         return label_map.flip(-1) if mirrored else label_map
 
-    def _imperfect(self, label_map: Tensor, generator: torch.Generator) -> tuple[Tensor, list[int]]:
-        """An imperfect mask, parts of which are taken for classes of another image, and the classes in it."""
-        other = int(torch.randint(len(self.data), (), generator=generator))
-        mask = imperfect_mask(label_map, self.data.present[other], generator)
-        classes, pixels = mask.unique(return_counts=True)
-        return mask, classes[(classes != IGNORE_INDEX) & (pixels >= LEAST_PRESENT * mask.numel())].tolist()
+    def _region_masks(self, entry: int, mirrored: int, classes: list[int], grid: tuple[int, ...]) -> Tensor:
+        """Share of each latent cell that a class covers: (classes, h, w)."""
+        if self.data.label_maps is None or not classes:
+            return torch.zeros(0, *grid)
+        label_map = self.label_map(entry, mirrored)
+        return F.adaptive_avg_pool2d(torch.stack([label_map == c for c in classes]).float(), grid)
 
 
 def pad_regions(masks: Sequence[Tensor]) -> Tensor:
     """Region masks of B prompts, (R, h, w) each, as one tensor (B, most, h, w): zeros for what a prompt lacks."""
     regions = max(1, *(len(m) for m in masks))
     return torch.stack([F.pad(m, (0, 0, 0, 0, 0, regions - len(m))) for m in masks])
-
-
-def _region_masks(label_map: Tensor, classes: list[int], grid: tuple[int, ...]) -> Tensor:
-    """Share of each latent cell that a class covers: (classes, h, w)."""
-    if not classes:
-        return torch.zeros(0, *grid)
-    return F.adaptive_avg_pool2d(torch.stack([label_map == c for c in classes]).float(), grid)
 
 
 @torch.no_grad()

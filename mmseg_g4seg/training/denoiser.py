@@ -36,7 +36,6 @@ class DenoiserSettings:
         self_weight: injected bias in self-attention.
         shares: weights of the four views in `batches.VIEWS`; without label maps, the last two are
             captions.
-        imperfect: how many of the injected masks, in [0, 1], have a coarse model's faults, see `imperfect_mask`.
         doubt_weight: weight of the loss of `doubts.py` in place of three quarters of each batch; 0 without. Needs
             label maps.
         rivals: how often a doubt is about a class of another image, see `draw_doubts`.
@@ -52,7 +51,6 @@ class DenoiserSettings:
     cross_weight: float = 1.0
     self_weight: float = 0.3
     shares: tuple[float, float, float, float] = (0.05, 0.1, 0.35, 0.5)
-    imperfect: float = 0.0
     doubt_weight: float = 0.0
     rivals: float = 0.6
     background: int | None = None
@@ -61,9 +59,8 @@ class DenoiserSettings:
     device: str = 'cpu'
 
     def __post_init__(self) -> None:
-        for name in ('imperfect', 'rivals'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name}: expected a share in [0, 1], got {getattr(self, name)}')
+        if not 0 <= self.rivals <= 1:
+            raise ValueError(f'rivals: expected a share in [0, 1], got {self.rivals}')
 
 
 class Denoiser(nn.Module):
@@ -93,8 +90,8 @@ class Denoiser(nn.Module):
         """What a step of training lowers, for a batch drawn from the generator."""
         settings, size = self.settings, self.settings.batch_size
         if not settings.doubt_weight:
-            return self.error(data.draw(size, settings.shares, generator, settings.imperfect), generator)
-        error = self.error(data.draw(max(1, size // 4), settings.shares, generator, settings.imperfect), generator)
+            return self.error(data.draw(size, settings.shares, generator), generator)
+        error = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
         doubts = draw_doubts(data, max(1, 3 * size // 8), generator, settings.background, settings.rivals)
         return error + settings.doubt_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
 

@@ -19,7 +19,6 @@ from ..masks import resize_maps
 from ..refiners.layouts import class_regions
 from .batches import Batch, LatentSet, pad_regions
 from .images import IGNORE_INDEX
-from .smooth_noise import random_blob
 
 LEAST_SHOWN = 0.002
 """Share of the image's pixels that a class has in a region to be one of the two."""
@@ -27,6 +26,8 @@ SURROUNDED = 0.5
 """How often there is something around a region."""
 TRIES = 6
 """Regions and classes drawn until there are two."""
+BLOB_CELLS = 6
+"""Nodes of the noise that shapes blobs, along each side."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,10 @@ def draw_doubts(
 def doubted_region(label_map: Tensor, generator: torch.Generator) -> Tensor:
     """A blob of a tenth to a half of an image, or a band along the borders of its classes: (H, W) bool."""
     if torch.rand((), generator=generator) < 0.5:
-        return random_blob(tuple(label_map.shape), generator)
+        noise = torch.randn(1, 1, BLOB_CELLS, BLOB_CELLS, generator=generator)
+        height = F.interpolate(noise, label_map.shape, mode='bicubic', align_corners=False)[0, 0]
+        share = 0.1 + 0.4 * float(torch.rand((), generator=generator))
+        return height > height.flatten().quantile(1 - share)
     reach = 2 * int(torch.randint(1, 7, (), generator=generator)) + 1
     labels = label_map.float()[None, None]
     highest = F.max_pool2d(labels, reach, 1, reach // 2)

@@ -17,8 +17,6 @@ from tqdm import tqdm
 from ..files.images import IMAGE_SUFFIXES
 
 IGNORE_INDEX = 255
-LEAST_PRESENT = 0.001
-"""Share of a view's pixels that a class has to be named in it."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +137,12 @@ def _read_label_map(path: Path, image_size: tuple[int, int]) -> Image.Image:
 
 
 def _present_classes(label_map: np.ndarray, num_classes: int, path: Path) -> list[int]:
-    """Classes that the view shows."""
+    """Classes that cover at least 0.1 % of the view."""
     counts = np.bincount(label_map.ravel(), minlength=256)
     unknown = [int(i) for i in np.flatnonzero(counts) if num_classes <= i != IGNORE_INDEX]
     if unknown:
         raise ValueError(f'label map of {path}: expected ids below {num_classes} or {IGNORE_INDEX}, got {unknown}')
-    return [int(i) for i in np.flatnonzero(counts[:num_classes] >= label_map.size * LEAST_PRESENT)]
+    return [int(i) for i in np.flatnonzero(counts[:num_classes] >= label_map.size * 0.001)]
 
 
 def _tagged_classes(table: dict[str, list[str]], path: Path, classes: Sequence[str]) -> list[int]:

@@ -72,9 +72,8 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     Raises:
         ValueError: if the settings ask for label maps, or an image or label is not as expected.
     """
-    for name in ('doubt_weight', 'imperfect'):
-        if getattr(settings, name) and task.labels is None:
-            raise ValueError(f'{name}: expected labels, folder of label maps, got none')
+    if settings.doubt_weight and task.labels is None:
+        raise ValueError('doubt_weight: expected labels, folder of label maps, got none')
     folder.mkdir(parents=True, exist_ok=True)
     classes = task.classes.read_text().split('\n')
     classes = [name for name in classes if name]

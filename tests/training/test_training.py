@@ -17,7 +17,6 @@ from mmseg_g4seg.training.batches import Batch, LatentSet
 from mmseg_g4seg.training.denoiser import Denoiser, DenoiserSettings
 from mmseg_g4seg.training.doubts import Doubts, doubt_loss, doubted_region, doubts_settled, draw_doubts
 from mmseg_g4seg.training.images import TrainingImages, change_light, load_training_images
-from mmseg_g4seg.training.imperfect_masks import imperfect_mask
 from mmseg_g4seg.training.loop import train
 from mmseg_g4seg.training.prior import PriorTraining, load_data, split_validation, train_prior, warm_start
 
@@ -117,11 +116,10 @@ class TestPrior:
         with pytest.raises(ValueError, match='expected init'):
             task(scenes, vae_steps=0)
 
-    @pytest.mark.parametrize('setting', ['doubt_weight', 'imperfect'])
-    def test_tags_have_no_masks(self, scenes, tmp_path, setting):
+    def test_tags_have_no_doubts(self, scenes, tmp_path):
         tagged = task(scenes, labels=None, tags=scenes / 'tags.json')
-        with pytest.raises(ValueError, match=f'{setting}: expected labels'):
-            train_prior(tagged, replace(SETTINGS, **{setting: 0.5}), tmp_path / 'run')
+        with pytest.raises(ValueError, match='doubt_weight: expected labels'):
+            train_prior(tagged, replace(SETTINGS, doubt_weight=0.5), tmp_path / 'run')
         assert not (tmp_path / 'run').exists()
 
 
@@ -208,71 +206,6 @@ class TestBatches:
     def test_shares(self, latents):
         batch = latents.draw(8, (1, 0, 0, 0), torch.Generator().manual_seed(0))
         assert all(prompt == [] for prompt in batch.prompts)
-
-    def test_imperfect_masks_name_what_they_show(self, latents):
-        views = ['empty', 'caption', 'one class', 'all classes'] * 6
-        entries = [i // 4 for i in range(len(views))]
-        perfect, imperfect = (
-            latents.assemble(entries, [0] * len(views), views, torch.Generator().manual_seed(0), share)
-            for share in (0.0, 1.0)
-        )
-        grown = 0
-        for i, view in enumerate(views):
-            masks, named = imperfect.region_masks[i], imperfect.prompts[i]
-            assert masks[: len(named)].flatten(1).any(dim=1).all() == (view not in ('empty', 'caption')) or not named
-            assert not masks[len(named) :].any()
-            if view == 'all classes':
-                assert sorted(perfect.prompts[i]) == sorted(latents.data.present[entries[i]])
-                grown += bool(set(named) - set(perfect.prompts[i]))
-        assert grown, 'some parts are taken for a class that the image does not show'
-        assert torch.equal(imperfect.latents, perfect.latents)
-
-
-class TestImperfectMasks:
-    """Label maps with a coarse model's faults."""
-
-    @pytest.fixture
-    def squares(self):
-        label_map = torch.zeros(96, 128, dtype=torch.uint8)
-        label_map[24:72, 20:60], label_map[30:60, 80:110], label_map[:8] = 1, 2, 255
-        return label_map
-
-    def test_borders_are_displaced_and_most_pixels_keep_their_class(self, squares):
-        kept = []
-        for seed in range(20):
-            mask = imperfect_mask(squares, [], torch.Generator().manual_seed(seed))
-            assert mask.dtype == torch.uint8
-            assert mask.shape == squares.shape
-            assert set(mask.unique().tolist()) <= {0, 1, 2, 255}
-            kept.append((mask == squares).float().mean().item())
-        assert 0.7 < min(kept) < 0.95
-        assert sum(share < 0.99 for share in kept) >= 16
-
-    def test_half_have_a_part_of_one_class_taken_for_another(self, squares):
-        confused = [(imperfect_mask(squares, [7], torch.Generator().manual_seed(s)) == 7) for s in range(60)]
-        assert 18 <= sum(bool(part.any()) for part in confused) <= 42
-        for seed, part in enumerate(confused):
-            displaced = imperfect_mask(squares, [], torch.Generator().manual_seed(seed))
-            assert len(displaced[part].unique()) <= 1, 'a part of one class'
-            assert 255 not in displaced[part], 'what has no label gets none'
-
-    def test_training_shows_as_many_as_it_is_told(self, latents):
-        """Without a caption there is no mask; all classes under an imperfect one have another loss."""
-        torch.manual_seed(0)
-        denoiser = Denoiser(build_prior(CLASSES), CLASSES, DenoiserSettings(batch_size=4))
-
-        def loss(imperfect: float, shares: tuple[float, ...]) -> float:
-            denoiser.settings = replace(denoiser.settings, imperfect=imperfect, shares=shares, cross_weight=3.0)
-            with torch.no_grad():
-                return denoiser.loss(latents, torch.Generator().manual_seed(0)).item()
-
-        assert loss(1.0, (1, 0, 0, 0)) == loss(0.0, (1, 0, 0, 0))
-        assert loss(1.0, (0, 0, 0, 1)) != loss(0.0, (0, 0, 0, 1))
-
-    @pytest.mark.parametrize('share', [-0.1, 1.5])
-    def test_share_out_of_range(self, share):
-        with pytest.raises(ValueError, match=f'imperfect: expected a share .*got {share}'):
-            DenoiserSettings(imperfect=share)
 
 
 def _filled(layouts, others, i):
