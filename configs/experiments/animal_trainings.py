@@ -1,4 +1,4 @@
-# two_priors.py with another second prior for the animals, trained on doubts with rivals, and with both of them in a chain.
+# two_priors.py with another second prior for the animals, trained on doubts with rivals, and with both (results.md).
 _base_ = './two_priors.py'
 rivals = dict(_base_.animal_crops, prior='work_dirs/prior_animals_rivals/prior')
 runs = dict(
