@@ -58,11 +58,10 @@ def posterior_probs(probs: Tensor, errors: Tensor, sharpness: float) -> Tensor:
     Source:
         G4Seg, Eq. 6, with the prior p(S) kept.
     """
-    # only differences between candidates count: shift the best to 0 so that exp never underflows
-    likelihood = torch.exp(-sharpness * (errors - errors.amin(dim=0, keepdim=True)))
-    weighted = probs * likelihood
-    total = weighted.sum(dim=0, keepdim=True).clamp_min(1e-12)
-    return weighted / total * probs.sum(dim=0, keepdim=True)
+    # in logarithms, so that nothing underflows; a candidate of probability 0 has no say, whatever its error
+    shares = torch.softmax(probs.log() - sharpness * errors, dim=0)
+    total = probs.sum(dim=0, keepdim=True)
+    return torch.where(total > 0, shares * total, 0)
 
 
 def weigh_candidates(
@@ -86,13 +85,15 @@ def weigh_candidates(
     return torch.where(open_to, weighed, probs)
 
 
-def shift_proportions(probs: Tensor, posterior: Tensor, open_to: Tensor) -> Tensor:
+def shift_proportions(probs: Tensor, posterior: Tensor, open_to: Tensor, elsewhere: Tensor | None = None) -> Tensor:
     """Lets the proportions of classes in an image follow what was found there.
 
     Args:
         probs: (N, H, W) float in [0, 1], coarse probabilities of N candidates.
         posterior: (N, H, W) float in [0, 1], their posterior.
         open_to: (N, H, W) bool, pixels that may take each.
+        elsewhere: (N,) float, sums of the candidates' probabilities over the pixels of the image that are not
+            given, where posterior and coarse ones are the same; None where all are given.
 
     Returns:
         (N, H, W): where a candidate may be, in proportion to posterior * (mean posterior / mean coarse
@@ -102,7 +103,9 @@ def shift_proportions(probs: Tensor, posterior: Tensor, open_to: Tensor) -> Tens
         One step of expectation-maximisation for new class proportions: Saerens, Latinne and Decaestecker,
         Adjusting the Outputs of a Classifier to New a Priori Probabilities, Neural Computation 14(1), 2002.
     """
-    growth = posterior.mean(dim=(1, 2), keepdim=True) / probs.mean(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+    rest = 0 if elsewhere is None else elsewhere[:, None, None]
+    found, coarse = (maps.sum(dim=(1, 2), keepdim=True) + rest for maps in (posterior, probs))
+    growth = found / coarse.clamp_min(1e-12)
     return weigh_candidates(posterior, open_to, -torch.log(growth.clamp_min(1e-12)), 1.0)
 
 

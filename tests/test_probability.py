@@ -52,6 +52,27 @@ def test_posterior_survives_large_errors():
     assert posterior.tolist() == [1.0, 0.0]
 
 
+def test_a_closed_candidate_has_no_say_whatever_its_error():
+    probs, errors = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.9, 0.91, 0.0])
+    opened = torch.tensor([True, True, False])
+    weighed = weigh_candidates(probs, opened, errors, 100.0)
+    torch.testing.assert_close(weighed[:2], posterior_probs(probs[:2], errors[:2], 100.0))
+    assert float(weighed[:2].sum()) == pytest.approx(0.8)
+    assert torch.equal(weigh_candidates(probs, ~opened & ~opened.flip(0), errors, 100.0), probs), 'none is open'
+
+
+def test_proportions_of_a_part_of_an_image():
+    generator = torch.Generator().manual_seed(0)
+    probs = torch.randn(3, 2, 5, generator=generator).softmax(dim=0)
+    posterior = torch.randn(3, 2, 5, generator=generator).softmax(dim=0)
+    posterior[..., 3:] = probs[..., 3:]
+    open_to = torch.ones(3, 2, 5, dtype=torch.bool)
+    open_to[..., 3:] = False
+    whole = shift_proportions(probs, posterior, open_to)
+    part = shift_proportions(probs[..., :3], posterior[..., :3], open_to[..., :3], probs[..., 3:].sum(dim=(1, 2)))
+    torch.testing.assert_close(part, whole[..., :3])
+
+
 def test_bounded_errors_agree_with_a_plain_loop():
     generator = torch.Generator().manual_seed(0)
     errors = torch.rand(3, 7, generator=generator)

@@ -63,8 +63,9 @@ def measure_limits(image_set: ImageSet, likelihood: G4SegParts, paper: G4SegPart
         if parts.settings.update != update:
             raise ValueError(f'expected a refiner with update={update!r}, got {parts.settings.update!r}')
     limits, pixels = _ask(image_set, likelihood, paper, folds)
-    sharpness = likelihood.settings.likelihood_sharpness
-    calibration = calibrate_folds(pixels, folds, sharpness)
+    settings = likelihood.settings
+    sharpness, bound = settings.likelihood_sharpness, settings.likelihood_bound
+    calibration = calibrate_folds(pixels, folds, sharpness, bound)
     refined = {
         name: pixels[name].areas(pixels[name].refine(likelihood, found))
         for (_, images), found in zip(folds, calibration['sharpness'], strict=True)
@@ -73,7 +74,7 @@ def measure_limits(image_set: ImageSet, likelihood: G4SegParts, paper: G4SegPart
     areas = [{**found.areas, 'likelihood, calibrated': refined[name]} for name, found in limits.items()]
     return {
         'images': len(limits),
-        'knowledge': summarise_knowledge([count_right(found.pixels, sharpness) for found in limits.values()]),
+        'knowledge': summarise_knowledge([count_right(found.pixels, sharpness, bound) for found in limits.values()]),
         'calibration': calibration,
         'gains': _gains(areas, image_set.counted_classes()),
         'acceptance': summarise_decisions([found.decisions for found in limits.values()]),
@@ -97,13 +98,16 @@ def _ask(
     return limits, pixels
 
 
-def calibrate_folds(pixels: dict[str, UncertainPixels], folds: Folds, config_sharpness: float) -> dict[str, Any]:
-    """Calibrates the sharpness on one side of each fold, and measures it on the other.
+def calibrate_folds(
+    pixels: dict[str, UncertainPixels], folds: Folds, config_sharpness: float, bound: float | None = None
+) -> dict[str, Any]:
+    """Calibrates the sharpness on one side of each fold, and measures it on the other; class proportions left out.
 
     Args:
         pixels: uncertain ones of every image, by name.
         folds: of the images.
-        config_sharpness: to compare with.
+        config_sharpness: to compare with, and what a side without a choice gets.
+        bound: on the likelihood.
 
     Returns:
         `sharpness` found, one a fold; `pixels` with a choice that are reported on; and the truth's mean
@@ -113,8 +117,8 @@ def calibrate_folds(pixels: dict[str, UncertainPixels], folds: Folds, config_sha
     sums: dict[str, float] = defaultdict(float)
     count = 0
     for fitted, reported in folds:
-        found.append(calibrate([find_choices(pixels[name]) for name in fitted]))
-        choices = [find_choices(pixels[name]) for name in reported]
+        to_fit, choices = ([find_choices(pixels[n], bound) for n in names] for names in (fitted, reported))
+        found.append(calibrate(to_fit) if any(len(c.true_row) for c in to_fit) else config_sharpness)
         asked = {'at_zero': 0.0, 'at_config': config_sharpness, 'calibrated': found[-1]}
         for name, sharpness in asked.items():
             sums[name] += sum(image.log_likelihood(sharpness) for image in choices)

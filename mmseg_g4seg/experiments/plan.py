@@ -82,8 +82,8 @@ def read_experiment(path: Path) -> Experiment:
 
     The file holds `sets`, `{name: dict(images=, scores=, labels=, classes=, ...)}`, and `runs`,
     `{name: refiner}`. A refiner may be a dict of lists under `grid=`, `{option: [value, ...]}`, over a
-    base under `refiner=`: each combination is a run. `priors`, `{set name: prior}`, fills in
-    `prior='of the set'`; `per_set`, `{set name: options}`, other options of every `G4SegRefiner` there.
+    base under `refiner=`: each combination is a run. `per_set`, `{set name: options}`, has options of
+    every `G4SegRefiner` there that the run does not give itself, such as the prior.
 
     Raises:
         FileNotFoundError: if the file or a folder is missing.

@@ -8,31 +8,37 @@ from typing import Any
 
 import torch
 
+from ..probability import bound_errors
 from .shares import gain_with_interval, share_with_interval
 from .uncertain_pixels import UncertainPixels
 
 ANSWERS = ('coarse', 'prior', 'together')
 
 
-def count_right(pixels: UncertainPixels, sharpness: float) -> dict[str, int]:
-    """Counts the pixels of one image where each picks the true one of the two best classes.
+def count_right(pixels: UncertainPixels, sharpness: float, bound: float | None = None) -> dict[str, int]:
+    """Counts the labelled pixels of one image where each picks the true one of the two best classes.
 
     Only pixels count where the truth is one of the two and the prior was asked about both. Ties go to
     the coarse model's best.
 
     Args:
         pixels: of the image.
-        sharpness: of the likelihood, for the two together.
+        sharpness: of the likelihood, for the two together, and
+        bound: on it; class proportions are left out of account.
 
     Returns:
         `uncertain` pixels, those where the truth is among the `best_two`, those `asked`, and of these
         the right picks of `coarse` (the higher probability), `prior` (the lower error) and `together`.
     """
+    pixels = pixels.labelled()
     probs, classes = pixels.coarse.probs[:, 0].topk(2, dim=0)  # (2, P) twice
     best_two = (classes == pixels.truth).any(dim=0)
     rows = torch.stack([pixels.rows_of(c) for c in classes])
     asked = best_two & (rows >= 0).all(dim=0)
-    errors = pixels.errors[:, asked].double().gather(0, rows[:, asked])
+    errors = pixels.errors.double()
+    if bound is not None and sharpness > 0:
+        errors = bound_errors(errors, pixels.open_to, bound / sharpness)
+    errors = errors[:, asked].gather(0, rows[:, asked])
     log_probs = probs[:, asked].double().log()
     true_first = classes[0, asked] == pixels.truth[asked]
     prefers_first = {

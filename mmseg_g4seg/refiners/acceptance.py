@@ -75,7 +75,8 @@ class Acceptance:
         return replace(after, probs=probs, label_map=torch.where(rejected, before.label_map, after.label_map))
 
     def _layout(self, i: int, shown: Prediction, before: Prediction, after: Prediction, image: EncodedImage) -> Layout:
-        """The layout of one mask, with the classes of both named, so that only the places differ."""
+        """The layout of one mask, with the known classes of both named, so that only the places differ."""
         classes = {c for p in (before, after) for c in present_classes(p.label_map, len(p.probs))}
-        named = tuple(c for c in sorted(classes) if c != self.settings.background_index)
+        classes.discard(self.settings.background_index)
+        named = tuple(c for c in sorted(classes) if self.settings.knows(self.layout_pass.class_names[c]))
         return self.layout_pass.place(i, image, shown.label_map, named)

@@ -16,7 +16,7 @@ from ..diffusion.inversion import check_inversion
 from ..features import DenoiserFeatures, FeatureExtractor
 from ..masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from ..memory_budget import MemoryBudget
-from ..prompts import ClassName, synonyms
+from ..prompts import ClassName
 from .acceptance import Acceptance
 from .base import Key, Prediction, Refiner, check_inputs
 from .correspondence_update import CorrespondenceUpdate
@@ -80,7 +80,9 @@ class G4SegRefiner(Refiner):
         layout_pass = LayoutPass(self.prior, self.settings, names, self.budget)
         encoded = layout_pass.encode([images[i] for i in active], [keys[i] for i in active])
         update, accept = self._update(layout_pass), Acceptance(layout_pass)
-        for _ in range(self.settings.iterations):
+        for repetition in range(self.settings.iterations):
+            if repetition and self.settings.update == 'likelihood':  # the same noise would be the same evidence
+                encoded = [replace(image, key=f'{image.key}#{repetition}') for image in encoded]
             current = [self._on_device(refined[i]) for i in active]
             updated = update(encoded, current, [self._selected(p, names) for p in current])
             merged = [self._merge(p, classes, probs) for p, (classes, probs) in zip(current, updated, strict=True)]
@@ -123,14 +125,9 @@ class G4SegRefiner(Refiner):
         names = self.settings.class_names or class_names
         if len(names) != len(class_names):
             raise ValueError(f'class_names: expected {len(class_names)} names, one a class, got {len(names)}')
-        known = [name for name in names if self._knows(name)]
-        if not known:
+        if not any(map(self.settings.knows, names)):
             raise ValueError(f'known_classes: expected some of {list(names)}, got {self.settings.known_classes!r}')
         return names
-
-    def _knows(self, name: ClassName) -> bool:
-        called, known = synonyms(name), self.settings.known_classes
-        return known is None or any(word in called for entry in known for word in synonyms(entry))
 
     def _selected(self, prediction: Prediction, names: Sequence[ClassName]) -> list[int]:
         present = present_classes(
@@ -139,7 +136,7 @@ class G4SegRefiner(Refiner):
             min_area=self.settings.min_area,
             background_index=self.settings.background_index,
         )
-        return [c for c in present if self._knows(names[c])]
+        return [c for c in present if self.settings.knows(names[c])]
 
     def _on_device(self, prediction: Prediction) -> Prediction:
         device = self.prior.device

@@ -17,6 +17,7 @@ from ..probability import shift_proportions, weigh_candidates
 from .base import Prediction
 from .layouts import ClassProbs, EncodedImage, Layout, LayoutPass
 from .noise_errors import noise_errors
+from .settings import G4SegSettings
 from .views import View, crop_views
 
 
@@ -164,10 +165,24 @@ class LikelihoodUpdate:
 
     def posterior(self, prediction: Prediction, evidence: Evidence) -> Tensor:
         """Probabilities of the candidates, each where it may be: (candidates, H, W)."""
-        probs, settings = prediction.probs[evidence.candidates], self.settings
-        if not evidence.candidates:
-            return probs
-        posterior = weigh_candidates(
-            probs, evidence.open_to, evidence.errors, settings.likelihood_sharpness, settings.likelihood_bound
-        )
-        return shift_proportions(probs, posterior, evidence.open_to) if settings.likelihood_proportions else posterior
+        probs = prediction.probs[evidence.candidates]
+        return weigh_evidence(probs, evidence.open_to, evidence.errors, self.settings) if evidence.candidates else probs
+
+
+def weigh_evidence(
+    probs: Tensor, open_to: Tensor, errors: Tensor, settings: G4SegSettings, elsewhere: Tensor | None = None
+) -> Tensor:
+    """The posterior of N candidates by a refiner's settings: sharpness, bound, and class proportions.
+
+    Args:
+        probs: (N, H, W) float in [0, 1], coarse.
+        open_to: (N, H, W) bool, pixels that may take each.
+        errors: (N, H, W) float, of the prior.
+        settings: of the refiner.
+        elsewhere: see `shift_proportions`.
+
+    Returns:
+        (N, H, W): the posterior where a candidate may be, `probs` elsewhere.
+    """
+    posterior = weigh_candidates(probs, open_to, errors, settings.likelihood_sharpness, settings.likelihood_bound)
+    return shift_proportions(probs, posterior, open_to, elsewhere) if settings.likelihood_proportions else posterior

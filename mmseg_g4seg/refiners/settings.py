@@ -84,9 +84,11 @@ class G4SegSettings:
         candidate_threshold: least coarse probability of a class for the likelihood update to consider
             it at a pixel; 0 considers every class of the image everywhere.
         accept: keep a class's update only if the prior predicts the noise better under the refined
-            mask than under the coarse one, where the class gained pixels (Eq. 6); two more passes.
+            mask than under the coarse one, where the class gained pixels (Eq. 6). Both masks are shown to
+            it whole, at the likelihood update's timesteps and draws: two more passes at each.
         min_area: least share of an image's pixels that a class must cover to be refined.
-        background_index: class that is never refined.
+        background_index: class without a name: it is no region of the prior's layouts, and the paper's update does
+            not move it. The likelihood update may give an uncertain pixel to it.
         background_threshold: where the coarse model calls pixels background unless a foreground
             class reaches a threshold: that threshold. None decides by argmax.
         seed: of the noise; with an image's key it fixes every draw.
@@ -94,7 +96,8 @@ class G4SegSettings:
             denoiser at once, at most; as many as memory holds on a GPU, and 8 on a CPU, when not given.
         memory_budget: what such a batch may take on a GPU, in GiB; nine tenths of what is free when not
             given. See `MemoryBudget`.
-        iterations: how often the refinement is repeated on its own result.
+        iterations: how often the refinement is repeated on its own result; the likelihood update draws new noise
+            each time.
     """
 
     image_size: int | tuple[int, int] = 512
@@ -211,6 +214,11 @@ class G4SegSettings:
     def _expect(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise ValueError(f'{name}: expected {expected}, got {getattr(self, name)!r}')
+
+    def knows(self, name: ClassName) -> bool:
+        """Whether the prior was trained on a class, by any of its names."""
+        called, known = synonyms(name), self.known_classes
+        return known is None or any(word in called for entry in known for word in synonyms(entry))
 
     @property
     def generation(self) -> InversionSettings | None:

@@ -19,6 +19,7 @@ def make_pixels(probs, errors, truth, *, open_to=None) -> UncertainPixels:
         open_to=opened,
         errors=errors,
         certain_areas=torch.zeros(3, classes, dtype=torch.long),
+        certain_probs=torch.zeros(classes),
     )
 
 

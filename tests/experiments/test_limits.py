@@ -44,9 +44,17 @@ class TestFolds:
 
 class TestImage:
     @pytest.mark.parametrize('sharpness', [0.0, 20.0, 400.0])
-    @pytest.mark.parametrize('candidate_threshold', [0.0, 0.15])
-    def test_picked_pixels_decide_as_the_refiner_does(self, prior, case, sharpness, candidate_threshold):
-        parts = make_parts(prior, candidate_threshold=candidate_threshold, background_index=0, **LIKELIHOOD)
+    @pytest.mark.parametrize(
+        'options',
+        [
+            dict(candidate_threshold=0.0),
+            dict(candidate_threshold=0.15),
+            dict(likelihood_bound=0.3),
+            dict(likelihood_proportions=True, candidate_threshold=0.15),
+        ],
+    )
+    def test_picked_pixels_decide_as_the_refiner_does(self, prior, case, sharpness, options):
+        parts = make_parts(prior, background_index=0, **LIKELIHOOD, **options)
         pixels, _ = ask_prior(parts.open(case, NAMES), parts)
         refined = parts.with_settings(likelihood_sharpness=sharpness).refine(case.image, case.coarse, NAMES, key='a')
         assert sharpness == 0 or not torch.equal(refined.label_map, case.coarse.label_map)

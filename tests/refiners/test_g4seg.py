@@ -268,6 +268,21 @@ class TestLikelihood:
         assert shifted[most] > found[most]
         assert shifted[least] < found[least]
 
+    def test_each_iteration_draws_new_noise(self, prior, monkeypatch):
+        drawn = []
+
+        def record(shape, *, seed, key, draw):
+            drawn.append(key)
+            return image_noise(shape, seed=seed, key=key, draw=draw)
+
+        monkeypatch.setattr('mmseg_g4seg.refiners.layouts.image_noise', record)
+        settings = dict(update='likelihood', likelihood_timesteps=(300,), passes_per_batch=64, confidence_range=(0, 1))
+        make(prior, **settings).refine(*random_case(), NAMES, key='a')
+        assert drawn == ['a@300']
+        make(prior, iterations=3, **settings).refine(*random_case(), NAMES, key='a')
+        assert len(set(drawn)) == 3
+        assert drawn[:2] == ['a@300'] * 2, 'the first as without repetition'
+
     def test_windows_of_several_sides(self):
         errors = torch.rand(2, 9, 11)
         averaged = average_windows(errors, (1, 5))
@@ -277,7 +292,8 @@ class TestLikelihood:
 
 class TestKnownClasses:
     @pytest.mark.parametrize('update', ['likelihood', 'correspondence'])
-    def test_only_they_are_named_to_the_prior(self, prior, monkeypatch, update):
+    @pytest.mark.parametrize('accept', [False, True])
+    def test_only_they_are_named_to_the_prior(self, prior, monkeypatch, update, accept):
         image, coarse = random_case()
         named = set()
         encode = prior.encode_prompts
@@ -287,9 +303,8 @@ class TestKnownClasses:
             return encode(prompts, *args)
 
         monkeypatch.setattr(prior, 'encode_prompts', record)
-        make(prior, update=update, known_classes=[NAMES[0], NAMES[3], 'a class of other data']).refine(
-            image, coarse, NAMES
-        )
+        known = [NAMES[0], NAMES[3], 'a class of other data']
+        make(prior, update=update, accept=accept, known_classes=known).refine(image, coarse, NAMES)
         assert named & set(NAMES) == {NAMES[0], NAMES[3]}
 
     def test_others_keep_their_probabilities_and_their_total(self, prior):
