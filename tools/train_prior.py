@@ -3,7 +3,8 @@
     python tools/train_prior.py --images data/scenes/images/prior --labels data/scenes/labels/prior \
         --classes data/scenes/classes.txt --size 128 128 --out work_dirs/prior
 
-Stopped at any time it goes on from the last saved state when called again. The result, in diffusers
+Stopped at any time it goes on from the last saved state when called again with the same options (more or fewer
+--steps bend the learning rate's cosine; other options are refused). The result, in diffusers
 layout, is OUT/prior; logs are OUT/vae_log.csv and OUT/denoiser_log.csv, pictures OUT/samples.
 """
 
@@ -48,6 +49,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
     parser.add_argument('--report-every', type=int, default=defaults.report_every, help='steps between reports')
+    parser.add_argument('--seed', type=int, default=0, help='of new weights, crops and every draw')
     parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
     parser.add_argument('--half', action='store_true', help='store the result in float16')
     parser.add_argument('--device', default=defaults.device)
@@ -84,6 +86,7 @@ def main() -> None:
             init=args.init,
             vae_steps=args.vae_steps,
             half=args.half,
+            seed=args.seed,
         ),
         settings,
         args.out,

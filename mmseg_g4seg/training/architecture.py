@@ -79,7 +79,11 @@ def _forget_origin(path: Path) -> None:
 
 
 def build_prior(
-    classes: Sequence[str], *, widths: Sequence[int] = (48, 96, 128), latent_channels: int = 4
+    classes: Sequence[str],
+    text_length: int = TEXT_LENGTH,
+    *,
+    widths: Sequence[int] = (48, 96, 128),
+    latent_channels: int = 4,
 ) -> PriorParts:
     """Builds an untrained prior.
 
@@ -88,6 +92,7 @@ def build_prior(
 
     Args:
         classes: names that the tokenizer's merges are learned from.
+        text_length: tokens of a prompt.
         widths: channels of the U-Net's levels, multiples of 16.
         latent_channels: channels of the latents.
     """
@@ -114,7 +119,7 @@ def build_prior(
         attention_head_dim=[max(1, width // 32) for width in widths],
         norm_num_groups=16,
     )
-    tokenizer = build_tokenizer(classes)
+    tokenizer = build_tokenizer(classes, text_length)
     text_encoder = build_text_encoder(tokenizer)
     scheduler = DDIMScheduler(
         beta_start=0.00085,
@@ -144,7 +149,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer, width: int = TEXT_WIDTH) -> CLI
     )
 
 
-def build_tokenizer(classes: Sequence[str], vocab_size: int = 640) -> CLIPTokenizer:
+def build_tokenizer(classes: Sequence[str], text_length: int = TEXT_LENGTH, *, vocab_size: int = 640) -> CLIPTokenizer:
     """Learns a byte-level BPE in CLIP's format; any other text still tokenises, byte by byte."""
     start, end = '<|startoftext|>', '<|endoftext|>'
     bpe = Tokenizer(models.BPE(unk_token=end, end_of_word_suffix='</w>'))
@@ -161,4 +166,4 @@ def build_tokenizer(classes: Sequence[str], vocab_size: int = 640) -> CLIPTokeni
     bpe.train_from_iterator([f'a photo of {name}, ' for name in classes] * 4, trainer)
     content = json.loads(bpe.to_str())['model']
     merges = [tuple(m) if not isinstance(m, str) else tuple(m.split(' ')) for m in content['merges']]
-    return CLIPTokenizer(vocab=content['vocab'], merges=merges, model_max_length=TEXT_LENGTH)
+    return CLIPTokenizer(vocab=content['vocab'], merges=merges, model_max_length=text_length)

@@ -28,6 +28,7 @@ def train_autoencoder(
     crop: int = 64,
     learning_rate: float = 6e-4,
     device: str = 'cpu',
+    seed: int = 0,
 ) -> None:
     """Trains the autoencoder in place, and sets its scaling factor from the latents' deviation.
 
@@ -50,7 +51,7 @@ def train_autoencoder(
         error = (decoded - images).square().mean() / 4
         return {'validation_psnr_db': float(-10 * error.log10())}
 
-    train(vae, loss, steps=steps, learning_rate=learning_rate, folder=folder, name='vae', report=report)
+    train(vae, loss, steps=steps, learning_rate=learning_rate, folder=folder, name='vae', report=report, seed=seed)
     with torch.no_grad():
         latents = vae.encode(_to_signed(training.images[:256:4]).to(device)).latent_dist.mode()
     vae.register_to_config(scaling_factor=round(float(1 / latents.std()), 5))

@@ -12,7 +12,13 @@ from .samples import save_samples
 
 
 def train_denoiser(
-    parts: PriorParts, training: TrainingImages, validation: TrainingImages, settings: DenoiserSettings, folder: Path
+    parts: PriorParts,
+    training: TrainingImages,
+    validation: TrainingImages,
+    settings: DenoiserSettings,
+    folder: Path,
+    *,
+    seed: int = 0,
 ) -> None:
     """Trains U-Net and text encoder in place; samples go to `folder/samples`."""
     vae = parts.vae.to(settings.device).eval()
@@ -34,4 +40,5 @@ def train_denoiser(
         report=report,
         report_every=settings.report_every,
         max_minutes=settings.max_minutes,
+        seed=seed,
     )

@@ -10,15 +10,23 @@ from PIL import Image
 from mmseg_g4seg.api import load_refiner
 from mmseg_g4seg.diffusion import load_prior
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.prompts import PromptTokenizer
 from mmseg_g4seg.scenes import CLASSES
 from mmseg_g4seg.scenes.folder import write_split
-from mmseg_g4seg.training.architecture import PriorParts, build_prior
+from mmseg_g4seg.training.architecture import TEXT_LENGTH, PriorParts, build_prior, build_tokenizer
 from mmseg_g4seg.training.batches import Batch, LatentSet
 from mmseg_g4seg.training.denoiser import Denoiser, DenoiserSettings
 from mmseg_g4seg.training.doubts import Doubts, doubt_loss, doubted_region, doubts_settled, draw_doubts
 from mmseg_g4seg.training.images import TrainingImages, change_light, load_training_images
 from mmseg_g4seg.training.loop import train
-from mmseg_g4seg.training.prior import PriorTraining, load_data, split_validation, train_prior, warm_start
+from mmseg_g4seg.training.prior import (
+    PriorTraining,
+    load_data,
+    split_validation,
+    text_length,
+    train_prior,
+    warm_start,
+)
 
 
 @pytest.fixture(scope='module')
@@ -85,15 +93,54 @@ class TestPrior:
         assert Image.open(trained / 'samples/000002.png').size == (64, 192)
 
     def test_goes_on_where_it_stopped(self, scenes, trained, tmp_path):
-        """Stopped after one step and called again, it ends with the weights of an undisturbed run."""
+        """Stopped after one step and called again, it takes the other alone (weights: `test_a_killed_loop_goes_on`)."""
         short = DenoiserSettings(steps=2, batch_size=4, report_every=1, max_minutes=0)
         train_prior(task(scenes, half=True), short, tmp_path)
-        state = torch.load(tmp_path / 'denoiser_state.pt', weights_only=True)
-        assert state['step'] == 1
+        assert torch.load(tmp_path / 'denoiser_state.pt', weights_only=True)['step'] == 1
         train_prior(task(scenes, half=True), SETTINGS, tmp_path)
-        expected, actual = (PriorParts.load(folder / 'prior').unet.state_dict() for folder in (trained, tmp_path))
-        for name, weight in expected.items():
-            torch.testing.assert_close(actual[name], weight, atol=2e-3, rtol=0)
+        steps = [line.split(',')[0] for line in (tmp_path / 'denoiser_log.csv').read_text().splitlines()[1:]]
+        assert steps == ['1', '2']
+        assert len((tmp_path / 'vae_log.csv').read_text().splitlines()) == 2, 'the autoencoder is not trained again'
+
+    def test_goes_on_with_the_same_options_alone(self, scenes, tmp_path):
+        folder = train_prior(task(scenes), SETTINGS, tmp_path)
+        before = (folder / 'refiner.json').read_bytes()
+        for changed, settings, message in (
+            (task(scenes), replace(SETTINGS, cross_weight=2.5), r'cross_weight was 1\.0, is 2\.5'),
+            (task(scenes, views=2), SETTINGS, 'views was 1, is 2'),
+            (task(scenes, seed=1), SETTINGS, 'seed was 0, is 1'),
+        ):
+            with pytest.raises(ValueError, match=message):
+                train_prior(changed, settings, tmp_path)
+        assert (folder / 'refiner.json').read_bytes() == before
+        train_prior(task(scenes), replace(SETTINGS, steps=3), tmp_path)
+        assert torch.load(tmp_path / 'denoiser_state.pt', weights_only=True)['step'] == 3
+
+    def test_another_seed_is_another_training(self, scenes, tmp_path):
+        weights = [
+            PriorParts.load(train_prior(task(scenes, seed=seed), SETTINGS, tmp_path / name)).unet.conv_in.weight
+            for name, seed in (('a', 0), ('b', 0), ('c', 1))
+        ]
+        torch.testing.assert_close(weights[0], weights[1])
+        assert not torch.allclose(weights[0], weights[2], atol=1e-2)
+
+    def test_the_refiner_leaves_the_background_without_a_name(self, scenes, tmp_path):
+        settings = replace(SETTINGS, background=0, doubt_weight=0.2)
+        found = json.loads((train_prior(task(scenes), settings, tmp_path) / 'refiner.json').read_text())
+        assert (found['background_index'], found['likelihood_sharpness']) == (0, 20.0)
+
+    def test_prompts_of_crowded_images_fit(self, scenes, tmp_path):
+        """Thirty classes in each image, of doubts two more."""
+        names = [*CLASSES, *(f'long-winded class number {i}' for i in range(40))]
+        (tmp_path / 'classes.txt').write_text('\n'.join(names))
+        table = {p.stem: names[: len(CLASSES) + 16] for p in (scenes / 'images/train').iterdir()}
+        (tmp_path / 'tags.json').write_text(json.dumps(table))
+        crowded = replace(task(scenes, labels=None, tags=tmp_path / 'tags.json'), classes=tmp_path / 'classes.txt')
+        parts = PriorParts.load(train_prior(crowded, SETTINGS, tmp_path / 'run'))
+        assert parts.tokenizer.model_max_length == parts.text_encoder.config.max_position_embeddings > TEXT_LENGTH
+        length = text_length(names, [list(range(20, 50))])
+        PromptTokenizer(build_tokenizer(names, length))([names[20:52]])
+        assert text_length(CLASSES, [[0, 1]]) == TEXT_LENGTH
 
     def test_warm_start(self, trained, scenes, tmp_path):
         names = (scenes / 'classes.txt').read_text().split()
@@ -334,6 +381,36 @@ class TestDoubts:
         tagged.data = TrainingImages(latents.data.images, None, latents.data.present, CLASSES)
         with pytest.raises(ValueError, match='label maps, got tags'):
             draw_doubts(tagged, 1, torch.Generator())
+
+
+def test_a_killed_loop_goes_on(tmp_path):
+    """Killed in its sixth step of eight, states saved every second: it goes on from the fifth, to the same weights."""
+
+    def run(folder, kill_at=None):
+        torch.manual_seed(0)
+        network, drawn = torch.nn.Linear(3, 1), []
+
+        def loss(generator):
+            drawn.append(generator.initial_seed())
+            if len(drawn) == kill_at:
+                raise KeyboardInterrupt
+            x = torch.randn(8, 3, generator=generator)
+            return (network(x) - x.sum(dim=1, keepdim=True)).square().mean()
+
+        folder.mkdir(exist_ok=True)
+        options = dict(steps=8, learning_rate=0.1, folder=folder, name='line', save_every=2, warm_up=2)
+        try:
+            train(network, loss, report=lambda _: {}, **options)
+        except KeyboardInterrupt:
+            return None, drawn
+        return network.weight.detach().clone(), drawn
+
+    undisturbed, all_draws = run(tmp_path / 'undisturbed')
+    _, first_draws = run(tmp_path / 'killed', kill_at=6)
+    resumed, last_draws = run(tmp_path / 'killed')
+    assert first_draws == all_draws[:6]
+    assert last_draws == all_draws[4:]
+    torch.testing.assert_close(resumed, undisturbed, atol=1e-7, rtol=0)
 
 
 def test_loop_learns(tmp_path):
