@@ -38,7 +38,9 @@ class Comparison:
     by_initial_iou: tuple[tuple[float, int], ...]
 
 
-def compare(before: Tensor, after: Tensor, classes: Sequence[int] | None = None, *, seed: int = 0) -> Comparison:
+def compare(
+    before: Tensor, after: Tensor, classes: Sequence[int] | None = None, *, seed: int = 0, block: int = 1
+) -> Comparison:
     """Compares two sets of areas on the same images.
 
     Args:
@@ -46,6 +48,7 @@ def compare(before: Tensor, after: Tensor, classes: Sequence[int] | None = None,
         after: (N, 3, C).
         classes: that count; those with a labelled pixel when not given.
         seed: of the bootstrap.
+        block: neighbouring images that the bootstrap draws together, see `bootstrap_interval`.
 
     Raises:
         ValueError: if the shapes differ, or there is no image.
@@ -59,7 +62,7 @@ def compare(before: Tensor, after: Tensor, classes: Sequence[int] | None = None,
         before=totals[0],
         after=totals[1],
         gain=totals[1] - totals[0],
-        interval=bootstrap_interval(before, after, counted, seed=seed),
+        interval=bootstrap_interval(before, after, counted, seed=seed, block=block),
         better=int((per_image > 0).sum()),
         worse=int((per_image < 0).sum()),
         by_initial_iou=gain_by_initial_iou(before[..., counted], after[..., counted]),
@@ -67,16 +70,36 @@ def compare(before: Tensor, after: Tensor, classes: Sequence[int] | None = None,
 
 
 def bootstrap_interval(
-    before: Tensor, after: Tensor, classes: Sequence[int], *, resamples: int = RESAMPLES, seed: int = 0
+    before: Tensor,
+    after: Tensor,
+    classes: Sequence[int],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    block: int = 1,
 ) -> tuple[float, float]:
     """Percentile interval (95 %) of the mIoU gain, images drawn with replacement; per cent.
 
     Both means of a resample are over the classes that are labelled in it, and over those that no image
     labels: predicted, they count with 0, as in the mIoU itself.
+
+    Args:
+        before: (N, 3, C).
+        after: (N, 3, C).
+        classes: that count.
+        resamples: how many.
+        seed: of the draws.
+        block: with more than 1, runs of so many neighbours are drawn, the last image followed by the first:
+            frames of a video resemble their neighbours, and drawn one by one they make an interval too narrow.
+
+    Source:
+        Circular block bootstrap: Politis and Romano, A Circular Block-Resampling Procedure for Stationary
+        Data, 1992.
     """
     count, chosen = len(before), list(classes)
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(count, (resamples, count), generator=generator)
+    starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
+    drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]
     weights = torch.zeros(resamples, count, dtype=torch.float64)
     weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
     never_labelled = before[:, 2, chosen].sum(dim=0) == 0

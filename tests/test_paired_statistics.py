@@ -48,6 +48,23 @@ def test_interval_by_plain_resampling():
     assert bootstrap_interval(before, after, [0, 1, 2], resamples=500) == pytest.approx((low, high))
 
 
+def test_blocks_make_the_interval_of_neighbours_that_resemble_each_other_wider():
+    """Each image four times: as independent images they say twice as much as there is to know."""
+    generator = torch.Generator().manual_seed(0)
+    total = torch.full((40, 1, 1), 1000)
+    right = 500 + torch.randint(-100, 100, (40, 1, 1), generator=generator)
+    before, after = (torch.cat([r, total, total], dim=1).repeat_interleave(4, 0) for r in (total // 2, right))
+
+    def width(**options):
+        low, high = bootstrap_interval(before, after, [0], **options)
+        return high - low
+
+    assert width(block=4) == pytest.approx(2 * width(), rel=0.2)
+    assert width(block=1) == width()
+    low, high = bootstrap_interval(before[:6], after[:6], [0], block=6)
+    assert low == pytest.approx(high), 'one block of all images is always the same'
+
+
 def test_interval_covers_the_truth_as_often_as_it_says():
     covered = 0
     gains = [compare(*cases(30, seed=s, better=0.03)) for s in range(60)]

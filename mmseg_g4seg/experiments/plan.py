@@ -13,6 +13,9 @@ from ..files.formats import build_format
 from ..files.images import find_images
 from ..files.masks import MaskFormat
 
+PATHS = ('images', 'scores', 'labels', 'classes')
+"""What a set cannot do without."""
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -40,6 +43,10 @@ class ImageSet:
         for folder in (self.images, self.scores, self.labels):
             if not folder.is_dir():
                 raise FileNotFoundError(f'set {self.name}: no such folder: {folder}')
+        names = list(read_classes(str(self.classes)).names)
+        unknown = [name for name in self.mean_classes or () if name not in names]
+        if unknown:
+            raise ValueError(f'set {self.name}: mean_classes: expected some of {names}, got {unknown}')
 
     def reader(self) -> MaskFormat:
         return build_format(self.format, read_classes(str(self.classes)))
@@ -87,7 +94,7 @@ def read_experiment(path: Path) -> Experiment:
 
     Raises:
         FileNotFoundError: if the file or a folder is missing.
-        ValueError: if there are no sets or no runs.
+        ValueError: if there are no sets or no runs, or one of them is not as expected.
     """
     if not path.is_file():
         raise FileNotFoundError(f'no such experiment: {path}')
@@ -103,7 +110,10 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def _image_set(name: str, options: dict[str, Any]) -> ImageSet:
-    paths = {key: Path(options[key]) for key in ('images', 'scores', 'labels', 'classes')}
+    missing = [key for key in PATHS if key not in options]
+    if missing:
+        raise ValueError(f'set {name}: expected {", ".join(PATHS)}, got no {", ".join(missing)}')
+    paths = {key: Path(options[key]) for key in PATHS}
     return ImageSet(name, **{**options, **paths})
 
 
@@ -111,6 +121,8 @@ def _expand(name: str, entry: dict[str, Any]) -> list[tuple[str, dict[str, Any]]
     """One entry of `runs`, or one for each combination of its grid."""
     if 'grid' not in entry:
         return [(name, entry)]
+    if 'refiner' not in entry:
+        raise ValueError(f'run {name}: expected refiner= beside grid=, got {sorted(entry)}')
     keys, lists = list(entry['grid']), list(entry['grid'].values())
     combinations = [dict(zip(keys, values, strict=True)) for values in itertools.product(*lists)]
     return [

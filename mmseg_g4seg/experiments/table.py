@@ -46,6 +46,7 @@ def make_rows(
     names: Sequence[str],
     *,
     against: dict[str, dict[str, Any]] | None = None,
+    block: int = 1,
 ) -> list[dict[str, Any]]:
     """Rows of one run over the images named, those that have no result left out.
 
@@ -55,6 +56,7 @@ def make_rows(
         results: of the run, by image.
         names: of the images.
         against: results of another run, whose masks take the coarse ones' place.
+        block: neighbouring images that the bootstrap draws together, see `bootstrap_interval`.
     """
     lines = [results[name] for name in names if name in results and (against is None or name in against)]
     if not lines:
@@ -66,7 +68,7 @@ def make_rows(
     rows = []
     for i, stage in enumerate(stages):
         plain, border = (
-            compare(_areas(baseline, kind, start), _areas(lines, kind, stage), counted)
+            compare(_areas(baseline, kind, start), _areas(lines, kind, stage), counted, block=block)
             for kind in ('areas', 'boundary')
         )
         figures = [

@@ -1,6 +1,9 @@
 import csv
 import io
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from mmseg_g4seg.experiments.plan import Run, read_experiment
 from mmseg_g4seg.experiments.run import read_results, result_path, run_images
 from mmseg_g4seg.experiments.table import as_csv, as_markdown, choose_half, make_rows
 
+TOOL = Path(__file__).parents[2] / 'tools/experiment.py'
 PAMR = dict(type='PAMRRefiner', iterations=1, dilations=[1])
 
 
@@ -63,9 +67,44 @@ runs = dict(
             read_experiment(data / 'none.py')
         with pytest.raises(ValueError, match='expected sets'):
             read_experiment(write_config(data, ''))
+        for body, message in (
+            (f'runs = dict(swept=dict(grid=dict(iterations=[1]), options={PAMR!r}))', 'run swept: expected refiner='),
+            ("sets['real']['mean_classes'] = ['ball', 'bal']", r"set real: mean_classes: expected .* got \['bal'\]"),
+            ("del sets['some']['scores']", 'set some: expected images, scores, .* got no scores'),
+        ):
+            plain = '' if 'runs' in body else f'\nruns = dict(plain={PAMR!r})'
+            with pytest.raises(ValueError, match=message):
+                read_experiment(write_config(data, body + plain))
         (data / 'labels').rename(data / 'elsewhere')
         with pytest.raises(FileNotFoundError, match=r'set real: no such folder: .*labels'):
             read_experiment(write_config(data, f'runs = dict(plain={PAMR!r})'))
+
+
+class TestScript:
+    def run(self, data, monkeypatch, *options):
+        config = write_config(data, f'runs = dict(plain={PAMR!r})')
+        arguments = [str(TOOL), str(config), '--out', str(data / 'out'), *options]
+        monkeypatch.setattr(sys, 'argv', arguments)
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return data / 'out'
+
+    def test_a_selection_that_is_not_there_is_refused(self, data, monkeypatch):
+        for options, message in (
+            (['--runs', 'plian'], r"--runs: expected some of \['plain'\], got \['plian'\]"),
+            (['--sets', 'real', 'reel'], r"--sets: .* got \['reel'\]"),
+            (['--block', '0'], '--block: expected at least 1'),
+            (['--table-only'], 'with results, found none'),
+        ):
+            with pytest.raises(SystemExit, match=message):
+                self.run(data, monkeypatch, *options)
+        assert not (data / 'out').exists()
+
+    def test_blocks_of_neighbours(self, data, monkeypatch):
+        plain = self.run(data, monkeypatch, '--sets', 'real') / 'table.csv'
+        blocks = self.run(data, monkeypatch, '--sets', 'real', '--block', '6', '--table-only') / 'table_block6.csv'
+        (row,), (blocked,) = (list(csv.DictReader(path.open())) for path in (plain, blocks))
+        assert float(row['low']) < float(row['gain']) < float(row['high'])
+        assert blocked['low'] == blocked['gain'] == blocked['high'], 'one block of all images is always the same'
 
 
 class TestRun:
