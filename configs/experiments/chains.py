@@ -1,4 +1,5 @@
-# Coarse, G4Seg, dense CRF, PAMR, and the two orders of G4Seg and CRF, on the same masks.
+# Coarse, G4Seg with one prior about the whole image, dense CRF, PAMR, and the two orders of G4Seg and CRF, on the same
+# masks.
 _base_ = './sets.py'
 g4seg = dict(
     type='G4SegRefiner',

@@ -97,7 +97,12 @@ def read_case(name: str, image_set: ImageSet) -> ImageCase:
     mask = reader.read(image_set.scores / (name + reader.suffix))
     size = (image.shape[1], image.shape[2])
     coarse = make_prediction(mask, size, len(reader.classes), soften=BORDER_WIDTH, any_size=True)
-    return ImageCase(path.name, image, coarse, read_index_png(image_set.labels / f'{name}.png', len(reader.classes)))
+    labels = image_set.labels / f'{name}.png'
+    try:
+        truth = read_index_png(labels, len(reader.classes))
+    except ValueError as error:
+        raise ValueError(f'{labels}: {error}') from error
+    return ImageCase(path.name, image, coarse, truth)
 
 
 def measure(name: str, image_set: ImageSet, refiner: Refiner) -> dict[str, Any]:

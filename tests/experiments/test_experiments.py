@@ -137,6 +137,11 @@ class TestRun:
         gains = [float(mean_iou(a) - mean_iou(b)) for a, b in zip(after, before, strict=True)]
         assert (row['better'], row['worse']) == (sum(g > 0 for g in gains), sum(g < 0 for g in gains))
 
+    def test_a_bad_label_map_is_named(self, data):
+        Image.fromarray(np.full((20, 24), 7, np.uint8)).save(data / 'labels/im1.png')
+        with pytest.raises(ValueError, match=r'labels/im1\.png: .*7'):
+            self.run(data, PAMR, ['im0', 'im1'])
+
     def test_goes_on_where_it_stopped(self, data, monkeypatch):
         names = [f'im{i}' for i in range(6)]
         run, _, _ = self.run(data, PAMR, names[:3])
