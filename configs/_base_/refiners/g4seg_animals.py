@@ -1,4 +1,5 @@
-# The same with two animal priors of your own training (docs/priors.md), which know objects better than their classes.
+# The same with two animal priors of your own training (docs/priors.md), which know objects better than their classes:
+# what they may say is bounded, and an image's class proportions do not follow it.
 _base_ = './g4seg_street.py'
 g4seg = dict(
     _base_.g4seg,

@@ -15,16 +15,16 @@ g4seg = dict(
     confidence_range=(0.2, 0.6),
     likelihood_timesteps=(300, 400, 500),
     likelihood_crops=2,  # four overlapping crops, two of them mirrored
-    likelihood_proportions=True,  # an image's class proportions follow what a prior finds
     likelihood_smoothing=(3, 9, 21),
     candidate_threshold=0.05,
     min_area=0.002,
     passes_per_batch=16,
 )
+street = dict(g4seg, likelihood_proportions=True)  # an image's class proportions follow what a prior finds
 refiner = dict(
     type='SequentialRefiner',
     refiners=[
-        dict(g4seg, prior='work_dirs/prior_street/prior', likelihood_sharpness=40.0),
-        dict(g4seg, prior='work_dirs/prior_street_doubts/prior', likelihood_sharpness=20.0),
+        dict(street, prior='work_dirs/prior_street/prior', likelihood_sharpness=40.0),
+        dict(street, prior='work_dirs/prior_street_doubts/prior', likelihood_sharpness=20.0),
     ],
 )
