@@ -1,5 +1,5 @@
 # From asking about the whole image to what two_priors.py asks, one change at a time, each on top of the last: crops and
-# known classes, then for the streets class proportions, for the animals two draws and a bound. This is the first prior,
+# known classes, then for the streets class proportions, for the animals a bound and two draws. This is the first prior,
 # the one trained to denoise alone; steps_second.py is the other.
 _base_ = './chains.py'
 street_classes = [
@@ -17,8 +17,7 @@ per_set = dict(
 three_timesteps = dict(_base_.g4seg, likelihood_timesteps=(300, 400, 500))
 in_crops = dict(three_timesteps, likelihood_crops=2)
 with_proportions = dict(in_crops, likelihood_proportions=True)
-two_draws = dict(in_crops, likelihood_draws=2)
-bounded = dict(two_draws, likelihood_bound=0.4)
+bounded = dict(in_crops, likelihood_draws=2, likelihood_bound=0.4)
 runs = dict(
     _delete_=True,
     whole=dict(_base_.g4seg, known_classes=None),
@@ -26,6 +25,5 @@ runs = dict(
     crops=dict(in_crops, known_classes=None),
     known=in_crops,
     proportions=with_proportions,
-    draws=two_draws,
     bounded=bounded,
 )
