@@ -79,8 +79,8 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     classes = task.classes.read_text().split('\n')
     classes = [name for name in classes if name]
-    check_begun(folder, begun_options(task, settings, classes))
     training, validation = load_data(task, classes)
+    check_begun(folder, begun_options(task, settings, classes))
     length = text_length(classes, [*training.present, *validation.present])
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(task.seed)

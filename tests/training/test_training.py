@@ -103,6 +103,8 @@ class TestPrior:
         assert len((tmp_path / 'vae_log.csv').read_text().splitlines()) == 2, 'the autoencoder is not trained again'
 
     def test_goes_on_with_the_same_options_alone(self, scenes, tmp_path):
+        with pytest.raises(FileNotFoundError):
+            train_prior(task(scenes, labels=tmp_path, views=3), SETTINGS, tmp_path)  # nothing was begun
         folder = train_prior(task(scenes), SETTINGS, tmp_path)
         before = (folder / 'refiner.json').read_bytes()
         for changed, settings, message in (
