@@ -124,6 +124,33 @@ def test_open_clip_by_name_and_local_file(tmp_path, monkeypatch):
     assert larger(LATENTS, image).shape == (1, 32, 8, 8)
 
 
+@pytest.mark.parametrize(
+    ('model', 'pretrained', 'named'),
+    [('ViT-B-16', 'openai', 'ViT-B-16-quickgelu'), ('ViT-L-14-336', 'openai', 'ViT-L-14-336-quickgelu')],
+)
+def test_openai_weights_under_plain_gelu_are_refused(model, pretrained, named):
+    """open_clip builds them with a warning; every feature is a little wrong."""
+    with pytest.raises(ValueError, match=f"trained with QuickGELU, .* calls the model '{named}'; got model='{model}'"):
+        OpenClipFeatures.from_pretrained(model, pretrained)
+
+
+def test_the_default_is_the_activation_of_its_weights():
+    import inspect
+
+    import open_clip
+
+    own = inspect.signature(OpenClipFeatures.from_pretrained).parameters
+    model, pretrained = own['model'].default, own['pretrained'].default
+    assert (
+        open_clip.get_model_config(model)['quick_gelu']
+        is open_clip.get_pretrained_cfg(model, pretrained)['quick_gelu']
+        is True
+    )
+    built = open_clip.create_model(model, pretrained=None)
+    activations = {type(m).__name__ for m in built.visual.modules() if 'GELU' in type(m).__name__}
+    assert activations == {'QuickGELU'}
+
+
 def test_transformers_from_a_folder(transformers_model, tmp_path):
     transformers_model.save_pretrained(tmp_path)
     loaded = TransformersClipFeatures.from_pretrained(str(tmp_path))

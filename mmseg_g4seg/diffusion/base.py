@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..attention import MaskInjection
 from ..prompts import ClassName
+from .finite import FiniteWatch
 from .prediction import PredictionType, add_noise, predict_x0
 
 
@@ -61,6 +62,8 @@ class DiffusionPrior(ABC):
     """Image sides must be multiples of this: the latent stride times the denoiser's halvings."""
     guidance_scale: float | None = None
     """What a denoiser that was distilled to read a guidance scale is given; None where it reads none."""
+    finite: FiniteWatch
+    """Notes whether what the networks give is finite."""
     reads_control_image: bool = False
     """Whether a ControlNet reads the `control_image` of what is injected."""
 
@@ -153,6 +156,14 @@ class DiffusionPrior(ABC):
         """Predicts clean latents in one step (Eq. 2): (B, c, h, w) -> (B, c, h, w)."""
         output = self.denoise(noisy, timestep, prompts, injection)
         return predict_x0(output, noisy, self.alpha_cumprod(timestep), self.prediction_type)
+
+    def check_finite(self) -> None:
+        """Looks once at what its networks gave since the last check; call it when a batch is done.
+
+        Raises:
+            FloatingPointError: if something was not finite; names the part, its dtype and the remedy.
+        """
+        self.finite.check()
 
     def check_image_size(self, size: Sequence[int]) -> None:
         """Raises ValueError unless both sides are positive multiples of `image_multiple`."""

@@ -106,7 +106,8 @@ class JointTransformerPrior(LatentPrior):
 
         def run(latents: Tensor, prompts: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
             with self._injected(injection):
-                return self._velocity(latents, sigma, prompts).float()
+                velocity = self._velocity(latents, sigma, prompts)
+                return self.finite.note('transformer', self.dtype, velocity).float()
 
         return self._each_length(run, noisy, prompts, injection)
 
@@ -122,7 +123,7 @@ class JointTransformerPrior(LatentPrior):
             output = output_inside(module, lambda: self._velocity(latents, sigma, prompts))
             # text and image tokens apart, or, in an earlier diffusers' single blocks, as one sequence, text first
             tokens = output if isinstance(output, Tensor) else output[1]
-            tokens = tokens[:, -math.prod(grid) :]
+            tokens = self.finite.note('transformer', self.dtype, tokens[:, -math.prod(grid) :])
             return tokens.transpose(1, 2).unflatten(2, grid).float()  # (B, D, h', w')
 
         return self._each_length(run, noisy, prompts, None)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..prompts import ClassName
 from .acceleration import use_channels_last
 from .base import DiffusionPrior, EncodedPrompts
+from .finite import FiniteWatch
 
 Self = TypeVar('Self', bound='LatentPrior')
 
@@ -67,6 +68,9 @@ class LatentPrior(DiffusionPrior):
                 f'denoiser: expected one of {given} input channels, as the autoencoder gives, got one of {taken}; '
                 'inpainting and editing models take more'
             )
+        if vae.config.get('force_upcast') and vae.dtype == torch.float16:
+            vae = vae.float()  # its own config says that it overflows in float16, as diffusers' pipelines heed
+        self.finite = FiniteWatch()
         self.networks = [network.eval().requires_grad_(False) for network in (vae, denoiser, *text_encoders)]
         for network in (vae, denoiser):
             use_channels_last(network)
@@ -99,7 +103,10 @@ class LatentPrior(DiffusionPrior):
         key = (template, *(name if isinstance(name, str) else tuple(name) for name in prompt))
         known = self.known_prompts.pop(key, None)
         # back at the end: the first is the one that was not asked for longest
-        self.known_prompts[key] = self._encode_prompt(prompt, template) if known is None else known
+        if known is None:
+            known = self._encode_prompt(prompt, template)
+            self.finite.note('text encoder', self.dtype, known.embeds)
+        self.known_prompts[key] = known
         if len(self.known_prompts) > MOST_KNOWN_PROMPTS:
             del self.known_prompts[next(iter(self.known_prompts))]
         return self.known_prompts[key]
@@ -119,12 +126,14 @@ class LatentPrior(DiffusionPrior):
         encoded = self.vae.encode(pixels)
         # a tiny autoencoder has no distribution
         latents = encoded.latents if hasattr(encoded, 'latents') else encoded.latent_dist.mode()
+        self.finite.note('autoencoder (encoder)', self.vae.dtype, latents)
         return (latents.float() - self._shift) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         scaled = (latents / self.vae.config.scaling_factor + self._shift).to(self.vae.device, self.vae.dtype)
-        return ((self.vae.decode(scaled).sample.float() + 1) / 2).clamp(0, 1)
+        decoded = self.finite.note('autoencoder (decoder)', self.vae.dtype, self.vae.decode(scaled).sample)
+        return ((decoded.float() + 1) / 2).clamp(0, 1)
 
     @property
     def _shift(self) -> float:

@@ -91,7 +91,7 @@ class UNetPrior(LatentPrior):
                 return_dict=False,
                 **residuals,
             )[0]
-        return output.float()
+        return self.finite.note('U-Net', self.dtype, output).float()
 
     def _guidance(self, latents: Tensor) -> Tensor | None:
         """(B, time_cond_proj_dim), or None where the U-Net reads no guidance scale."""
@@ -132,7 +132,8 @@ class UNetPrior(LatentPrior):
     def denoiser_features(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
     ) -> Tensor:
-        return output_inside(self.feature_block(block), lambda: self.denoise(noisy, timestep, prompts)).float()
+        features = output_inside(self.feature_block(block), lambda: self.denoise(noisy, timestep, prompts))
+        return self.finite.note('U-Net', self.dtype, features).float()
 
 
 class StableDiffusionPrior(UNetPrior):

@@ -6,7 +6,6 @@ Shapes: B images, P prompts, T text tokens, E1 E2 widths of the text encoders, h
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from ..prompts import ClassName, PromptTokenizer
@@ -57,8 +56,6 @@ class StableDiffusionXLPrior(UNetPrior):
         Raises:
             ValueError: if a guidance scale is given to a U-Net that reads none.
         """
-        if vae.config.force_upcast and vae.dtype == torch.float16:
-            vae = vae.float()
         self.encoders, self.tokenizers = (text_encoder, text_encoder_2), (tokenizer, tokenizer_2)
         super().__init__(
             vae, unet=unet, text_encoders=self.encoders, scheduler=scheduler, guidance_scale=guidance_scale

@@ -51,6 +51,31 @@ class ClipFeatures(FeatureExtractor):
         """Patch tokens of resized, normalised images: (B, 3, side, side) -> (B, D, h', w')."""
 
 
+def check_activation(model: str, pretrained: str) -> None:
+    """Raises ValueError unless a model has the activation that the weights of a tag were trained with.
+
+    OpenAI's CLIP was trained with QuickGELU; open_clip builds `ViT-B-16` with GELU whatever the tag, says so in a
+    warning alone, and matches by features that are a little wrong everywhere.
+
+    Args:
+        model: open_clip's name of it, such as `ViT-B-16-quickgelu`.
+        pretrained: open_clip's tag, such as `openai`; of a weights file nothing is known, and nothing checked.
+    """
+    import open_clip
+
+    tag, config = open_clip.get_pretrained_cfg(model, pretrained), open_clip.get_model_config(model)
+    if not tag or config is None:
+        return
+    trained, built = (bool(entry.get('quick_gelu', False)) for entry in (tag, config))
+    if trained != built:
+        named = f'{model}-quickgelu' if trained else model.removesuffix('-quickgelu')
+        activation = 'QuickGELU' if trained else 'GELU'
+        raise ValueError(
+            f'features: the weights {pretrained!r} were trained with {activation}, which open_clip calls the model '
+            f'{named!r}; got model={model!r}'
+        )
+
+
 class OpenClipFeatures(ClipFeatures):
     """Patch tokens of an open_clip vision transformer."""
 
@@ -71,12 +96,20 @@ class OpenClipFeatures(ClipFeatures):
         super().__init__(visual, image_size or own_size, mean, std)
 
     @classmethod
-    def from_pretrained(cls, model: str = 'ViT-B-16', pretrained: str = 'openai', **options: Any) -> 'OpenClipFeatures':
-        """Builds a model by its open_clip name and pretrained tag, or the path of a local weights file."""
+    def from_pretrained(
+        cls, model: str = 'ViT-B-16-quickgelu', pretrained: str = 'openai', **options: Any
+    ) -> 'OpenClipFeatures':
+        """Builds a model by its open_clip name and pretrained tag, or the path of a local weights file.
+
+        Raises:
+            ImportError: if open_clip is missing.
+            ValueError: if the weights were trained with another activation than the model has.
+        """
         try:
             import open_clip
         except ImportError as error:
             raise ImportError('CLIP features need open_clip: pip install "mmseg_g4seg[clip]"') from error
+        check_activation(model, pretrained)
         image_size = options.get('image_size')
         # positions are interpolated by open_clip when the model is built for another size
         sizes = {} if image_size is None else {'force_image_size': image_size}

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
+
+from .private_names import private_attribute
 
 
 def recover_image(inputs: Tensor, metainfo: dict[str, Any], preprocessor: nn.Module) -> Tensor:
@@ -27,10 +30,12 @@ def recover_image(inputs: Tensor, metainfo: dict[str, Any], preprocessor: nn.Mod
     if inputs.ndim != 3 or inputs.shape[0] != 3:
         raise ValueError(f'a refiner needs (3, H, W) inputs, got {tuple(inputs.shape)}')
     image = inputs.float()
-    if getattr(preprocessor, '_enable_normalize', False):
+    # mmengine's base class, which a segmentor without a preprocessor has, leaves pixels as they are
+    plain = type(preprocessor) is BaseDataPreprocessor
+    if not plain and private_attribute(preprocessor, 'enable_normalize'):
         image = image * preprocessor.std.to(image) + preprocessor.mean.to(image)
     # mmseg loads BGR; a preprocessor that converts has made it RGB
-    if not getattr(preprocessor, '_channel_conversion', False):
+    if plain or not private_attribute(preprocessor, 'channel_conversion'):
         image = image.flip(0)
     image = (image / 255).clamp(0, 1)
     # the same fields in the same order as BaseSegmentor.postprocess_result

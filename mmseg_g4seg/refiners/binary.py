@@ -86,6 +86,10 @@ class BinaryMaskRefiner(Refiner):
         if not classes:
             return prediction
         claims = torch.stack([self.refine_mask(image, prediction.label_map == c, f'{key}/{c}') for c in classes])
+        if not claims.isfinite().all():
+            raise FloatingPointError(
+                f'{self.name}: expected finite probabilities of its network, got NaN or infinite ones'
+            )
         probs = merge_binary_masks(prediction.probs, classes, claims, background_index=self.background_index)
         return redecide(
             prediction,

@@ -137,7 +137,8 @@ class CorrespondenceUpdate:
     def _extract(self, latents: Tensor, pixels: Tensor | None) -> Tensor:
         if self.features.reads_pixels and pixels is None:
             pixels = self.prior.decode_latents(latents)
-        return self.features(latents, pixels)
+        features = self.features(latents, pixels)
+        return self.prior.finite.note('feature extractor', features.dtype, features)
 
     def _mix(self, probs: Tensor, low: Tensor, matched: Tensor, image: EncodedImage) -> Tensor:
         """Mixes (R, H, W) probabilities with those at the matches, (R, h', w') on the feature grid."""

@@ -90,6 +90,7 @@ class G4SegRefiner(Refiner):
                 merged = accept(encoded, current, merged)
             for i, prediction in zip(active, merged, strict=True):
                 refined[i] = prediction
+        self.prior.check_finite()
         return [
             Prediction(r.probs.to(p.probs.device), r.label_map.to(p.label_map.device))
             for r, p in zip(refined, predictions, strict=True)
@@ -113,7 +114,9 @@ class G4SegRefiner(Refiner):
         prediction = self._on_device(prediction)
         layout = layout_pass.place(0, encoded[0], prediction.label_map, selected)
         latents = CorrespondenceUpdate(layout_pass, self.features).reconstruct(encoded, [layout])
-        return resize_maps(self.prior.decode_latents(latents)[0], image.shape[-2:]).to(image.device)
+        rebuilt = resize_maps(self.prior.decode_latents(latents)[0], image.shape[-2:]).to(image.device)
+        self.prior.check_finite()
+        return rebuilt
 
     def to(self, device: torch.device | str) -> 'G4SegRefiner':
         """Moves prior and feature extractor to a device, in place."""

@@ -20,7 +20,7 @@ def find_clip_weights(features: Any) -> tuple[str, bool] | None:
     if options.get('type') == 'transformers':
         return _of_transformers(str(options.get('model')))
     if options.get('type') == 'open_clip':
-        return _of_open_clip(options.get('model', 'ViT-B-16'), str(options.get('pretrained', 'openai')))
+        return _of_open_clip(options.get('model', 'ViT-B-16-quickgelu'), str(options.get('pretrained', 'openai')))
     return None
 
 

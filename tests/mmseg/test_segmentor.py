@@ -121,6 +121,39 @@ class TestImage:
         image = recover_image(out['inputs'][0], out['data_samples'][0].metainfo, preprocessor)
         torch.testing.assert_close(image, rgb.float() / 255, atol=1e-5, rtol=0)
 
+    @pytest.mark.parametrize('bgr_to_rgb', [True, False])
+    def test_either_spelling_of_the_host(self, bgr_to_rgb):
+        """mmseg 1.2.2 says `channel_conversion`: read by the other spelling alone, red and blue were exchanged."""
+        from mmseg.models import SegDataPreProcessor
+
+        from mmseg_g4seg.mmseg.images import recover_image
+
+        class Upstream(SegDataPreProcessor):
+            def __init__(self, **options):
+                super().__init__(**options)
+                value = vars(self).pop('_channel_conversion', None)
+                self.channel_conversion = self.channel_conversion if value is None else value
+
+        rgb = torch.randint(0, 255, (3, 8, 10), dtype=torch.uint8)
+        inputs = rgb if bgr_to_rgb else rgb.flip(0)
+        image = recover_image(inputs.float(), {'ori_shape': (8, 10)}, Upstream(bgr_to_rgb=bgr_to_rgb))
+        torch.testing.assert_close(image, rgb.float() / 255)
+
+    def test_a_preprocessor_without_either_is_an_error(self):
+        from mmseg_g4seg.mmseg.images import recover_image
+
+        with pytest.raises(AttributeError, match=r'Identity: expected one of .*_enable_normalize, enable_normalize'):
+            recover_image(torch.rand(3, 8, 8), {}, torch.nn.Identity())
+
+    def test_the_base_class_leaves_pixels_alone(self):
+        from mmengine.model import BaseDataPreprocessor
+
+        from mmseg_g4seg.mmseg.images import recover_image
+
+        bgr = torch.randint(0, 255, (3, 8, 10), dtype=torch.uint8)
+        image = recover_image(bgr.float(), {}, BaseDataPreprocessor())
+        torch.testing.assert_close(image, bgr.flip(0).float() / 255)
+
     def test_resizing_is_undone(self):
         from mmseg.models import SegDataPreProcessor
 

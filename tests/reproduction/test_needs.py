@@ -66,7 +66,7 @@ def weights(features, *, download: bool = False):
 
 
 def test_clip_weights_by_open_clips_tag(tmp_path):
-    features = dict(type='open_clip', model='ViT-B-16', pretrained='openai')
+    features = dict(type='open_clip', model='ViT-B-16-quickgelu', pretrained='openai')
     (need,) = weights(features)
     assert not need.found
     assert need.where == str(tmp_path / 'hub' / f'models--{CLIP.replace("/", "--")}')

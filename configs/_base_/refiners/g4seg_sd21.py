@@ -17,7 +17,7 @@ refiner = dict(
     # where reconstruction and image are compared: dict(type='open_clip', model=, pretrained=tag or file),
     # dict(type='transformers', model=folder or hub id), dict(type='denoiser', block=, timestep=) (the prior's
     # own), or dict(type='joined', parts=[...], weights=[...]) (several at once)
-    features=dict(type='open_clip', model='ViT-B-16', pretrained='openai', image_size=512),
+    features=dict(type='open_clip', model='ViT-B-16-quickgelu', pretrained='openai', image_size=512),
     # --- reconstruction (Eq. 2-5) ---
     image_size=512,  # side, or (height, width), that the prior sees
     timestep=400,  # noise level, of 1000
