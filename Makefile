@@ -23,11 +23,11 @@ $(READY): requirements/tested.txt setup.py
 	@touch $(READY)
 
 demo: env
-	$(RUN) tools/demo.py
+	$(RUN) -m projects.demo
 
 test: env
 	@# a process a core, files whole; more threads than cores only wait for each other
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist loadfile tests
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist loadfile tests projects
 
 lint: env
 	$(RUN) -m ruff check .

@@ -11,9 +11,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
-from mmseg_g4seg.diffusion import StableDiffusionPrior
-from mmseg_g4seg.refiners import Prediction
-from mmseg_g4seg.training.architecture import PriorParts, build_text_encoder, build_tokenizer
+from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
+from mmseg_g4seg.prediction import Prediction
+from projects.train_prior.architecture import PriorParts, build_text_encoder, build_tokenizer
 
 ROOT = Path(__file__).parents[1]
 NAMES = ['sky', 'brick wall', 'grass', 'hot air balloon', 'fish']

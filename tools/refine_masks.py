@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from mmseg_g4seg.api import read_refiner_config, with_option
-from mmseg_g4seg.files.classes import Classes, read_classes
-from mmseg_g4seg.files.folder import BadFile, FolderTask
-from mmseg_g4seg.files.formats import FORMATS
-from mmseg_g4seg.files.processes import refine_folder
-from mmseg_g4seg.files.seed_files import BackgroundRule
-from mmseg_g4seg.masks import BORDER_WIDTH
-from mmseg_g4seg.scores import ScoreType
+from mmseg_g4seg.hosts.arrays import read_refiner_config, with_option
+from mmseg_g4seg.hosts.folder.processes import refine_folder
+from mmseg_g4seg.hosts.folder.refine import BadFile, FolderTask
+from mmseg_g4seg.io.class_files import Classes, read_classes
+from mmseg_g4seg.io.formats import FORMATS
+from mmseg_g4seg.io.seed_files import BackgroundRule
+from mmseg_g4seg.ops.masks import BORDER_WIDTH
+from mmseg_g4seg.ops.scores import ScoreType
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,11 +11,10 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
-from mmseg_g4seg.mmseg.checkpoints import check_checkpoint
-from mmseg_g4seg.mmseg.data_files import check_test_set
-from mmseg_g4seg.mmseg.label_ids import check_label_ids
-from mmseg_g4seg.mmseg.mmdetection import register_mmdetection
-from mmseg_g4seg.mmseg.run import (
+from mmseg_g4seg.hosts.mmseg.checks.data_files import check_test_set
+from mmseg_g4seg.hosts.mmseg.checks.label_ids import check_label_ids
+from mmseg_g4seg.hosts.mmseg.launch.checkpoints import check_checkpoint
+from mmseg_g4seg.hosts.mmseg.launch.config import (
     add_refiner,
     compare_stages,
     save_predictions,
@@ -25,6 +24,7 @@ from mmseg_g4seg.mmseg.run import (
     use_tta,
     write_reports,
 )
+from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,12 +1,13 @@
 """Frozen text-to-image diffusion models, one file a family."""
 
-from .base import DiffusionPrior, EncodedPrompts
-from .flux import FluxPrior
-from .loading import load_prior
+from .families.flux import FluxPrior
+from .families.stable_diffusion import StableDiffusionPrior
+from .families.stable_diffusion_3 import StableDiffusion3Prior
+from .families.stable_diffusion_xl import StableDiffusionXLPrior
 from .prediction import PredictionType, add_noise, noise_target, predict_x0
-from .stable_diffusion import StableDiffusionPrior
-from .stable_diffusion_3 import StableDiffusion3Prior
-from .stable_diffusion_xl import StableDiffusionXLPrior
+from .prior import DiffusionPrior
+from .text.encoded import EncodedPrompts
+from .weights.loading import load_prior
 
 __all__ = [
     'DiffusionPrior',

@@ -12,9 +12,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ..attention import MaskInjection
-from .base import DiffusionPrior, EncodedPrompts
+from .injection.attention import MaskInjection
 from .prediction import predict_noise, predict_x0
+from .prior import DiffusionPrior
+from .text.encoded import EncodedPrompts
 
 InversionMethod = Literal['null_text', 'negative_prompt', 'direct', 'ddim']
 """`null_text`: the empty prompt's embedding is optimised at every step (Mokady et al., arXiv 2211.09794).

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ..diffusion.base import DiffusionPrior
-from ..typed_config import build_by_type
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from mmseg_g4seg.registry import build_by_type
+
 from .base import FeatureExtractor
 from .clip import OpenClipFeatures, TransformersClipFeatures
 from .denoiser import DenoiserFeatures

@@ -6,7 +6,8 @@ Shapes: B images, c latent channels, h w latent grid, D feature channels, h' w' 
 import torch
 from torch import Tensor
 
-from ..diffusion.base import DiffusionPrior
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
+
 from .base import FeatureExtractor
 
 

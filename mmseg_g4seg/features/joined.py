@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..masks import resize_maps
+from mmseg_g4seg.ops.masks import resize_maps
+
 from .base import FeatureExtractor
 
 

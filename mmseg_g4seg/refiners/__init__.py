@@ -1,14 +1,16 @@
 """Refiners: image and prediction in, better prediction out. Nothing here knows a host."""
 
-from .base import Prediction, Refiner
+from mmseg_g4seg.prediction import Prediction
+
+from .base import Refiner
+from .binary.cascade_psp import CascadePSPRefiner
+from .binary.seg_refiner import SegRefinerRefiner
 from .build import REFINERS, build_refiner
-from .cascade_psp import CascadePSPRefiner
 from .dense_crf import DenseCRFRefiner
-from .g4seg import G4SegRefiner
+from .g4seg.refiner import G4SegRefiner
+from .g4seg.settings import G4SegSettings
 from .pamr import PAMRRefiner
-from .seg_refiner import SegRefinerRefiner
 from .sequential import SequentialRefiner
-from .settings import G4SegSettings
 
 __all__ = [
     'REFINERS',

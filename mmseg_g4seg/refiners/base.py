@@ -3,7 +3,6 @@
 Shapes: C classes of the data set, H W image size.
 """
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,25 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..masks import decide_labels
-from ..prompts import ClassName
-
-Key = int | str
-"""Names an image: with the seed it fixes the noise, whatever the batch, device or order."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Soft and hard segmentation of one image.
-
-    Attributes:
-        probs: (C, H, W) float32 in [0, 1].
-        label_map: (H, W) int64 class indices, decided by the coarse model's own rule; values
-            outside [0, C) mark pixels without a label.
-    """
-
-    probs: Tensor
-    label_map: Tensor
+from mmseg_g4seg.ops.clock import device_seconds
+from mmseg_g4seg.ops.masks import decide_labels
+from mmseg_g4seg.prediction import ClassName, Key, Prediction
 
 
 @dataclass(frozen=True)
@@ -122,13 +105,6 @@ def redecide(
     labels = decide_labels(probs, background_index=background_index, background_threshold=background_threshold)
     labelled = (prediction.label_map >= 0) & (prediction.label_map < len(probs))
     return Prediction(probs, torch.where(labelled, labels, prediction.label_map))
-
-
-def device_seconds(images: Sequence[Tensor] | Tensor) -> float:
-    """Seconds on a clock that waits for the queue of the images' device."""
-    if len(images) and images[0].is_cuda:
-        torch.cuda.synchronize(images[0].device)
-    return time.perf_counter()
 
 
 def check_inputs(images: Sequence[Tensor], predictions: Sequence[Prediction], num_classes: int) -> None:

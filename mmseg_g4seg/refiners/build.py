@@ -5,7 +5,8 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any
 
-from ..typed_config import build_by_type
+from mmseg_g4seg.registry import build_by_type
+
 from .base import Refiner
 
 
@@ -37,10 +38,13 @@ def build_g4seg(prior: Any, *, features: Any = 'denoiser', **options: Any) -> Re
         ValueError: if an option is not known or out of range, if the prior cannot take what is loaded
             onto it, or if something is to be loaded onto one that is built.
     """
-    from ..diffusion import DiffusionPrior, load_prior
-    from ..features import FeatureExtractor, build_features
-    from .g4seg import G4SegRefiner
-    from .settings import G4SegSettings
+    from mmseg_g4seg.diffusion.prior import DiffusionPrior
+    from mmseg_g4seg.diffusion.weights.loading import load_prior
+    from mmseg_g4seg.features.base import FeatureExtractor
+    from mmseg_g4seg.features.build import build_features
+
+    from .g4seg.refiner import G4SegRefiner
+    from .g4seg.settings import G4SegSettings
 
     known, of_loading = set(G4SegSettings.__dataclass_fields__), set(signature(load_prior).parameters) - {'source'}
     unknown = sorted(set(options) - known - of_loading)
@@ -97,14 +101,14 @@ def build_pamr(preset: str = 'pamr', **options: Any) -> Refiner:
 
 def build_cascade_psp(weights: str | None = None, *, download: bool = False, **options: Any) -> Refiner:
     """Builds a `CascadePSPRefiner`; see `load_cascade_psp` for the first two arguments."""
-    from .cascade_psp import CascadePSPRefiner, load_cascade_psp
+    from .binary.cascade_psp import CascadePSPRefiner, load_cascade_psp
 
     return CascadePSPRefiner(load_cascade_psp(weights, download=download), **options)
 
 
 def build_seg_refiner(weights: str, **options: Any) -> Refiner:
     """Builds a `SegRefinerRefiner` on a checkpoint of its authors."""
-    from .seg_refiner import SegRefinerRefiner, load_seg_refiner
+    from .binary.seg_refiner import SegRefinerRefiner, load_seg_refiner
 
     return SegRefinerRefiner(load_seg_refiner(weights), **options)
 

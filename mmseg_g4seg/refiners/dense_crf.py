@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..masks import present_classes, resize_maps
-from ..prompts import ClassName
-from .base import Key, Prediction, Refiner, check_inputs, redecide
+from mmseg_g4seg.ops.masks import present_classes, resize_maps
+from mmseg_g4seg.prediction import ClassName, Key, Prediction
+
+from .base import Refiner, check_inputs, redecide
 
 
 @dataclass(frozen=True)

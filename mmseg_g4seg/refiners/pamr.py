@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..pixel_affinity import pixel_adaptive_average
-from ..prompts import ClassName
-from .base import Key, Prediction, Refiner, check_inputs, redecide
+from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
+from mmseg_g4seg.prediction import ClassName, Key, Prediction
+
+from .base import Refiner, check_inputs, redecide
 
 PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
     'pamr': (10, (1, 2, 4, 8, 12, 24)),

@@ -6,8 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..prompts import ClassName
-from .base import Key, Prediction, Refiner, Stage
+from mmseg_g4seg.prediction import ClassName, Key, Prediction
+
+from .base import Refiner, Stage
 
 
 class SequentialRefiner(Refiner):

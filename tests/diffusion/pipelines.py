@@ -28,7 +28,7 @@ from transformers import (
     T5TokenizerFast,
 )
 
-from mmseg_g4seg.training.architecture import build_tokenizer
+from projects.train_prior.architecture import build_tokenizer
 from tests.conftest import NAMES, build_random_parts
 
 WIDTH = 32

@@ -2,8 +2,8 @@
 
 import torch
 
-from mmseg_g4seg.attention import MaskInjection
-from mmseg_g4seg.diffusion import load_prior
+from mmseg_g4seg.diffusion.injection.attention import MaskInjection
+from mmseg_g4seg.diffusion.weights.loading import load_prior
 
 
 def test_convolutions_are_laid_out_channels_last(prior):

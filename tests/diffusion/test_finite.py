@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_g4seg.diffusion import load_prior
 from mmseg_g4seg.diffusion.finite import FiniteWatch
-from mmseg_g4seg.refiners import G4SegRefiner, G4SegSettings
+from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
+from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
 from tests.conftest import IMAGE_SIZE, NAMES, as_prior, build_random_parts, random_case
 
 UPDATES = ('likelihood', 'correspondence')

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_g4seg.attention import MaskInjection
-from mmseg_g4seg.diffusion import load_prior
+from mmseg_g4seg.diffusion.injection.attention import MaskInjection
 from mmseg_g4seg.diffusion.inversion import (
     LOSS_SLACK,
     InversionSettings,
@@ -17,7 +16,8 @@ from mmseg_g4seg.diffusion.inversion import (
     step_offsets,
 )
 from mmseg_g4seg.diffusion.prediction import add_noise, predict_noise, predict_x0
-from mmseg_g4seg.scenes.compose import draw_scene
+from mmseg_g4seg.diffusion.weights.loading import load_prior
+from projects.demo.scenes.compose import draw_scene
 from tests.conftest import as_prior, build_random_parts
 
 TEMPLATE = 'a photo of {name}'

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmseg_g4seg.diffusion import add_noise, noise_target, predict_x0
+from mmseg_g4seg.diffusion.prediction import add_noise, noise_target, predict_x0
 
 X0, NOISE = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmseg_g4seg import build_refiner
-from mmseg_g4seg.refiners import G4SegRefiner
+from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from tests.conftest import NAMES, random_case
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmseg_g4seg import DenseCRFRefiner, build_refiner
-from mmseg_g4seg.refiners import Prediction
+from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.dense_crf import PRESETS, CRFParameters
 from tests.conftest import NAMES, random_case
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mmseg_g4seg import PAMRRefiner, build_refiner
-from mmseg_g4seg.pixel_affinity import pixel_adaptive_average
-from mmseg_g4seg.refiners import Prediction
+from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
+from mmseg_g4seg.prediction import Prediction
 from tests.conftest import NAMES, random_case
 
 

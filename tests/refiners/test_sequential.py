@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from mmseg_g4seg import build_refiner
-from mmseg_g4seg.refiners import Prediction, Refiner, SequentialRefiner
+from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.sequential import SequentialRefiner
 from tests.conftest import NAMES, random_case
 
 

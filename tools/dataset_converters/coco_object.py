@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmseg_g4seg.converters.batch import summary_text
-from mmseg_g4seg.converters.coco_names import OBJECT_CLASSES
-from mmseg_g4seg.converters.coco_object import convert_coco_object
+from mmseg_g4seg.hosts.mmseg.converters.batch import summary_text
+from mmseg_g4seg.hosts.mmseg.converters.coco_names import OBJECT_CLASSES
+from mmseg_g4seg.hosts.mmseg.converters.coco_object import convert_coco_object
 
 
 def main() -> int:

@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmseg_g4seg.converters.batch import summary_text
-from mmseg_g4seg.converters.cityscapes_ids import CLASSES
-from mmseg_g4seg.converters.nightcity import RAW_SUFFIX, convert_nightcity
+from mmseg_g4seg.hosts.mmseg.converters.batch import summary_text
+from mmseg_g4seg.hosts.mmseg.converters.nightcity import RAW_SUFFIX, convert_nightcity
+from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import CLASSES
 
 
 def main() -> int:

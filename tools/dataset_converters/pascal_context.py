@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmseg_g4seg.converters.batch import summary_text
-from mmseg_g4seg.converters.pascal_context import CLASSES, convert_pascal_context
+from mmseg_g4seg.hosts.mmseg.converters.batch import summary_text
+from mmseg_g4seg.hosts.mmseg.converters.pascal_context import CLASSES, convert_pascal_context
 
 
 def main() -> int:

@@ -1,0 +1,157 @@
+"""What transformers with joint attention share (SD 3, FLUX.1): flow matching, and injection in one sequence.
+
+Shapes: B images, c latent channels, h w latent grid, h' w' token grid, T text tokens, D token width.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from mmseg_g4seg.diffusion.early_stop import output_inside
+from mmseg_g4seg.diffusion.injection.attention import MaskInjection, replaced_processors
+from mmseg_g4seg.diffusion.injection.joint_attention import JointLayout
+from mmseg_g4seg.diffusion.prediction import PredictionType
+from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
+from mmseg_g4seg.diffusion.text.encoders import stack_padded
+
+from .latent import LatentPrior
+
+Run = Callable[[Tensor, EncodedPrompts, MaskInjection | None], Tensor]
+"""Noisy latents (B, c, h, w), prompts of one length and layouts -> one tensor, images first."""
+
+
+class JointInjectionProcessor:
+    """A diffusers attention processor that attends under a layout; a family says how it projects.
+
+    With weights of 0 it calls the processor that it stands for, so the output is bit-identical.
+    """
+
+    def __init__(self, original: Any, layout: JointLayout) -> None:
+        self.original, self.layout = original, layout
+
+
+class JointTransformerPrior(LatentPrior):
+    """Flow matching with a transformer that reads image patches and text tokens as one sequence."""
+
+    prediction_type: PredictionType = 'flow_prediction'
+    text_first: ClassVar[bool]
+    """Whether the sequence is [text, image] or [image, text]."""
+    processor: ClassVar[type[JointInjectionProcessor]]
+    """How the family attends under a layout."""
+
+    def __init__(
+        self,
+        vae: Any,
+        *,
+        transformer: Any,
+        text_encoders: Sequence[Any],
+        scheduler: Any,
+        patch_size: int,
+        reads_guidance: bool = False,
+        guidance_scale: float | None = None,
+    ) -> None:
+        """Args:
+            vae: diffusers `AutoencoderKL`.
+            transformer: the family's diffusers transformer.
+            text_encoders: transformers models.
+            scheduler: diffusers `FlowMatchEulerDiscreteScheduler`.
+            patch_size: latent cells an image token, along each side.
+            reads_guidance: whether the transformer was distilled to read a guidance scale.
+            guidance_scale: that scale; the pipeline's own when not given.
+
+        Raises:
+            ValueError: if a guidance scale is given to a transformer that reads none.
+        """
+        super().__init__(
+            vae,
+            denoiser=transformer,
+            text_encoders=text_encoders,
+            scheduler=scheduler,
+            reads_guidance=reads_guidance,
+            guidance_scale=guidance_scale,
+        )
+        self.transformer, self.patch_size = transformer, patch_size
+        self.image_multiple = self.latent_stride * patch_size
+        # of a new scheduler: `set_timesteps` overwrites the training schedule of one in use
+        self._sigmas = type(scheduler).from_config(scheduler.config).sigmas.flip(0)
+
+    def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
+        return stack_padded(prompts)
+
+    def sigma(self, timestep: int) -> float:
+        """The share of noise at a training timestep, in (0, 1].
+
+        The scheduler's constant shift counts. A shift that depends on the image's size
+        (`use_dynamic_shifting`) chooses which levels a sampler visits, and does not.
+        """
+        self.check_timestep(timestep)
+        return float(self._sigmas[timestep])
+
+    def alpha_cumprod(self, timestep: int) -> float:
+        return 1 - self.sigma(timestep)
+
+    @abstractmethod
+    def _velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
+        """One pass of the transformer on prompts of one length: (B, c, h, w) -> (B, c, h, w)."""
+
+    def denoise(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+    ) -> Tensor:
+        sigma = self.sigma(timestep)
+        self.check_control(injection)
+
+        def run(latents: Tensor, prompts: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
+            with self._injected(injection):
+                velocity = self._velocity(latents, sigma, prompts)
+                return self.finite.note('transformer', self.dtype, velocity).float()
+
+        return self._each_length(run, noisy, prompts, injection)
+
+    @torch.no_grad()
+    def denoiser_features(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
+    ) -> Tensor:
+        """Image tokens behind a block: (B, D, h', w') float32."""
+        sigma, module = self.sigma(timestep), self.feature_block(block)
+        grid = [side // self.patch_size for side in noisy.shape[-2:]]
+
+        def run(latents: Tensor, prompts: EncodedPrompts, _: MaskInjection | None) -> Tensor:
+            output = output_inside(module, lambda: self._velocity(latents, sigma, prompts))
+            # text and image tokens apart, or, in an earlier diffusers' single blocks, as one sequence, text first
+            tokens = output if isinstance(output, Tensor) else output[1]
+            tokens = self.finite.note('transformer', self.dtype, tokens[:, -math.prod(grid) :])
+            return tokens.transpose(1, 2).unflatten(2, grid).float()  # (B, D, h', w')
+
+        return self._each_length(run, noisy, prompts, None)
+
+    @contextmanager
+    def _injected(self, injection: MaskInjection | None) -> Iterator[None]:
+        """Installs the family's processors for a layout, and removes them whatever happens."""
+        if injection is None:
+            yield
+            return
+        layout = JointLayout(injection, patch_size=self.patch_size, text_first=self.text_first)
+        with replaced_processors(self.transformer, lambda original: self.processor(original, layout)):
+            yield
+
+    def _each_length(self, run: Run, noisy: Tensor, prompts: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
+        """Runs the images whose prompts have the same number of tokens together, so that none sees padding."""
+        latents = noisy.to(self.device, self.dtype)
+        layouts = None if injection is None else injection.to(latents)
+        full = prompts.embeds.shape[1]
+        lengths = [full] * len(latents) if prompts.lengths is None else prompts.lengths.tolist()
+        if set(lengths) == {full}:
+            return run(latents, prompts, layouts)
+        images = {length: [i for i, own in enumerate(lengths) if own == length] for length in sorted(set(lengths))}
+        outputs = []
+        for length, index in images.items():
+            whole = prompts[index]
+            cut = EncodedPrompts(whole.embeds[:, :length], whole.token_masks[..., :length], whole.pooled)
+            outputs.append(run(latents[index], cut, None if layouts is None else layouts.take(index, length)))
+        order = torch.tensor([i for index in images.values() for i in index])
+        return torch.cat(outputs)[order.argsort().to(latents.device)]

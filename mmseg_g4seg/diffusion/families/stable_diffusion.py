@@ -1,0 +1,192 @@
+"""The Stable Diffusion U-Net family: SD 1.x, SD 2.x (epsilon and v-prediction), LCM, and small kin.
+
+Shapes: B images, H W image size, c latent channels, h w latent grid, P prompts, T text tokens.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_g4seg.diffusion.early_stop import output_inside
+from mmseg_g4seg.diffusion.injection.attention import MaskInjection, inject_masks
+from mmseg_g4seg.diffusion.injection.controlnet import check_controlnet, control_residuals
+from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
+from mmseg_g4seg.diffusion.text.encoders import join_parts, stack_repeated
+from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
+from mmseg_g4seg.prediction import ClassName
+
+from .consistency import boundary_scalings, guidance_embedding
+from .latent import LatentPrior
+
+
+class UNetPrior(LatentPrior):
+    """Latent diffusion with a cross-attention U-Net; a family says how it encodes prompts.
+
+    A U-Net with `time_cond_proj_dim` also reads a guidance scale, and under a scheduler with
+    `timestep_scaling` (LCM's) predicted latents obey the consistency models' boundary condition.
+    """
+
+    default_guidance: ClassVar[float] = 8.5
+
+    def __init__(
+        self,
+        vae: Any,
+        *,
+        unet: Any,
+        text_encoders: Sequence[Any],
+        scheduler: Any,
+        guidance_scale: float | None = None,
+        controlnet: Any = None,
+    ) -> None:
+        """Args:
+            vae: diffusers `AutoencoderKL`.
+            unet: diffusers `UNet2DConditionModel`.
+            text_encoders: transformers CLIP text models.
+            scheduler: any diffusers scheduler with `alphas_cumprod`.
+            guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
+            controlnet: diffusers `ControlNetModel` that was trained on segmentations, or None.
+
+        Raises:
+            ValueError: if a guidance scale is given to a U-Net that reads none, or if the ControlNet
+                was made for another base.
+        """
+        super().__init__(
+            vae,
+            denoiser=unet,
+            text_encoders=text_encoders,
+            scheduler=scheduler,
+            reads_guidance=unet.config.time_cond_proj_dim is not None,
+            guidance_scale=guidance_scale,
+        )
+        self.unet = unet
+        self.prediction_type = scheduler.config.prediction_type
+        self._alphas_cumprod: list[float] = scheduler.alphas_cumprod.tolist()
+        self.image_multiple = self.latent_stride * 2 ** (len(unet.config.block_out_channels) - 1)
+        self.controlnet, self.reads_control_image = controlnet, controlnet is not None
+        if controlnet is not None:
+            check_controlnet(controlnet.config, unet.config, latent_stride=self.latent_stride)
+            self.networks.append(controlnet.eval().requires_grad_(False))
+
+    def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
+        return stack_repeated(prompts)
+
+    def alpha_cumprod(self, timestep: int) -> float:
+        self.check_timestep(timestep)
+        return self._alphas_cumprod[timestep]
+
+    def denoise(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+    ) -> Tensor:
+        self.check_control(injection)
+        latents = noisy.to(self.device, self.dtype)
+        embeds, layouts = prompts.embeds.to(latents), None if injection is None else injection.to(latents)
+        residuals = control_residuals(self.controlnet, latents, timestep, embeds, layouts)
+        with inject_masks(self.unet, layouts):
+            output = self.unet(
+                latents,
+                timestep,
+                embeds,
+                timestep_cond=self._guidance(latents),
+                added_cond_kwargs=self._added_conditions(latents, prompts),
+                return_dict=False,
+                **residuals,
+            )[0]
+        return self.finite.note('U-Net', self.dtype, output).float()
+
+    def _guidance(self, latents: Tensor) -> Tensor | None:
+        """(B, time_cond_proj_dim), or None where the U-Net reads no guidance scale."""
+        if self.guidance_scale is None:
+            return None
+        embedding = guidance_embedding(self.guidance_scale, self.unet.config.time_cond_proj_dim)
+        return embedding.to(latents).expand(len(latents), -1)
+
+    def _added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor] | None:
+        """What the U-Net reads beside timestep and tokens."""
+        return None
+
+    def predict_latents(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+    ) -> Tensor:
+        clean = super().predict_latents(noisy, timestep, prompts, injection)
+        scaling = self.scheduler.config.get('timestep_scaling')
+        if scaling is None:
+            return clean
+        skip, out = boundary_scalings(timestep, scaling)
+        return out * clean + skip * noisy
+
+    @property
+    def feature_blocks(self) -> Sequence[nn.Module]:
+        """The decoder's levels, from coarse to fine; the last two are on the latents' own grid."""
+        return self.unet.up_blocks
+
+    @property
+    def default_feature_block(self) -> int:
+        """The last level but one.
+
+        The decoder's middle levels are where DIFT (arXiv 2306.03881) finds semantic matches; this is
+        the finest of them.
+        """
+        return max(0, len(self.unet.up_blocks) - 2)
+
+    @torch.no_grad()
+    def denoiser_features(
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
+    ) -> Tensor:
+        features = output_inside(self.feature_block(block), lambda: self.denoise(noisy, timestep, prompts))
+        return self.finite.note('U-Net', self.dtype, features).float()
+
+
+class StableDiffusionPrior(UNetPrior):
+    """Latent diffusion with one CLIP text encoder and a cross-attention U-Net."""
+
+    takes_controlnet = True
+    parts: ClassVar[dict[str, tuple[str, str]]] = {
+        'vae': ('diffusers', 'AutoencoderKL'),
+        'unet': ('diffusers', 'UNet2DConditionModel'),
+        'text_encoder': ('transformers', 'CLIPTextModel'),
+        'tokenizer': ('transformers', 'CLIPTokenizer'),
+        'scheduler': ('diffusers', 'DDIMScheduler'),
+    }
+
+    def __init__(
+        self,
+        vae: Any,
+        *,
+        unet: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        scheduler: Any,
+        guidance_scale: float | None = None,
+        controlnet: Any = None,
+    ) -> None:
+        """Args:
+            vae: diffusers `AutoencoderKL`.
+            unet: diffusers `UNet2DConditionModel`.
+            text_encoder: transformers `CLIPTextModel`.
+            tokenizer: transformers `CLIPTokenizer`.
+            scheduler: any diffusers scheduler with `alphas_cumprod`.
+            guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
+            controlnet: diffusers `ControlNetModel` that was trained on segmentations, or None.
+
+        Raises:
+            ValueError: if a guidance scale is given to a U-Net that reads none, or if the ControlNet
+                was made for another base.
+        """
+        super().__init__(
+            vae,
+            unet=unet,
+            text_encoders=[text_encoder],
+            scheduler=scheduler,
+            guidance_scale=guidance_scale,
+            controlnet=controlnet,
+        )
+        self.text_encoder, self.tokenizer = text_encoder, tokenizer
+
+    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+        tokenizer = PromptTokenizer(self.tokenizer, template=template)
+        parts = tokenizer.split(prompt)
+        tokenised = tokenizer(parts)
+        embeds = self.text_encoder(tokenised.input_ids.to(self.device)).last_hidden_state
+        return join_parts(embeds.to(self.dtype), tokenised.token_masks.to(self.device), parts)

@@ -1,1 +1,0 @@
-"""Masks in files: formats, and a folder of them refined into another."""

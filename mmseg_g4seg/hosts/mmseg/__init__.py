@@ -1,0 +1,28 @@
+"""MMSegmentation: importing this registers what mmseg's configs can name."""
+
+from .checks.checked_annotations import LoadCheckedAnnotations
+from .datasets.coco_object import COCOObjectDataset
+from .datasets.nightcity import NightCityDataset
+from .datasets.voc20 import PascalVOC20Dataset
+from .distribution import name_installed_distribution
+from .launch.replicas import ModelReplica
+from .metric import RefinementMetric
+from .saved_scores import SavedScoresSegmentor
+from .segmentor import RefinedSegmentor
+from .tta import RefinedSegTTAModel
+from .visualizer import RefinedSegVisualizer
+
+name_installed_distribution()
+
+__all__ = [
+    'COCOObjectDataset',
+    'LoadCheckedAnnotations',
+    'ModelReplica',
+    'NightCityDataset',
+    'PascalVOC20Dataset',
+    'RefinedSegTTAModel',
+    'RefinedSegVisualizer',
+    'RefinedSegmentor',
+    'RefinementMetric',
+    'SavedScoresSegmentor',
+]

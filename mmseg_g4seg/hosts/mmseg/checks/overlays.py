@@ -1,0 +1,99 @@
+"""Pictures of images and their labels, to look at before a run.
+
+Shapes: H W image size; pictures (H, W, 3) uint8 RGB.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+
+from .pairs import Info
+
+IGNORED, UNEXPECTED = (0, 0, 0), (255, 0, 255)
+OPACITY = 0.5
+ROW_HEIGHT, LINE, MARGIN, LEGEND_WIDTH = 180, 14, 6, 190
+
+
+@dataclass
+class Overlay:
+    """One image: its name, the three panels (H, W, 3) and (name, colour) of the classes in it, largest first."""
+
+    name: str
+    panels: tuple[np.ndarray, np.ndarray, np.ndarray]
+    legend: list[tuple[str, tuple[int, ...]]]
+
+
+def draw_overlay(info: Info, rules: LabelRules, classes: Sequence[str], palette: Sequence[Sequence[int]]) -> Overlay:
+    """Paints labels over an image: image, both, labels.
+
+    Ignored pixels are black in the labels and left alone over the image; ids that do not belong are magenta.
+
+    Args:
+        info: `img_path` and `seg_map_path`; labels of another size are stretched.
+        rules: from raw ids to classes.
+        classes: names.
+        palette: RGB of each class, [0, 255].
+    """
+    with Image.open(info['img_path']) as picture:
+        image = np.asarray(ImageOps.exif_transpose(picture).convert('RGB'))
+    with Image.open(info['seg_map_path']) as label_image:
+        raw = np.asarray(label_image.resize(image.shape[1::-1], Image.Resampling.NEAREST)).astype(np.int64)
+    belongs = (raw >= 0) & (raw < 256)
+    belongs &= rules.allowed[raw.clip(0, 255)]
+    labels = rules.table[raw.clip(0, 255)].astype(np.int64)  # (H, W)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    painted = np.where(belongs[..., None], colours[labels], UNEXPECTED).astype(np.uint8)
+    ignored = belongs & (labels >= rules.num_classes)
+    painted[ignored] = IGNORED
+    blended = (image * (1 - OPACITY) + painted * OPACITY).round().astype(np.uint8)
+    blended[ignored] = image[ignored]
+    legend = _legend(np.where(belongs & ~ignored, labels, -1), classes, palette)
+    return Overlay(Path(info['img_path']).name, (image, blended, painted), legend)
+
+
+def _legend(
+    labels: np.ndarray, classes: Sequence[str], palette: Sequence[Sequence[int]]
+) -> list[tuple[str, tuple[int, ...]]]:
+    pixels = np.bincount(labels[labels >= 0].ravel(), minlength=len(classes))
+    order = [i for i in np.argsort(-pixels, kind='stable').tolist() if pixels[i]]
+    return [(f'{classes[i]} {100 * pixels[i] / labels.size:.0f} %', tuple(palette[i])) for i in order]
+
+
+def side_by_side(overlay: Overlay) -> Image.Image:
+    """The three panels in a row, at full size."""
+    return Image.fromarray(np.concatenate(overlay.panels, axis=1))
+
+
+def contact_sheet(overlays: Sequence[Overlay]) -> Image.Image:
+    """All overlays below each other, small, with names and legends."""
+    rows = [_row(overlay) for overlay in overlays]
+    sheet = Image.new('RGB', (max(row.width for row in rows), sum(row.height for row in rows)), 'white')
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    return sheet
+
+
+def _row(overlay: Overlay) -> Image.Image:
+    height, width = overlay.panels[0].shape[:2]
+    panel_width = max(1, round(width * ROW_HEIGHT / height))
+    row = Image.new('RGB', (3 * (panel_width + MARGIN) + LEGEND_WIDTH, LINE + MARGIN + ROW_HEIGHT), 'white')
+    draw = ImageDraw.Draw(row)
+    draw.text((MARGIN, 2), overlay.name.encode('ascii', 'replace').decode(), fill='black')
+    for i, panel in enumerate(overlay.panels):
+        resample = Image.Resampling.NEAREST if i == 2 else Image.Resampling.BILINEAR
+        small = Image.fromarray(panel).resize((panel_width, ROW_HEIGHT), resample)
+        row.paste(small, (i * (panel_width + MARGIN), LINE))
+    left = 3 * (panel_width + MARGIN)
+    for i, (name, colour) in enumerate(overlay.legend[: ROW_HEIGHT // LINE]):
+        top = LINE * (i + 1)
+        draw.rectangle((left, top + 2, left + LINE - 4, top + LINE - 2), fill=colour, outline='black')
+        draw.text((left + LINE, top), name.encode('ascii', 'replace').decode(), fill='black')
+    return row

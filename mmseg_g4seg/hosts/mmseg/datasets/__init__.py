@@ -1,0 +1,1 @@
+"""Data sets that mmseg lacks, and those that are checked before a run."""

@@ -1,0 +1,137 @@
+"""Prepares a config for an evaluation run: refiner, metric, test-time augmentation, output."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from mmseg_g4seg.hosts.arrays import read_refiner_config
+from mmseg_g4seg.ops.scores import check_score_type
+
+from .replicas import check_launcher, join_on_cpus
+
+
+def add_refiner(config: Config, source: str | Path) -> None:
+    """Puts a refiner behind a config's model, in place; a model that has one gets the new one.
+
+    Args:
+        config: any mmseg config.
+        source: a config file with `refiner = dict(type=..., ...)`, or what else `load_refiner` takes.
+
+    Raises:
+        ValueError: if there is no refiner in it.
+    """
+    refiner = ConfigDict(read_refiner_config(source))
+    if config.model.get('type') == 'RefinedSegmentor':
+        config.model.refiner = refiner
+    else:
+        config.model = ConfigDict(type='RefinedSegmentor', segmentor=config.model, refiner=refiner)
+
+
+def set_score_type(config: Config, score_type: str) -> None:
+    """Says what the scores of a refined model are, in place.
+
+    Raises:
+        ValueError: if nothing refines them, or there is no such type.
+    """
+    if config.model.get('type') != 'RefinedSegmentor':
+        raise ValueError('--score-type says what a refiner is given: expected --refiner FILE, or a config with one')
+    check_score_type(score_type)
+    config.model.score_type = score_type
+
+
+def compare_stages(config: Config) -> None:
+    """Makes every `IoUMetric` of a config whose model refines a `RefinementMetric`, in place."""
+    if config.model.get('type') != 'RefinedSegmentor':
+        return
+    for name in ('val_evaluator', 'test_evaluator'):
+        for metric in _metrics(config.get(name)):
+            if metric.get('type') == 'IoUMetric':
+                metric.type = 'RefinementMetric'
+
+
+def use_tta(config: Config) -> None:
+    """Evaluates with test-time augmentation, in place, as `--tta` of mmseg's own script does.
+
+    Raises:
+        ValueError: if the config lacks `tta_pipeline`.
+    """
+    if 'tta_pipeline' not in config:
+        raise ValueError(
+            "--tta: expected 'tta_pipeline' in the config, found none: base the config on one of "
+            'configs/_base_/datasets, which have it, or leave --tta out'
+        )
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
+    tta_model = ConfigDict(config.get('tta_model', dict(type='SegTTAModel')))
+    if config.model.get('type') == 'RefinedSegmentor' and tta_model.type == 'SegTTAModel':
+        tta_model.type = 'RefinedSegTTAModel'
+    tta_model.module = config.model
+    config.model = tta_model
+
+
+def save_predictions(config: Config, folder: str) -> None:
+    """Lets the IoU metric of the test evaluator write label maps, in place; lists are fine.
+
+    Behind a refiner that is `RefinementMetric`: the refined maps go into the folder, the coarse ones
+    into its folder `coarse`.
+
+    Raises:
+        ValueError: if the config has no metric.
+    """
+    metrics = _metrics(config.get('test_evaluator'))
+    if not metrics:
+        raise ValueError("expected test_evaluator=dict(type='RefinementMetric') in the config to write label maps")
+    metric = next((m for m in metrics if m.type in ('RefinementMetric', 'IoUMetric')), metrics[0])
+    metric.output_dir = folder
+    metric.keep_results = True
+
+
+def write_reports(config: Config) -> None:
+    """Lets `RefinementMetric` write its report into the run's folder, in place, where its config names no other.
+
+    So with what processes exchange, which mmengine puts into the current folder.
+    """
+    for metric in _metrics(config.get('test_evaluator')):
+        if metric.type == 'RefinementMetric':
+            metric.setdefault('report_dir', config.work_dir)
+            if metric.get('collect_device', 'cpu') == 'cpu':
+                metric.setdefault('collect_dir', str(Path(config.work_dir) / 'exchanged'))
+
+
+def share_among_processes(config: Config) -> None:
+    """Gives every process of a launcher its own copy of the model, in place, on CPUs or GPUs.
+
+    Raises:
+        ValueError: if the config names a launcher that did not start this process.
+    """
+    if config.launcher == 'none':
+        return
+    check_launcher(config.launcher, os.environ)
+    if not torch.cuda.is_available():
+        join_on_cpus(config.launcher)
+    config.setdefault('model_wrapper_cfg', dict(type='ModelReplica'))
+
+
+def show_predictions(config: Config, *, show: bool, show_dir: str | None, wait_time: float) -> None:
+    """Turns on mmseg's visualization hook, in place; behind a refiner it draws coarse and refined masks."""
+    if not config.get('default_hooks', {}).get('visualization'):
+        config.merge_from_dict({'default_hooks.visualization': dict(type='SegVisualizationHook')})
+    hook = config.default_hooks.visualization
+    hook.draw = True
+    if show:
+        hook.show, hook.wait_time = True, wait_time
+    if 'visualizer' not in config:
+        config.visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+    if show_dir:
+        config.visualizer.save_dir = show_dir
+    if config.model.get('type') == 'RefinedSegmentor' and config.visualizer.get('type') == 'SegLocalVisualizer':
+        config.visualizer.type = 'RefinedSegVisualizer'
+
+
+def _metrics(evaluator: Any) -> list[ConfigDict]:
+    """The metric configs of an evaluator, which may be one, a list, or missing."""
+    if evaluator is None:
+        return []
+    return list(evaluator) if isinstance(evaluator, list | tuple) else [evaluator]

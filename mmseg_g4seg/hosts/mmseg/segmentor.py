@@ -1,0 +1,184 @@
+"""The wrapper that puts a refiner behind any mmseg segmentor.
+
+Shapes: B images, C classes, H W image size.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from mmseg_g4seg.ops.clock import device_seconds
+from mmseg_g4seg.ops.scores import ScoreType, binary_probs, check_score_type, scores_to_probs
+from mmseg_g4seg.prediction import ClassName, Prediction
+from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.build import build_refiner
+
+from .class_names import find_class_names
+from .images import image_key, recover_image
+from .mmdetection import register_mmdetection
+
+WRAPPED = 'segmentor.'
+
+
+@MODELS.register_module()
+class RefinedSegmentor(BaseSegmentor):
+    """Runs a segmentor, then refines its prediction.
+
+    Each data sample comes out with the refined `pred_sem_seg` and `seg_logits` (probabilities, C, H,
+    W), the untouched prediction as `coarse_sem_seg`, those of a chain's refiners as
+    `stage0_sem_seg` and so on, and `stage_names` and `stage_seconds` in its metainfo.
+
+    Checkpoints are those of the plain segmentor, in both directions.
+
+    Args:
+        segmentor: the coarse model, a config or a built segmentor.
+        refiner: config or built refiner; None leaves predictions bit-identical.
+        score_type: what the coarse model's `seg_logits` are (see `ScoreType`).
+        class_names: names of the classes, where neither checkpoint nor data set says.
+        data_preprocessor: what mmengine's Runner passes on from the top level of a config; for a
+            segmentor whose own config has none.
+        pretrained: taken for mmseg's `init_model`, which sets it on every model; unused.
+        train_cfg: likewise.
+        init_cfg: as for every mmengine model.
+
+    Raises:
+        ValueError: if there is no such score type.
+    """
+
+    def __init__(
+        self,
+        segmentor: 'dict | BaseSegmentor',
+        refiner: 'dict | Refiner | None' = None,
+        score_type: ScoreType = 'logits',
+        class_names: Sequence[ClassName] | None = None,
+        data_preprocessor: 'dict | nn.Module | None' = None,
+        pretrained: None = None,
+        train_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        check_score_type(score_type)
+        built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)
+        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
+        self.segmentor = built
+        self.score_type = score_type
+        self.class_names = class_names
+        self.refiner = build_refiner(refiner)
+        self._register_state_dict_hook(_unwrap_keys)
+        self.register_load_state_dict_pre_hook(_wrap_keys)
+
+    def __getattr__(self, name: str) -> Any:
+        """Answers for the wrapped segmentor (`decode_head`, `out_channels`, `align_corners`, ...)."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == 'segmentor':
+                raise
+            return getattr(super().__getattr__('segmentor'), name)
+
+    with_neck = property(lambda self: self.segmentor.with_neck)
+    with_auxiliary_head = property(lambda self: self.segmentor.with_auxiliary_head)
+    with_decode_head = property(lambda self: self.segmentor.with_decode_head)
+
+    def extract_feat(self, inputs: Tensor) -> Any:
+        return self.segmentor.extract_feat(inputs)
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list) -> Tensor:
+        return self.segmentor.encode_decode(inputs, batch_data_samples)
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        return self.segmentor.loss(inputs, data_samples)
+
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Any:
+        return self.segmentor._forward(inputs, data_samples)
+
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Predicts, then refines: (B, 3, H, W) normalised inputs -> B data samples."""
+        samples, seconds = self.predict_coarse(inputs, data_samples)
+        if self.refiner is None:
+            return samples
+        coarse = [self.coarse_prediction(sample) for sample in samples]
+        images = [recover_image(x, s.metainfo, self.data_preprocessor) for x, s in zip(inputs, samples, strict=True)]
+        return self.refine_samples(samples, images, coarse, coarse_seconds=seconds / len(samples))
+
+    def predict_coarse(self, inputs: Tensor, data_samples: list | None) -> tuple[list[SegDataSample], float]:
+        """Runs the coarse model alone; also says how many seconds it took."""
+        start = device_seconds([inputs])
+        samples = self.segmentor.predict(inputs, data_samples)
+        return samples, device_seconds([inputs]) - start
+
+    def coarse_prediction(self, sample: SegDataSample) -> Prediction:
+        """Reads the coarse scores and labels of a sample; a one-channel head becomes two classes."""
+        scores, labels = sample.seg_logits.data, sample.pred_sem_seg.data.squeeze(0).long()
+        # mmseg stores the sigmoid of a one-channel head, whatever the score type of others
+        probs = binary_probs(scores) if len(scores) == 1 else scores_to_probs(scores, self.score_type)
+        return Prediction(probs, labels)
+
+    def refine_samples(
+        self,
+        samples: list[SegDataSample],
+        images: list[Tensor],
+        coarse: list[Prediction],
+        *,
+        coarse_seconds: float,
+    ) -> list[SegDataSample]:
+        """Refines predictions of one batch and writes them into their data samples."""
+        assert self.refiner is not None
+        meta = getattr(self, 'dataset_meta', None)
+        names = find_class_names(self.class_names, meta, len(coarse[0].probs))
+        self.refiner.to(images[0].device)
+        keys = [image_key(sample.metainfo) for sample in samples]
+        binary = [len(sample.seg_logits.data) == 1 for sample in samples]
+        for sample in samples:
+            del sample.seg_logits  # the coarse probabilities stand for them: 1.2 GB of 150 classes at 2048 x 1024
+        stages = self.refiner.refine_stages(images, coarse, names, keys=keys)
+        for i, sample in enumerate(samples):
+            labels = sample.pred_sem_seg.data
+            for number, stage in enumerate(stages):
+                refined = self._labels(coarse[i], stage.predictions[i], binary[i]).to(labels).view_as(labels)
+                sample.set_data({f'stage{number}_sem_seg': PixelData(data=refined)})
+            probs = stages[-1].predictions[i].probs
+            sample.set_data(
+                {
+                    'coarse_sem_seg': PixelData(data=labels),
+                    'pred_sem_seg': PixelData(data=refined),
+                    'seg_logits': PixelData(data=probs[1:] if binary[i] else probs),
+                }
+            )
+            seconds = {'coarse': coarse_seconds, **{s.name: s.seconds / len(samples) for s in stages}}
+            sample.set_metainfo({'stage_names': [stage.name for stage in stages], 'stage_seconds': seconds})
+        return samples
+
+    def _labels(self, before: Prediction, after: Prediction, binary: bool) -> Tensor:
+        """The refined labels; a one-channel head decides by its own threshold where it changed."""
+        if not binary:
+            return after.label_map
+        changed = (before.probs != after.probs).any(dim=0)
+        return torch.where(changed, (after.probs[1] > self.segmentor.decode_head.threshold).long(), before.label_map)
+
+
+def _build(segmentor: dict, data_preprocessor: 'dict | nn.Module | None') -> BaseSegmentor:
+    """Builds a segmentor; one that needs MMDetection registers it, or says what is missing."""
+    register_mmdetection(segmentor)
+    if data_preprocessor is not None:
+        segmentor = {'data_preprocessor': data_preprocessor, **segmentor}
+    return MODELS.build(segmentor)
+
+
+def _wrap_keys(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
+    """Before loading: the plain segmentor's keys become those of the wrapped one, in place."""
+    for key in list(state_dict):
+        if key.startswith(prefix) and not key.startswith(prefix + WRAPPED):
+            state_dict[prefix + WRAPPED + key[len(prefix) :]] = state_dict.pop(key)
+
+
+def _unwrap_keys(module: nn.Module, state_dict: dict, prefix: str, metadata: dict) -> None:
+    """After saving: keys as the plain segmentor would have them."""
+    for key in list(state_dict):
+        if key.startswith(prefix + WRAPPED):
+            state_dict[prefix + key[len(prefix + WRAPPED) :]] = state_dict.pop(key)

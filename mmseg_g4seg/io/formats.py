@@ -1,0 +1,43 @@
+"""The formats of mask files, by name."""
+
+from mmseg_g4seg.ops.scores import ScoreType
+
+from .class_files import Classes
+from .label_files import BinaryPNG, IndexPNG, PalettePNG
+from .mask_files import MaskFormat
+from .score_files import ScoreFile
+from .seed_files import BackgroundRule, CLIPESSeed, DiffSegmenterSeed, IRNSeed, SEAMCRFSeed, SEAMSeed, SeedFile
+
+LABELS: dict[str, type[MaskFormat]] = {'index-png': IndexPNG, 'palette-png': PalettePNG, 'binary-png': BinaryPNG}
+SCORES = {'npz': '.npz', 'npy': '.npy'}
+SEEDS: dict[str, type[SeedFile]] = {
+    'irn': IRNSeed,
+    'clip-es': CLIPESSeed,
+    'seam': SEAMSeed,
+    'seam-crf': SEAMCRFSeed,
+    'diffsegmenter': DiffSegmenterSeed,
+}
+FORMATS = (*LABELS, *SCORES, *SEEDS)
+
+
+def build_format(
+    name: str, classes: Classes, *, score_type: ScoreType = 'softmax', rule: BackgroundRule | None = None
+) -> MaskFormat:
+    """Builds a format.
+
+    Args:
+        name: one of `FORMATS`.
+        classes: of the masks.
+        score_type: what `.npz` and `.npy` hold.
+        rule: background of seeds.
+
+    Raises:
+        ValueError: if the name is not known, or the classes do not fit the format.
+    """
+    if name in LABELS:
+        return LABELS[name](classes)
+    if name in SCORES:
+        return ScoreFile(classes, score_type=score_type, suffix=SCORES[name])
+    if name in SEEDS:
+        return SEEDS[name](classes, rule)
+    raise ValueError(f'format: expected one of {", ".join(FORMATS)}, got {name!r}')

@@ -1,0 +1,130 @@
+"""Label maps in PNGs: indices, colours of a palette, one object.
+
+Shapes: C classes, H W image size.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mmseg_g4seg.prediction import IGNORE_INDEX, Prediction
+
+from .class_files import Classes
+from .images import open_whole
+from .mask_files import FileMask, MaskFormat, as_labels
+
+SIXTEEN_BIT = ('I;16', 'I;16L', 'I;16B', 'I')
+
+
+def open_png(path: Path) -> Image.Image:
+    """Opens and decodes a PNG; ValueError or OSError if it is none, or damaged."""
+    image = open_whole(path)
+    if image.format != 'PNG':
+        raise ValueError(f'expected a PNG, got {image.format}')
+    return image
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG')
+    return buffer.getvalue()
+
+
+def read_index_png(path: Path, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
+    """Reads class indices: 8-bit grey, palette or 16-bit values -> (H, W) int64.
+
+    Raises:
+        ValueError: if there is an id that is neither a class nor `ignore_index`.
+    """
+    image = open_png(path)
+    if image.mode not in ('L', 'P', *SIXTEEN_BIT):
+        raise ValueError(f'expected one channel of class indices, got mode {image.mode}')
+    labels = np.asarray(image).astype(np.int64)
+    found = np.unique(labels)
+    unknown = found[((found < 0) | (found >= num_classes)) & (found != ignore_index)]
+    if len(unknown):
+        raise ValueError(f'expected labels below {num_classes} or {ignore_index}, got {unknown.tolist()}')
+    return torch.from_numpy(labels)
+
+
+class IndexPNG(MaskFormat):
+    """Class indices as 8-bit grey, palette or 16-bit values, 255 (65535) unlabelled; any palette is ignored."""
+
+    suffix = '.png'
+
+    def read(self, path: Path) -> FileMask:
+        return FileMask(label_map=read_index_png(path, len(self.classes), self.classes.ignore_index))
+
+    def encode(self, prediction: Prediction) -> bytes:
+        labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy()
+        return png_bytes(Image.fromarray(labels.astype(np.uint8 if len(self.classes) <= 255 else np.uint16)))
+
+
+class PalettePNG(IndexPNG):
+    """Class colours, in a palette image or as RGB: the colour decides, whatever its place in the palette."""
+
+    def __init__(self, classes: Classes) -> None:
+        super().__init__(classes)
+        if len(classes) > 255:
+            raise ValueError(f'a palette PNG holds up to 255 classes, got {len(classes)}')
+        indices = (*range(len(classes)), classes.ignore_index)
+        self.table = {int(self._pack(classes.palette[i])): i for i in indices}
+        if len(self.table) < len(indices):
+            raise ValueError(f'palette: expected different colours for the classes and for {classes.ignore_index}')
+
+    def read(self, path: Path) -> FileMask:
+        image = open_png(path)
+        if image.mode not in ('P', 'RGB'):
+            raise ValueError(f'expected a palette image or RGB, got mode {image.mode}')
+        packed = self._pack(np.asarray(image.convert('RGB')))
+        colours, places = np.unique(packed, return_inverse=True)
+        unknown = [f'#{colour:06x}' for colour in colours.tolist() if colour not in self.table]
+        if unknown:
+            raise ValueError(f'expected colours of the palette, got {", ".join(unknown[:8])}')
+        indices = np.array([self.table[colour] for colour in colours.tolist()], np.int64)
+        return FileMask(label_map=torch.from_numpy(indices[places].reshape(packed.shape)))
+
+    @staticmethod
+    def _pack(colours: np.ndarray) -> np.ndarray:
+        """(..., 3) uint8 -> (...) one number a colour."""
+        return (colours.astype(np.int64) * (65536, 256, 1)).sum(axis=-1)
+
+    def encode(self, prediction: Prediction) -> bytes:
+        labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy()
+        image = Image.fromarray(labels.astype(np.uint8))
+        image.putpalette(self.classes.palette.ravel().tolist())
+        return png_bytes(image)
+
+
+class BinaryPNG(MaskFormat):
+    """The mask of one named object: two classes, background and the object; 0 and 255 (or 1).
+
+    What has no label is written as background.
+    """
+
+    suffix = '.png'
+
+    def __init__(self, classes: Classes) -> None:
+        super().__init__(classes)
+        if len(classes) != 2:
+            raise ValueError(f'binary-png holds one object: expected two classes, got {list(classes.names)}')
+        self.background = classes.background_index or 0
+
+    def read(self, path: Path) -> FileMask:
+        image = open_png(path)
+        if image.mode not in ('1', 'L', 'P'):
+            raise ValueError(f'expected one channel of 0 and 255 (or 1), got mode {image.mode}')
+        values = np.asarray(image).astype(np.int64)
+        found = set(np.unique(values).tolist())
+        if not (found <= {0, 255} or found <= {0, 1}):
+            raise ValueError(f'expected 0 and 255 (or 0 and 1), got {sorted(found)[:8]}')
+        labels = np.where(values > 0, 1 - self.background, self.background)
+        return FileMask(label_map=torch.from_numpy(labels))
+
+    def encode(self, prediction: Prediction) -> bytes:
+        foreground = (prediction.label_map == 1 - self.background).cpu().numpy()
+        return png_bytes(Image.fromarray(foreground.astype(np.uint8) * 255))

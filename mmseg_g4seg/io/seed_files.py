@@ -1,0 +1,249 @@
+"""Seeds of weakly supervised methods: foreground scores of the tagged classes, no background.
+
+Shapes: C classes with background, K classes of an image, H W image size.
+
+Files number classes from 0 without the background; here class 0 is the background, so that key k is
+class k + 1.
+"""
+
+import io
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmseg_g4seg.prediction import Prediction
+
+from .class_files import Classes
+from .mask_files import FileMask, MaskFormat, stored_classes
+from .safe_arrays import read_arrays
+
+RuleName = Literal['power', 'threshold']
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class BackgroundRule:
+    """The background's score, given the foreground's.
+
+    Attributes:
+        name: `power`, (1 - max)^value, or `threshold`, value everywhere.
+        value: the exponent, or the threshold.
+    """
+
+    name: RuleName = 'power'
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(RuleName):
+            raise ValueError(f'background rule: expected one of {get_args(RuleName)}, got {self.name!r}')
+        if not self.value > 0 or (self.name == 'threshold' and self.value >= 1):
+            raise ValueError(
+                f'background rule: expected {"an exponent above 0" if self.name == "power" else "a share in (0, 1)"}, '
+                f'got {self.value}'
+            )
+
+    def background(self, best: Tensor) -> Tensor:
+        """Background scores where the best foreground score is `best`, any shape."""
+        if self.name == 'threshold':
+            return torch.full_like(best, self.value)
+        return (1 - best).clamp_min(0) ** self.value
+
+    def foreground(self, ratio: Tensor) -> Tensor:
+        """The best foreground score that stands in `ratio` to its background, in [0, 1]; any shape."""
+        if self.name == 'threshold':
+            return (ratio * self.value).clamp(0, 1)
+        low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
+        for _ in range(40):  # the ratio grows with the score: bisect, in float64
+            middle = (low + high) / 2
+            above = middle > ratio * self.background(middle)
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        return (low + high) / 2
+
+
+class SeedFile(MaskFormat):
+    """Scores become probabilities by the background rule, and come out so that the rule gives them again."""
+
+    suffix = '.npy'
+
+    def __init__(self, classes: Classes, rule: BackgroundRule | None = None) -> None:
+        super().__init__(classes)
+        if classes.background_index != 0:
+            raise ValueError('seeds leave the background out: expected class 0 to be the background')
+        self.rule = rule or BackgroundRule()
+
+    def read(self, path: Path) -> FileMask:
+        keys, maps = self.unpack(self.load(path))
+        indices = _as_indices(keys, len(self.classes) - 1)
+        return FileMask(probs=self._with_background(indices, _as_scores(maps, len(indices))))
+
+    def _with_background(self, keys: Sequence[int], scores: Tensor) -> Tensor:
+        """(K, H, W) scores -> (C, H, W) probabilities."""
+        stacked = torch.cat([self.rule.background(scores.amax(dim=0, keepdim=True)), scores])
+        probs = torch.zeros(len(self.classes), *scores.shape[1:])
+        probs[[0, *(key + 1 for key in keys)]] = stacked / stacked.sum(dim=0).clamp_min(TINY)
+        return probs
+
+    def encode(self, prediction: Prediction) -> bytes:
+        probs = prediction.probs.double().cpu()
+        # a file without a class would be none: where all is background, the best of the others stands in
+        indices = [i for i in stored_classes(prediction) if i] or [int(probs[1:].flatten(1).amax(dim=1).argmax()) + 1]
+        foreground = probs[indices]
+        best = foreground.amax(dim=0)
+        scaled = self.rule.foreground(best / probs[0].clamp_min(TINY))
+        return self.pack([i - 1 for i in indices], (foreground / best.clamp_min(TINY) * scaled).float())
+
+    def load(self, path: Path) -> dict:
+        """The dictionary in a file."""
+        content = read_arrays(path)
+        if not isinstance(content, dict):
+            raise ValueError(f'expected a dictionary of arrays, got {type(content).__name__}')
+        return content
+
+    @abstractmethod
+    def unpack(self, content: dict) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Keys and maps of a dictionary as read."""
+
+    @abstractmethod
+    def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
+        """The file for K keys and (K, H, W) scores."""
+
+
+class IRNSeed(SeedFile):
+    """IRN: `keys`, `cam` at stride 4, `high_res` at the image's size."""
+
+    map_name = 'high_res'
+
+    def unpack(self, content: dict) -> tuple[Sequence[Any], Sequence[Any]]:
+        missing = sorted({'keys', self.map_name} - set(content))
+        if missing:
+            raise ValueError(f"expected the entries 'keys' and {self.map_name!r}, {missing} missing")
+        maps = content[self.map_name]
+        if np.ndim(maps) != 3:
+            raise ValueError(f'{self.map_name}: expected maps (keys, height, width), got {np.shape(maps)}')
+        return np.asarray(content['keys']).reshape(-1).tolist(), list(maps)
+
+    def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
+        grid = tuple(-(-side // 4) for side in scores.shape[1:])
+        strided = torch.nn.functional.interpolate(scores[None], grid, mode='bilinear', align_corners=False)[0]
+        return _npy(dict(keys=np.array(keys, np.int64), cam=strided.numpy(), high_res=scores.numpy()))
+
+
+class CLIPESSeed(IRNSeed):
+    """CLIP-ES: `keys`, `attn_highres` in float16."""
+
+    map_name = 'attn_highres'
+
+    def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
+        return _npy(dict(keys=np.array(keys, np.int64), attn_highres=scores.numpy().astype(np.float16)))
+
+
+class SEAMSeed(SeedFile):
+    """SEAM: a map for each key."""
+
+    def unpack(self, content: dict) -> tuple[Sequence[Any], Sequence[Any]]:
+        return list(content), list(content.values())
+
+    def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
+        return _npy({key: score.numpy() for key, score in zip(keys, scores, strict=True)})
+
+
+class SEAMCRFSeed(SEAMSeed):
+    """SEAM's seeds after a CRF: class indices with the background at 0, probabilities as they are."""
+
+    def read(self, path: Path) -> FileMask:
+        content = self.load(path)
+        indices = _as_indices(list(content), len(self.classes))
+        scores = _as_scores(list(content.values()), len(indices))
+        if float(scores.sum(dim=0).min()) <= 0:
+            raise ValueError('expected a positive score in every pixel')
+        probs = torch.zeros(len(self.classes), *scores.shape[1:])
+        probs[indices] = scores / scores.sum(dim=0)
+        return FileMask(probs=probs)
+
+    def encode(self, prediction: Prediction) -> bytes:
+        probs = prediction.probs.float().cpu()
+        return _npy({i: probs[i].numpy() for i in sorted({0, *stored_classes(prediction)})})
+
+
+class DiffSegmenterSeed(SEAMSeed):
+    """DiffSegmenter: a MATLAB file with a map from 0 to 255 for each key."""
+
+    suffix = '.mat'
+
+    def load(self, path: Path) -> dict:
+        loadmat = _scipy_io().loadmat
+        try:
+            content = loadmat(path)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:
+            raise ValueError(f'no MATLAB file, or damaged: {type(error).__name__}: {error}') from error
+        return {key: values for key, values in content.items() if not key.startswith('__')}
+
+    def unpack(self, content: dict) -> tuple[Sequence[Any], Sequence[Any]]:
+        return list(content), [_as_map(values) / 255 for values in content.values()]
+
+    def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
+        buffer = io.BytesIO()
+        maps = {str(key): score.numpy() * 255 for key, score in zip(keys, scores, strict=True)}
+        _scipy_io().savemat(buffer, maps, do_compression=True)
+        # the format opens with 116 bytes of text, where SciPy puts machine and time
+        return b'MATLAB 5.0 MAT-file, mmseg_g4seg'.ljust(116) + buffer.getvalue()[116:]
+
+
+def _scipy_io() -> Any:
+    try:
+        from scipy import io as scipy_io
+    except ImportError as error:
+        raise ImportError('.mat files need SciPy: pip install "mmseg_g4seg[mat]"') from error
+    return scipy_io
+
+
+def _npy(content: dict) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(content, dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+def _as_indices(keys: Sequence[Any], count: int) -> list[int]:
+    """Keys, numbers or their digits, as different integers below `count`."""
+    try:
+        numbers = [float(key) for key in keys]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'expected class numbers as keys, got {keys}') from error
+    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(count)):
+        raise ValueError(f'expected different keys from 0 to {count - 1}, at least one, got {numbers}')
+    return [int(number) for number in numbers]
+
+
+def _as_scores(maps: Sequence[Any], count: int) -> Tensor:
+    """`count` maps (height, width) of scores -> (count, height, width) float32 in [0, 1]."""
+    tensors = [_as_map(values) for values in maps]
+    sizes = sorted({tuple(values.shape) for values in tensors})
+    if len(tensors) != count or len(sizes) != 1:
+        raise ValueError(f'expected {count} maps of one size, one a key, got {len(tensors)} of {sizes}')
+    return _checked(torch.stack(tensors))
+
+
+def _as_map(values: Any) -> Tensor:
+    array = values.detach().float().numpy() if isinstance(values, Tensor) else values
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in 'fiu' or 0 in array.shape:
+        raise ValueError(
+            f'expected maps (height, width) of numbers, got '
+            f'{getattr(array, "dtype", type(array).__name__)} {getattr(array, "shape", "")}'
+        )
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
+
+
+def _checked(scores: Tensor) -> Tensor:
+    if not torch.isfinite(scores).all():
+        raise ValueError(f'expected finite scores, got {int((~torch.isfinite(scores)).sum())} that are NaN or infinite')
+    if float(scores.min()) < -1e-3 or float(scores.max()) > 1 + 1e-3:
+        raise ValueError(f'expected scores in [0, 1], got {float(scores.min()):.4g} to {float(scores.max()):.4g}')
+    return scores.clamp(0, 1)

@@ -1,0 +1,99 @@
+"""What refiners of one object at a time share: which classes go in, and how they come together again.
+
+Shapes: C classes of the data set, K classes refined, H W image size.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmseg_g4seg.ops.binary_masks import merge_binary_masks
+from mmseg_g4seg.ops.masks import present_classes
+from mmseg_g4seg.prediction import ClassName, Key, Prediction
+from mmseg_g4seg.refiners.base import Refiner, check_inputs, redecide
+
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalise(image: Tensor) -> Tensor:
+    """ImageNet's normalisation, as these networks were trained with: (3, H, W) in [0, 1] -> (3, H, W)."""
+    mean, std = (image.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+    return (image - mean) / std
+
+
+class BinaryMaskRefiner(Refiner):
+    """Runs a refiner of binary masks over the classes present, one after the other, and merges them.
+
+    Probabilities are lost on the way in (the network sees each class's hard mask) and regained on the
+    way out from the network's own soft output; see `merge_binary_masks`.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_area: float = 0.0,
+        background_index: int | None = None,
+        background_threshold: float | None = None,
+    ) -> None:
+        """Args:
+            min_area: least share of an image's pixels that a class must cover to be refined.
+            background_index: class that is never refined and takes what no other claims.
+            background_threshold: see `decide_labels`.
+
+        Raises:
+            ValueError: if `min_area` is no share.
+        """
+        if not 0 <= min_area <= 1:
+            raise ValueError(f'min_area: expected a share in [0, 1], got {min_area}')
+        self.min_area = min_area
+        self.background_index, self.background_threshold = background_index, background_threshold
+
+    @abstractmethod
+    def refine_mask(self, image: Tensor, mask: Tensor, key: Key) -> Tensor:
+        """Refines the mask of one object.
+
+        Args:
+            image: (3, H, W) float RGB in [0, 1].
+            mask: (H, W) bool.
+            key: of image and class, for what is drawn at random.
+
+        Returns:
+            (H, W) float probability of the object, in [0, 1].
+        """
+
+    @torch.no_grad()
+    def refine_batch(
+        self,
+        images: Sequence[Tensor],
+        predictions: Sequence[Prediction],
+        class_names: Sequence[ClassName],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> list[Prediction]:
+        check_inputs(images, predictions, len(class_names))
+        keys = list(range(len(images))) if keys is None else keys
+        return [self._refine(*case) for case in zip(images, predictions, keys, strict=True)]
+
+    def _refine(self, image: Tensor, prediction: Prediction, key: Key) -> Prediction:
+        classes = present_classes(
+            prediction.label_map,
+            len(prediction.probs),
+            min_area=self.min_area,
+            background_index=self.background_index,
+        )
+        if not classes:
+            return prediction
+        claims = torch.stack([self.refine_mask(image, prediction.label_map == c, f'{key}/{c}') for c in classes])
+        if not claims.isfinite().all():
+            raise FloatingPointError(
+                f'{self.name}: expected finite probabilities of its network, got NaN or infinite ones'
+            )
+        probs = merge_binary_masks(prediction.probs, classes, claims, background_index=self.background_index)
+        return redecide(
+            prediction,
+            probs,
+            background_index=self.background_index,
+            background_threshold=self.background_threshold,
+        )

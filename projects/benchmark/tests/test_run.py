@@ -1,0 +1,239 @@
+"""Whole benchmarks, tiny: what is measured adds up, and the paper's loop gives the product's masks."""
+
+import importlib.util
+import json
+import sys
+
+import pytest
+import torch
+
+from mmseg_g4seg.diffusion.families.flux import FluxPrior
+from mmseg_g4seg.diffusion.families.stable_diffusion_3 import StableDiffusion3Prior
+from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.features.base import FeatureExtractor
+from mmseg_g4seg.features.denoiser import DenoiserFeatures
+from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
+from projects.benchmark import comparisons, run
+from projects.benchmark.cases import make_case
+from projects.benchmark.options import BenchmarkOptions
+from projects.benchmark.paper_loop import PaperLoop
+from projects.benchmark.paths import PathBench
+from projects.benchmark.results import ComparisonCost
+from projects.benchmark.run import measure_comparison, run_benchmark
+from projects.benchmark.stages import STAGES, MeteredFeatures
+from projects.benchmark.table import format_report
+from tests.conftest import ROOT
+from tests.diffusion.pipelines import build_flux, build_sd3
+
+SCRIPT = ROOT / 'projects/benchmark/__main__.py'
+
+
+class Colours(FeatureExtractor):
+    """Average colours of 4 x 4 patches, which only a decoded image shows."""
+
+    reads_pixels = True
+
+    def __call__(self, latents, pixels=None):
+        return torch.nn.functional.avg_pool2d(pixels, 4)
+
+
+@pytest.fixture(scope='module')
+def tiny():
+    return load_prior('tiny')
+
+
+@pytest.fixture(scope='module')
+def report():
+    return run_benchmark(BenchmarkOptions('tiny', size=32, classes=(1, 3), repeats=1, skip=['cascade-psp']))
+
+
+class TestReport:
+    def test_stages_sum_to_the_total(self, report):
+        for cost in report.paths:
+            assert set(cost.seconds) == set(STAGES)
+            assert cost.total_seconds == pytest.approx(sum(cost.seconds.values()))
+            assert min(cost.seconds.values()) >= 0
+            assert cost.seconds['other'] < 0.5 * cost.total_seconds, 'a stage goes uncounted'
+
+    def test_every_path_at_every_count(self, report):
+        assert [(c.classes, c.path) for c in report.paths] == [
+            (k, path) for k in (1, 3) for path in ('batched', 'joint', 'loop')
+        ]
+
+    def test_flops_grow_as_the_method_says(self, report):
+        flops = {(c.classes, c.path): c.flops for c in report.paths}
+        for stage in ('encode', 'denoise', 'decode', 'features', 'text'):
+            assert flops[3, 'loop'][stage] == pytest.approx(3 * flops[1, 'loop'][stage], rel=1e-6), stage
+        assert flops[3, 'batched']['encode'] == flops[1, 'batched']['encode'] > 0
+        assert flops[3, 'batched']['denoise'] == pytest.approx(3 * flops[1, 'batched']['denoise'])
+        assert flops[3, 'batched']['features'] == pytest.approx(2 * flops[1, 'batched']['features']), 'original once'
+        assert flops[3, 'batched']['text'] == 0 < flops[1, 'loop']['text']
+        assert flops[3, 'joint']['denoise'] < 1.1 * flops[1, 'joint']['denoise']
+        assert flops[1, 'batched']['decode'] == 0 < flops[1, 'loop']['decode']
+
+    def test_loop_gives_the_same_masks(self, report):
+        loops = [pair for pair in report.pairs if pair.path == 'loop']
+        assert len(loops) == 2
+        for pair in loops:
+            assert pair.equal_labels >= 0.999
+            assert pair.largest_difference < 1e-4
+            assert pair.changed_labels > 0
+
+    def test_injection_adds_little_work(self, report):
+        for cost in report.injection:
+            assert cost.plain_flops < cost.injected_flops < 1.1 * cost.plain_flops
+            assert cost.images == cost.classes
+
+    def test_cold_text_costs_more_than_warm(self, report):
+        assert all(text.cold_seconds > text.warm_seconds for text in report.text)
+
+    def test_table_has_every_row(self, report):
+        table = format_report(report)
+        for cost in report.paths:
+            assert sum(line.split()[:2] == [str(cost.classes), cost.path] for line in table.splitlines()) >= 2
+        for name in ('ms/image', 'ms/class', 'peak MB', 'GFLOP/image', 'equal labels', 'injection', 'dense-crf'):
+            assert name in table
+        assert f'{report.matrix_rate / 1e9:.1f} GFLOP/s' in table
+
+    def test_goes_into_json(self, report):
+        content = json.loads(json.dumps(report.as_dict()))
+        assert content['setting']['architecture'] == 'tiny'
+        assert len(content['paths']) == 6
+        assert content['matrix_rate'] > 0
+        assert content['parameters']['denoiser'] > 5e6
+
+
+@pytest.mark.parametrize('kind', [DenoiserFeatures, lambda _: Colours()], ids=['latents', 'image'])
+@pytest.mark.parametrize('passes', [2, 8])
+def test_loop_equals_refiner(tiny, kind, passes):
+    options = BenchmarkOptions('tiny', size=64, passes_per_batch=passes)
+    features, case = MeteredFeatures(kind(tiny)), make_case(5, 64)
+    expected = G4SegRefiner(tiny, features=features, settings=options.settings()).refine(
+        case.image, case.prediction, case.class_names
+    )
+    actual = PaperLoop(tiny, features, options.settings())(case)
+    torch.testing.assert_close(actual.probs, expected.probs, atol=1e-4, rtol=0)
+    assert (actual.label_map == expected.label_map).double().mean() >= 0.999
+    assert (actual.probs != case.prediction.probs).any()
+
+
+@pytest.mark.parametrize(
+    ('family', 'build'), [(StableDiffusion3Prior, build_sd3), (FluxPrior, build_flux)], ids=['sd3', 'flux']
+)
+def test_loop_equals_refiner_in_transformers(family, build):
+    pipeline = build()
+    prior = family(**{part: getattr(pipeline, part) for part in family.parts})
+    options = BenchmarkOptions('tiny', size=32)
+    features, case = MeteredFeatures(DenoiserFeatures(prior)), make_case(3, 32)
+    expected = G4SegRefiner(prior, features=features, settings=options.settings()).refine(
+        case.image, case.prediction, case.class_names
+    )
+    actual = PaperLoop(prior, features, options.settings())(case)
+    assert (actual.label_map == expected.label_map).double().mean() >= 0.999
+    assert (actual.probs != case.prediction.probs).any()
+
+
+def test_the_prior_is_left_as_it_was(tiny):
+    before, processors = dict(vars(tiny)), dict(tiny.unet.attn_processors)
+    features = MeteredFeatures(DenoiserFeatures(tiny))
+    PathBench(tiny, features, BenchmarkOptions('tiny', size=32, repeats=1)).measure(make_case(1, 32))
+    assert vars(tiny) == before
+    assert tiny.unet.attn_processors == processors
+    assert features.meter is None
+
+
+def options(**changes):
+    return BenchmarkOptions(**{'architecture': 'tiny', 'size': 32, 'repeats': 1, **changes})
+
+
+class TestComparisons:
+    def test_what_is_missing_is_said(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, 'pydensecrf', None)
+        cost = measure_comparison('dense-crf', make_case(2, 32), options())
+        assert cost.seconds is None
+        assert 'pip install' in cost.missing
+
+    def test_too_slow_with_fewer_classes(self):
+        earlier = [ComparisonCost('dense-crf', 1, 1, 61.0)]
+        cost = measure_comparison('dense-crf', make_case(4, 32), options(), earlier)
+        assert cost.missing == 'over the limit at K = 1'
+
+    def test_all_classes_go_in(self, monkeypatch):
+        seen = []
+
+        class Refiner:
+            def refine(self, image, prediction, class_names):
+                seen.append((image.shape, len(prediction.probs), len(class_names)))
+
+        monkeypatch.setitem(comparisons.COMPARISONS, 'dense-crf', lambda _: Refiner())
+        assert run.measure_comparison('dense-crf', make_case(4, 32), options(repeats=2)).runs == 2
+        assert seen == [((3, 32, 32), 5, 5)] * 3
+
+    def test_cascade_psp_is_built_without_weights(self):
+        pytest.importorskip('segmentation_refinement.main')
+        refiner = comparisons.build_cascade_psp(torch.device('cpu'))
+        assert sum(weight.numel() for weight in refiner.network.parameters()) > 60e6
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'classes': []}, 'classes: expected numbers of at least 1'),
+        ({'classes': [4, 0]}, 'classes: expected numbers of at least 1'),
+        ({'repeats': 0}, 'repeats'),
+        ({'passes_per_batch': 0}, 'passes_per_batch'),
+        ({'dtype': 'float64'}, "dtype: expected one of .*got 'float64'"),
+        ({'features': 'dino'}, "features: expected one of .*got 'dino'"),
+        ({'skip': ['text']}, 'skip: expected some of'),
+        ({'device': 'tpu9'}, "expected cpu, cuda or cuda:N, got 'tpu9'"),
+        ({'device': 'meta'}, "expected cpu, cuda or cuda:N, got 'meta'"),
+        ({'device': 'cuda:99'}, 'this machine has .* CUDA devices'),
+    ],
+)
+def test_bad_options(changes, message):
+    with pytest.raises(ValueError, match=message):
+        options(**changes)
+
+
+def test_size_that_the_prior_lacks():
+    with pytest.raises(ValueError, match='positive multiples of 16, got'):
+        run_benchmark(options(size=40))
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """Calls the script's main in this process."""
+    spec = importlib.util.spec_from_file_location('benchmark_script', SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def main(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['benchmark.py', *map(str, arguments)])
+        return script.main()
+
+    return main
+
+
+def test_script(call, capsys, tmp_path):
+    skip = ['--skip', 'cascade-psp', 'dense-crf', 'joint', 'loop', 'injection']
+    assert call('tiny', '--size', 32, '--classes', 2, '--repeats', 1, '--json', tmp_path / 'all.json', *skip) == 0
+    assert 'Time of one image' in capsys.readouterr().out
+    assert [cost['path'] for cost in json.loads((tmp_path / 'all.json').read_text())['paths']] == ['batched']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['sd9'], "error: architecture: expected one of ['flux-dev',"),
+        (['tiny', '--size', '40'], 'error: image_size: this prior takes positive multiples of 16'),
+        (['tiny', '--classes', 'four'], "invalid int value: 'four'"),
+        (['tiny', '--device', 'cuda:99'], 'error: device: this machine has'),
+        (['tiny', '--json', 'no/such/folder/x.json'], 'error: --json: there is no folder no/such/folder'),
+    ],
+)
+def test_script_says_what_is_wrong(call, capsys, tmp_path, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        call('--json', tmp_path / 'x.json', *arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

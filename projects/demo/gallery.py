@@ -1,0 +1,55 @@
+"""Pictures of the images that refinement changed most, in both directions.
+
+Shapes: H W image size.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from PIL import Image
+
+from mmseg_g4seg.evaluation.panels import compose
+from mmseg_g4seg.hosts.mmseg.images import image_key
+from mmseg_g4seg.hosts.mmseg.segmentor import RefinedSegmentor
+
+COLUMNS = ('image', 'coarse', 'reconstruction', 'refined', 'truth')
+
+
+def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draws one row an image: the image, coarse mask, reconstruction, refined mask, truth.
+
+    Args:
+        runner: after its test, with a `RefinedSegmentor` whose refiner can `reconstruct`.
+        images: name, coarse and refined mean IoU of those to draw.
+        path: of the PNG.
+    """
+    dataset = runner.test_dataloader.dataset
+    index = {Path(dataset.get_data_info(i)['img_path']).name: i for i in range(len(dataset))}
+    drawn = [
+        (
+            f'{row["name"]}: mean IoU {row["coarse"]:.1f} to {row["refined"]:.1f}',
+            _panels(runner.model, dataset[index[row['name']]], dataset.metainfo),
+        )
+        for row in images
+    ]
+    compose(COLUMNS, drawn).save(path)
+
+
+@torch.no_grad()
+def _panels(model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, Any]) -> list[Image.Image]:
+    data = model.data_preprocessor(pseudo_collate([item]), False)
+    coarse = model.coarse_prediction(model.predict_coarse(data['inputs'], data['data_samples'])[0][0])
+    sample = model.test_step(pseudo_collate([item]))[0]
+    pixels = Image.open(sample.img_path).convert('RGB')
+    image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
+    reconstruction = model.refiner.reconstruct(image, coarse, metainfo['classes'], key=image_key(sample.metainfo))
+    palette = np.array([*metainfo['palette'], *[(0, 0, 0)] * (256 - len(metainfo['palette']))], np.uint8)
+    labels = [sample.coarse_sem_seg, sample.pred_sem_seg, sample.gt_sem_seg]
+    coarse_map, refined_map, truth = (palette[x.data.squeeze().cpu().numpy().astype(np.uint8)] for x in labels)
+    rebuilt = (reconstruction.permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+    return [pixels, *(Image.fromarray(a) for a in (coarse_map, rebuilt, refined_map, truth))]

@@ -1,0 +1,125 @@
+"""Runs one refiner over one set, image by image, and keeps each image's areas.
+
+Shapes: C classes, H W image size.
+
+Results are lines of JSON, one an image, added as they come: a run that was cut off goes on, and a line
+that was cut off is left out.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from mmseg_g4seg.evaluation.areas import class_areas
+from mmseg_g4seg.io.images import find_images, read_image
+from mmseg_g4seg.io.label_files import read_index_png
+from mmseg_g4seg.io.mask_files import make_prediction
+from mmseg_g4seg.ops.boundary import boundary_areas
+from mmseg_g4seg.ops.masks import BORDER_WIDTH
+from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.build import build_refiner
+
+from .plan import ImageSet, Run
+
+COARSE = 'coarse'
+
+
+def result_path(folder: Path, run: Run) -> Path:
+    """Where a run's lines go; another refiner under the same name gets another file."""
+    digest = hashlib.sha256(json.dumps(run.refiner, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    safe = ''.join(c if c.isalnum() or c in '-_=.' else '_' for c in run.name)
+    return folder / run.set_name / f'{safe}-{digest}.jsonl'
+
+
+def read_results(path: Path) -> dict[str, dict[str, Any]]:
+    """Lines of a run by image."""
+    results = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # the line that a kill cut off
+            continue
+        results[row['image']] = row
+    return results
+
+
+def run_images(run: Run, image_set: ImageSet, folder: Path, *, names: list[str], device: str = 'cpu') -> None:
+    """Refines the images that have no line yet, and adds their lines.
+
+    Args:
+        run: what to do.
+        image_set: on what.
+        folder: of the experiment's results.
+        names: images of the set, see `ImageSet.image_names`.
+        device: to run on.
+    """
+    path = result_path(folder, run)
+    missing = [name for name in names if name not in read_results(path)]
+    if not missing:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    refiner = build_refiner(run.refiner)
+    assert isinstance(refiner, Refiner)
+    refiner.to(device)
+    with path.open('a') as file:
+        if file.tell() and not path.read_text().endswith('\n'):
+            file.write('\n')
+        for name in tqdm(missing, f'{run.set_name}: {run.name}', mininterval=5):
+            file.write(json.dumps(measure(name, image_set, refiner)) + '\n')
+            file.flush()
+
+
+@dataclass(frozen=True)
+class ImageCase:
+    """One image of a set, read.
+
+    Attributes:
+        key: of its noise, the file's name.
+        image: (3, H, W) float RGB in [0, 1].
+        coarse: prediction, on the image's grid.
+        truth: (H, W) int64 labels.
+    """
+
+    key: str
+    image: torch.Tensor
+    coarse: Prediction
+    truth: torch.Tensor
+
+
+def read_case(name: str, image_set: ImageSet) -> ImageCase:
+    """Reads an image of a set by its name, with its coarse scores and its labels."""
+    reader = image_set.reader()
+    path = find_images(image_set.images)[name][0]
+    image = read_image(path)
+    mask = reader.read(image_set.scores / (name + reader.suffix))
+    size = (image.shape[1], image.shape[2])
+    coarse = make_prediction(mask, size, len(reader.classes), soften=BORDER_WIDTH, any_size=True)
+    labels = image_set.labels / f'{name}.png'
+    try:
+        truth = read_index_png(labels, len(reader.classes))
+    except ValueError as error:
+        raise ValueError(f'{labels}: {error}') from error
+    return ImageCase(path.name, image, coarse, truth)
+
+
+def measure(name: str, image_set: ImageSet, refiner: Refiner) -> dict[str, Any]:
+    """Areas of one image's coarse and refined masks, of every stage of a chain, and seconds."""
+    case, classes = read_case(name, image_set), image_set.reader().classes
+    stages = refiner.refine_stages([case.image], [case.coarse], classes.names, keys=[case.key])
+    labels = {COARSE: case.coarse.label_map, **{stage.name: stage.predictions[0].label_map for stage in stages}}
+    return {
+        'image': name,
+        'areas': {stage: _listed(class_areas(m, case.truth, len(classes))) for stage, m in labels.items()},
+        'boundary': {stage: _listed(boundary_areas(m, case.truth, len(classes))) for stage, m in labels.items()},
+        'seconds': {stage.name: round(stage.seconds, 4) for stage in stages},
+    }
+
+
+def _listed(areas: torch.Tensor) -> list[list[int]]:
+    return areas.tolist()

@@ -1,0 +1,117 @@
+import pytest
+
+from projects.reproduction.needs import refiner_needs
+from projects.reproduction.paper import find_table
+from projects.reproduction.plans import plan_row
+from projects.reproduction.table import describe
+from projects.reproduction.tests.setting import places
+from tests.hosts.mmseg.synthetic_trees import write_tree
+
+CLIP = 'timm/vit_base_patch16_clip_224.openai'
+
+
+def test_everything_missing_is_named_with_its_place(tmp_path):
+    table = find_table('supervised')
+    plans = [plan_row(row, places(tmp_path)) for row in table.rows]
+    missing = {need.what: need for need in plans[2].missing}
+    assert set(missing) == {'images', 'labels', 'checkpoint', 'prior', 'CLIP weights', 'weights of CascadePSP'}
+    assert missing['images'].where == 'data/ade/ADEChallengeData2016/images/validation'
+    assert missing['checkpoint'].where.startswith('checkpoints/segformer_mit-b1_512x512_160k_ade20k_')
+    assert missing['CLIP weights'].where == str(tmp_path / 'hub' / f'models--{CLIP.replace("/", "--")}')
+    assert 'https://' in missing['checkpoint'].how
+    text = describe('supervised', table, plans)
+    assert text.count('MISSING checkpoint') == 6
+    assert 'data/ade/ADEChallengeData2016/annotations/validation' in text
+    assert not (tmp_path / 'out').exists(), 'planning writes nothing'
+
+
+def test_what_is_there_is_found(tmp_path):
+    write_tree('nightcity_fine', tmp_path / 'data/nightcity-fine', images=1)
+    row = find_table('night').rows[0]
+    (tmp_path / 'prior').mkdir()
+    own = {'prior': 'prior', 'options': {'model.refiner.features': 'denoiser'}}
+    missing = [n.what for n in plan_row(row, places(tmp_path, **own)).missing]
+    assert missing == ['scores']
+    (tmp_path / 'data/nightcity-fine/dtp_scores').mkdir()
+    assert plan_row(row, places(tmp_path, **own)).missing == []
+
+
+@pytest.mark.parametrize(('name', 'found'), [('tiny', True), ('nobody/nothing', False), ('no such/a b', False)])
+def test_priors(name, found):
+    refiner = dict(type='G4SegRefiner', prior=name)
+    assert [n.found for n in refiner_needs(refiner, download=False)] == [found]
+    assert [n.found for n in refiner_needs(refiner, download=True)] == [True]
+
+
+def test_chains():
+    chain = dict(type='SequentialRefiner', refiners=[
+        dict(type='G4SegRefiner', prior='tiny'), dict(type='DenseCRFRefiner'),
+        dict(type='CascadePSPRefiner', weights='nowhere/model'),
+    ])  # fmt: skip
+    found = [(n.what, n.found) for n in refiner_needs(chain, download=False) if n.what != 'package']
+    assert found == [('prior', True), ('weights of CascadePSP', False)]
+
+
+def cached(tmp_path, repository: str, file: str) -> None:
+    """Puts a file into the hub's cache."""
+    folder = tmp_path / 'hub' / f'models--{repository.replace("/", "--")}'
+    for path, text in (('refs/main', 'abc'), (f'snapshots/abc/{file}', 'weights')):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+def weights(features, *, download: bool = False):
+    refiner = dict(type='G4SegRefiner', prior='tiny', features=features)
+    return [n for n in refiner_needs(refiner, download=download) if n.what == 'CLIP weights']
+
+
+def test_clip_weights_by_open_clips_tag(tmp_path):
+    features = dict(type='open_clip', model='ViT-B-16-quickgelu', pretrained='openai')
+    (need,) = weights(features)
+    assert not need.found
+    assert need.where == str(tmp_path / 'hub' / f'models--{CLIP.replace("/", "--")}')
+    assert 'model.refiner.features.pretrained=FILE' in need.how
+    assert [n.found for n in weights(features, download=True)] == [True]
+    cached(tmp_path, CLIP, 'open_clip_model.safetensors')
+    assert [n.found for n in weights(features)] == [True]
+    assert [n.found for n in weights('open_clip')] == [True], 'its defaults'
+
+
+def test_clip_weights_in_a_file(tmp_path):
+    features = dict(type='open_clip', pretrained='my weights.pt')
+    assert [(n.where, n.found) for n in weights(features)] == [('my weights.pt', False)]
+    (tmp_path / 'my weights.pt').touch()
+    assert [n.found for n in weights(features)] == [True]
+
+
+@pytest.mark.parametrize(
+    ('model', 'repository', 'file'),
+    [('hf-hub:a/b', 'a/b', 'open_clip_pytorch_model.bin'), ('local-dir:clip', None, None)],
+)
+def test_clip_weights_of_a_model_with_a_place_of_its_own(tmp_path, model, repository, file):
+    features = dict(type='open_clip', model=model)
+    assert [n.found for n in weights(features)] == [False]
+    cached(tmp_path, repository, file) if repository else (tmp_path / 'clip').mkdir()
+    assert [n.found for n in weights(features)] == [True]
+
+
+def test_clip_weights_of_transformers(tmp_path):
+    assert [n.found for n in weights(dict(type='transformers', model='clip'))] == [False]
+    (tmp_path / 'clip').mkdir()
+    assert [n.found for n in weights(dict(type='transformers', model='clip'))] == [True]
+    assert [n.found for n in weights(dict(type='transformers', model='a/b'))] == [False]
+    cached(tmp_path, 'a/b', 'model.safetensors')
+    assert [n.found for n in weights(dict(type='transformers', model='a/b'))] == [True]
+
+
+def test_other_features_need_no_clip_weights():
+    assert weights('denoiser') == weights(dict(type='denoiser', timestep=50)) == []
+
+
+def test_clip_weights_among_joined_features(tmp_path):
+    features = dict(type='joined', parts=['denoiser', dict(type='transformers', model='clip')])
+    (need,) = weights(features)
+    assert not need.found
+    assert 'model.refiner.features.parts.1.model=FOLDER' in need.how
+    (tmp_path / 'clip').mkdir()
+    assert [n.found for n in weights(features)] == [True]

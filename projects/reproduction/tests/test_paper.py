@@ -1,0 +1,44 @@
+import pytest
+
+from projects.reproduction.paper import TABLES, ConfigRun, find_rows, find_table
+from tests.conftest import ROOT
+
+ROWS = [row for table in TABLES.values() for row in table.rows]
+
+
+@pytest.mark.parametrize('row', ROWS, ids=lambda row: row.name)
+def test_a_row_has_a_run_or_says_what_is_lacking(row):
+    assert (row.run is None) == bool(row.lacks)
+    if isinstance(row.run, ConfigRun):
+        assert (ROOT / 'configs' / row.run.config).is_file()
+
+
+def test_checkpoints_are_those_of_mmsegs_own_index():
+    from importlib.resources import files
+
+    index = ''.join(p.read_text() for p in (files('mmseg') / '.mim/configs').glob('*/metafile.yaml'))
+    addresses = {row.run.address for row in ROWS if isinstance(row.run, ConfigRun) and row.run.weights}
+    assert len(addresses) == 5
+    if 'mmassets' in index:  # the upstream distribution names another host
+        assert all(address in index for address in addresses)
+
+
+def test_tables_by_subject_and_number():
+    assert find_table('XI') is find_table('xi') is TABLES['refiners']
+    assert find_table('ablation') is find_table('III')
+    with pytest.raises(ValueError, match=r"supervised, .*refiners \(XI\).*got 'IV'"):
+        find_table('IV')
+
+
+def test_every_config_of_a_coarse_model_has_a_row():
+    named = {row.run.config for row in ROWS if isinstance(row.run, ConfigRun)}
+    there = {str(p.relative_to(ROOT / 'configs')) for p in (ROOT / 'configs').glob('*/*_g4seg*.py')}
+    assert {c for c in there if not c.startswith(('saved_scores', 'scenes', '_base_'))} == named
+
+
+def test_rows_by_a_part_of_their_name():
+    table = find_table('supervised')
+    assert [row.name for row in find_rows(table, 'dense CRF')] == [table.rows[1].name, table.rows[4].name]
+    assert find_rows(table, '') == list(table.rows)
+    with pytest.raises(ValueError, match=r"got 'nosuchrow'\n  SegFormer-B1\n  SegFormer-B1, then dense CRF\n"):
+        find_rows(table, 'nosuchrow')

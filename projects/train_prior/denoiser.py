@@ -1,0 +1,168 @@
+"""The networks of the second stage, the U-Net and the text encoder, and their loss.
+
+Shapes: B images, c latent channels, h w latent grid, R regions named in a prompt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_g4seg.diffusion.injection.attention import MaskInjection, inject_masks
+from mmseg_g4seg.diffusion.prediction import add_noise, noise_target
+from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
+from mmseg_g4seg.refiners.g4seg.updates.noise_errors import average_windows
+
+from .architecture import PriorParts
+from .batches import Batch, LatentSet
+from .doubts import Doubts, doubt_loss, doubts_settled, draw_doubts
+from .precision import mixed_precision
+
+DOUBT_TIMESTEPS = (50, 650)
+DOUBT_WINDOW = 3
+SHARPNESS = 20.0
+"""Range of timesteps, side of the window in cells, and sharpness of the posterior: near the refiner's own."""
+
+
+@dataclass(frozen=True)
+class DenoiserSettings:
+    """How the denoiser is trained.
+
+    Attributes:
+        steps: steps in all.
+        batch_size: images a step.
+        learning_rate: AdamW's highest.
+        cross_weight: injected bias in cross-attention.
+        self_weight: injected bias in self-attention.
+        shares: weights of the four views in `batches.VIEWS`; without label maps, the last two are
+            captions.
+        doubt_weight: weight of the loss of `doubts.py` in place of three quarters of each batch; 0 without. Needs
+            label maps.
+        rivals: how often a doubt is about a class of another image, see `draw_doubts`.
+        background: class index that the refiner gives no name, so that it has no region in doubts either.
+        report_every: steps between reports and samples.
+        max_minutes: stop after this long.
+        device: where to train.
+    """
+
+    steps: int = 4000
+    batch_size: int = 16
+    learning_rate: float = 6e-4
+    cross_weight: float = 1.0
+    self_weight: float = 0.3
+    shares: tuple[float, float, float, float] = (0.05, 0.1, 0.35, 0.5)
+    doubt_weight: float = 0.0
+    rivals: float = 0.6
+    background: int | None = None
+    report_every: int = 500
+    max_minutes: float = float('inf')
+    device: str = 'cpu'
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rivals <= 1:
+            raise ValueError(f'rivals: expected a share in [0, 1], got {self.rivals}')
+
+
+class Denoiser(nn.Module):
+    """The networks that train together, and one pass through them."""
+
+    def __init__(self, parts: PriorParts, classes: Sequence[str], settings: DenoiserSettings) -> None:
+        super().__init__()
+        self.unet, self.text_encoder = parts.unet.to(settings.device), parts.text_encoder.to(settings.device)
+        self.scheduler, self.tokenizer = parts.scheduler, parts.tokenizer
+        self.classes, self.settings = list(classes), settings
+        self.prompt_tokenizer = PromptTokenizer(parts.tokenizer)
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, prompts: Sequence[list[int]], masks: Tensor) -> Tensor:
+        """Denoises under prompts and masks: (B, c, h, w) -> (B, c, h, w)."""
+        input_ids, token_masks = self._tokenise(prompts, masks.shape[1])
+        embeds = self.text_encoder(input_ids.to(noisy.device)).last_hidden_state
+        injection = MaskInjection(
+            masks.to(noisy.device),
+            token_masks.to(noisy.device),
+            self.settings.cross_weight,
+            self.settings.self_weight,
+        )
+        with inject_masks(self.unet, injection):
+            return self.unet(noisy, timesteps, embeds).sample
+
+    def loss(self, data: LatentSet, generator: torch.Generator) -> Tensor:
+        """What a step of training lowers, for a batch drawn from the generator."""
+        settings, size = self.settings, self.settings.batch_size
+        if not settings.doubt_weight:
+            return self.error(data.draw(size, settings.shares, generator), generator)
+        error = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
+        doubts = draw_doubts(data, max(1, 3 * size // 8), generator, settings.background, settings.rivals)
+        return error + settings.doubt_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
+
+    def error(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Mean squared error at random timesteps, the same for the same generator."""
+        steps = self.scheduler.config.num_train_timesteps
+        timesteps = torch.randint(steps, (len(batch.latents),), generator=generator)
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        return self._squared_errors(batch, timesteps, noise).mean()
+
+    def doubt_errors(self, doubts: Doubts, generator: torch.Generator) -> Tensor:
+        """Errors of both layouts, averaged over windows, under the same noise at the same timesteps: (2 B, h, w)."""
+        first, second = doubts.first, doubts.second
+        timesteps = torch.randint(*DOUBT_TIMESTEPS, (len(first.latents),), generator=generator)
+        noise = torch.randn(first.latents.shape, generator=generator)
+        masks = torch.cat([first.region_masks, second.region_masks])
+        both = Batch(first.latents.repeat(2, 1, 1, 1), [*first.prompts, *second.prompts], masks)
+        errors = self._squared_errors(both, timesteps.repeat(2), noise.repeat(2, 1, 1, 1)).mean(dim=1)
+        return average_windows(errors, [DOUBT_WINDOW])
+
+    def _squared_errors(self, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """(B, c, h, w) float32."""
+        device = self.settings.device
+        latents, noise, alpha = batch.latents.to(device), noise.to(device), self.scheduler.alphas_cumprod[timesteps]
+        with mixed_precision(device):
+            output = self(add_noise(latents, noise, alpha), timesteps.to(device), batch.prompts, batch.region_masks)
+        target = noise_target(latents, noise, alpha, self.scheduler.config.prediction_type)
+        return (output.float() - target).square()
+
+    def _tokenise(self, prompts: Sequence[list[int]], regions: int) -> tuple[Tensor, Tensor]:
+        """Tokenises class lists, no class being the empty prompt: (B, T) and (B, regions, T)."""
+        length = self.prompt_tokenizer.length
+        blank = self.tokenizer('', padding='max_length', max_length=length, return_tensors='pt').input_ids
+        input_ids, token_masks = blank.repeat(len(prompts), 1), torch.zeros(len(prompts), regions, length)
+        for row, prompt in enumerate(prompts):
+            if prompt:
+                tokenised = self.prompt_tokenizer([[self.classes[i] for i in prompt]])
+                input_ids[row] = tokenised.input_ids[0]
+                named = tokenised.token_masks[0, :regions]
+                token_masks[row, : len(named)] = named
+        return input_ids, token_masks
+
+
+def validation_losses(denoiser: Denoiser, data: LatentSet, count: int = 48) -> dict[str, float]:
+    """The error on held-out images, in each view, with the same noise at every call.
+
+    With label maps also the shares of doubts that are settled: between two classes that a region shows, and
+    between one that it shows and another image's.
+    """
+    entries = [i % len(data.data) for i in range(count)]
+    losses = {}
+    for view in ('empty', 'caption', 'one class', 'all classes'):
+        generator = torch.Generator().manual_seed(1)
+        errors = []
+        for start in range(0, count, 16):
+            chosen = entries[start : start + 16]
+            batch = data.assemble(chosen, [0] * len(chosen), [view] * len(chosen), generator)
+            errors.append(denoiser.error(batch, torch.Generator().manual_seed(start)))
+        losses[f'validation_{view.replace(" ", "_")}'] = float(torch.stack(errors).mean())
+    if data.data.label_maps is not None:
+        for name, rivals in (('doubts', 0.0), ('rivals', 1.0)):
+            losses[f'validation_{name}_settled'] = _share_settled(denoiser, data, 3 * count, rivals)
+    return losses
+
+
+def _share_settled(denoiser: Denoiser, data: LatentSet, count: int, rivals: float, batch: int = 16) -> float:
+    """How many of so many doubts the right layout settles, in [0, 1]."""
+    generator, shares = torch.Generator().manual_seed(2), []
+    for start in range(0, count, batch):
+        drawn = min(batch, count - start)
+        doubts = draw_doubts(data, drawn, generator, denoiser.settings.background, rivals)
+        shares += [doubts_settled(denoiser.doubt_errors(doubts, generator), doubts)] * drawn
+    return sum(shares) / len(shares)

@@ -1,0 +1,159 @@
+"""The refiner's question as a training task: which of two classes fills a region of doubt?
+
+Shapes: B images, c latent channels, h w latent grid, H W image size.
+
+Both classes are injected into the region in turn, as the likelihood update does; where the image shows one
+of the two, the layout that says so should have the lower error. The coarse model has seen what surrounds
+a region; the prior is asked what the image shows. So the layout must not give it away: of two classes each is
+as often the true one, both count alike where a region shows both, and its shape and what surrounds it, if
+anything, are another image's.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmseg_g4seg.ops.masks import resize_maps
+from mmseg_g4seg.refiners.g4seg.layouts import class_regions
+
+from .batches import Batch, LatentSet, pad_regions
+from .images import IGNORE_INDEX
+
+LEAST_SHOWN = 0.002
+"""Share of the image's pixels that a class has in a region to be one of the two."""
+SURROUNDED = 0.5
+"""How often there is something around a region."""
+TRIES = 6
+"""Regions and classes drawn until there are two."""
+BLOB_CELLS = 6
+"""Nodes of the noise that shapes blobs, along each side."""
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """Images with two layouts each, which differ in a region.
+
+    Attributes:
+        first: B images, the first class in the region.
+        second: the same images and prompts, the second class there.
+        truth: (B, h, w) float32 in [-1, 1]: share of each cell that is in the region and shows the first
+            class, less that of the second; 0 all over an image where no two classes were found.
+    """
+
+    first: Batch
+    second: Batch
+    truth: Tensor
+
+
+def draw_doubts(
+    data: LatentSet, count: int, generator: torch.Generator, background: int | None = None, rivals: float = 0.0
+) -> Doubts:
+    """Draws images, a region of doubt in each, and two classes for it.
+
+    Args:
+        data: images with label maps.
+        count: B.
+        generator: of all draws.
+        background: class that has no name and no region.
+        rivals: how often, in [0, 1], one of the two classes is that of another image, so that the image itself
+            may not have it.
+    """
+    entries = torch.randint(len(data.data), (count,), generator=generator).tolist()
+    mirrored = torch.randint(2, (count,), generator=generator).tolist()
+    others = torch.randint(len(data.data), (count,), generator=generator).tolist()
+    rival_entries = torch.randint(len(data.data), (count,), generator=generator).tolist()
+    grid = tuple(data.latents.shape[-2:])
+    prompts, first, second, truth = [], [], [], []
+    for entry, other, rival, flip in zip(entries, others, rival_entries, mirrored, strict=True):
+        label_map, around = (data.label_map(i, flip).long() for i in (entry, other))
+        rival_map = data.label_map(rival, flip).long() if torch.rand((), generator=generator) < rivals else label_map
+        region, classes = _draw_region(label_map, rival_map, around, data.rarity, generator)
+        surrounded = torch.rand((), generator=generator) < SURROUNDED
+        if not surrounded:
+            around = torch.full_like(around, IGNORE_INDEX)
+        named = sorted({*(data.data.present[other] if surrounded else []), *classes} - {background})
+        named = [named[i] for i in torch.randperm(len(named), generator=generator).tolist()]
+        prompts.append(named)
+        for masks, c in zip((first, second), classes or [0, 0], strict=True):
+            filled = torch.where(region, c, around)
+            masks.append(class_regions(filled, named, grid) if named else torch.zeros(0, *grid))
+        shown = [((label_map == c) & region).float() for c in classes or [0, 0]]
+        truth.append(resize_maps(shown[0] - shown[1], grid))
+    latents = data.latents[mirrored, entries].float()
+    batches = [Batch(latents, prompts, pad_regions(masks)) for masks in (first, second)]
+    return Doubts(*batches, torch.stack(truth))
+
+
+def doubted_region(label_map: Tensor, generator: torch.Generator) -> Tensor:
+    """A blob of a tenth to a half of an image, or a band along the borders of its classes: (H, W) bool."""
+    if torch.rand((), generator=generator) < 0.5:
+        noise = torch.randn(1, 1, BLOB_CELLS, BLOB_CELLS, generator=generator)
+        height = F.interpolate(noise, label_map.shape, mode='bicubic', align_corners=False)[0, 0]
+        share = 0.1 + 0.4 * float(torch.rand((), generator=generator))
+        return height > height.flatten().quantile(1 - share)
+    reach = 2 * int(torch.randint(1, 7, (), generator=generator)) + 1
+    labels = label_map.float()[None, None]
+    highest = F.max_pool2d(labels, reach, 1, reach // 2)
+    lowest = -F.max_pool2d(-labels, reach, 1, reach // 2)
+    return (highest != lowest)[0, 0]
+
+
+def doubt_loss(errors: Tensor, doubts: Doubts, sharpness: float) -> Tensor:
+    """How unlikely the true classes are, given the errors of both layouts.
+
+    Args:
+        errors: (2 B, h, w) float32, of the first layouts and then of the second.
+        doubts: what was drawn.
+        sharpness: of the posterior, as the refiner's.
+
+    Returns:
+        Mean negative log-likelihood over images and their two classes, scalar; log 2 is that of a coin.
+    """
+    return _average(F.softplus(-sharpness * _margin(errors, doubts)), doubts)
+
+
+def doubts_settled(errors: Tensor, doubts: Doubts) -> float:
+    """How often the layout that is right has the lower error, in [0, 1], averaged as `doubt_loss` is."""
+    return float(_average((_margin(errors, doubts) > 0).float(), doubts))
+
+
+def _margin(errors: Tensor, doubts: Doubts) -> Tensor:
+    """By how much the layout that is wrong has the higher error: (B, h, w)."""
+    first, second = errors.chunk(2)
+    return doubts.truth.to(errors).sign() * (second - first)
+
+
+def _average(values: Tensor, doubts: Doubts) -> Tensor:
+    """Means over the first and over the second class's cells, averaged: (B, h, w) -> scalar."""
+    truth = doubts.truth.to(values)
+    weights = torch.zeros_like(truth)
+    for part in (truth.clamp_min(0), (-truth).clamp_min(0)):
+        weights += part / part.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    return (weights * values).sum() / weights.sum().clamp_min(1e-6)
+
+
+def _draw_region(
+    label_map: Tensor, rival_map: Tensor, around: Tensor, rarity: Tensor, generator: torch.Generator
+) -> tuple[Tensor, list[int]]:
+    """A region of doubt, (H, W) bool, shaped by what is around it, and two classes for it.
+
+    One is shown there by the image, one by its rival. Both are drawn by one rule, and anew where they are
+    the same: of two classes, each is then as often the image's as the rival's.
+
+    An empty region and no class where none was found.
+    """
+    for _ in range(TRIES):
+        region = doubted_region(around, generator)
+        classes = [_draw_shown(shown[region], label_map.numel(), rarity, generator) for shown in (label_map, rival_map)]
+        if None not in classes and classes[0] != classes[1]:
+            return region, classes if torch.rand((), generator=generator) < 0.5 else classes[::-1]
+    return torch.zeros_like(label_map, dtype=torch.bool), []
+
+
+def _draw_shown(labels: Tensor, pixels: int, rarity: Tensor, generator: torch.Generator) -> int | None:
+    """One of the classes in a region of an image, the rarer the likelier: (P,) labels; None where there is none."""
+    ids, counts = labels.unique(return_counts=True)
+    shown = ids[(ids != IGNORE_INDEX) & (counts >= LEAST_SHOWN * pixels)]
+    return int(shown[torch.multinomial(rarity[shown], 1, generator=generator)]) if len(shown) else None

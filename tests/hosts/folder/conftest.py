@@ -1,0 +1,78 @@
+"""Small folders of images and masks, and the tool that refines them."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_g4seg.hosts.folder.refine import FolderTask
+from mmseg_g4seg.io.class_files import Classes
+from mmseg_g4seg.io.formats import build_format
+from mmseg_g4seg.prediction import Prediction
+from tests.conftest import ROOT, random_case
+
+SCRIPT = ROOT / 'tools' / 'refine_masks.py'
+CLASSES = Classes(['background', 'cat', 'dog', 'tree'], 0)
+PAMR: dict[str, Any] = dict(type='PAMRRefiner', iterations=1, dilations=[1], background_index=0)
+CONFIG = f'refiner = {PAMR!r}\n'
+SIZE = (24, 32)
+
+
+def random_prediction(seed: int = 0, classes: int = len(CLASSES), size: tuple[int, int] = SIZE) -> Prediction:
+    return random_case(*size, classes=classes, seed=seed)[1]
+
+
+def random_pixels(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+
+def write_pair(root: Path, name: str, mask_format: str, *, seed: int = 0, suffix: str = '.png') -> tuple[Path, Path]:
+    """Writes an image and its mask below `root`, and says where."""
+    mask_file = build_format(mask_format, CLASSES if mask_format != 'binary-png' else Classes(['background', 'cat'], 0))
+    image, mask = root / 'images' / f'{name}{suffix}', root / 'masks' / f'{name}{mask_file.suffix}'
+    for path in (image, mask):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(random_pixels(seed)).save(image)
+    mask.write_bytes(mask_file.encode(random_prediction(seed, len(mask_file.classes))))
+    return image, mask
+
+
+def make_task(root: Path, *, count: int = 3, input_format: str = 'index-png', **options: Any) -> FolderTask:
+    """A folder of `count` images and masks, and how to refine it into `root / 'out'`."""
+    for i in range(count):
+        write_pair(root, f'image_{i}', input_format, seed=i)
+    given: dict[str, Any] = dict(refiner=PAMR, classes=CLASSES, input_format=input_format, out=root / 'out')
+    return FolderTask(root / 'images', root / 'masks', **{**given, **options})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a folder, hidden ones and those of folders in it, too."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`tools/refine_masks.py` in this process: arguments -> exit code."""
+    spec = importlib.util.spec_from_file_location('refine_masks', SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments: Any) -> int:
+        monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, arguments)])
+        return module.main()
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / 'refiner.py'
+    path.write_text(CONFIG)
+    return path

@@ -1,0 +1,444 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmseg_g4seg.hosts.arrays import ImageRefiner
+from mmseg_g4seg.hosts.folder import processes
+from mmseg_g4seg.hosts.folder import refine as folder_module
+from mmseg_g4seg.hosts.folder.processes import refine_folder
+from mmseg_g4seg.hosts.folder.refine import BadFile
+from mmseg_g4seg.io.class_files import Classes
+from mmseg_g4seg.io.formats import FORMATS
+from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.refiners.build import build_refiner
+from mmseg_g4seg.refiners.pamr import PAMRRefiner
+from tests.hosts.folder.conftest import (
+    CLASSES,
+    PAMR,
+    SIZE,
+    contents,
+    make_task,
+    random_pixels,
+    random_prediction,
+    write_pair,
+)
+
+
+def labels_of(path: Path) -> np.ndarray:
+    return np.array(Image.open(path)).astype(np.int64)
+
+
+def write_labels(folder: Path, count: int = 3) -> list[np.ndarray]:
+    """A truth that is not quite the mask, with ignored pixels."""
+    folder.mkdir()
+    truth = []
+    for i in range(count):
+        labels = random_prediction(i).label_map.numpy().astype(np.uint8)
+        labels[:3] = np.roll(labels[:3], 2, axis=1)
+        labels[-1] = 255
+        Image.fromarray(labels).save(folder / f'image_{i}.png')
+        truth.append(labels)
+    return truth
+
+
+def iou_by_hand(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    predicted, truth = (np.concatenate([p[i].ravel() for p in pairs]) for i in (0, 1))
+    predicted, truth = predicted[truth != 255], truth[truth != 255]
+    return [
+        100 * ((predicted == c) & (truth == c)).sum() / ((predicted == c) | (truth == c)).sum()
+        for c in range(len(CLASSES))
+    ]
+
+
+def read_report(out: Path) -> dict:
+    return json.loads((out / 'report.json').read_text())
+
+
+def never(*_: object, **__: object) -> None:
+    raise AssertionError('the refiner was built')
+
+
+class TestResults:
+    def test_each_mask_is_what_the_refiner_makes_of_it(self, tmp_path):
+        task = make_task(tmp_path)
+        report = refine_folder(task)
+        assert sorted(contents(task.out)) == ['image_0.png', 'image_1.png', 'image_2.png', 'report.json', 'table.txt']
+        refiner = ImageRefiner(PAMRRefiner(1, [1], background_index=0))
+        changed = 0
+        for i in range(3):
+            coarse = labels_of(task.masks / f'image_{i}.png')
+            refined = labels_of(task.out / f'image_{i}.png')
+            np.testing.assert_array_equal(refined, refiner(random_pixels(i), coarse, CLASSES.names))
+            changed += int((refined != coarse).sum())
+        assert changed > 0
+        assert f'{100 * changed / (3 * SIZE[0] * SIZE[1]):.2f} % of their pixels changed' in report['summary']
+        assert report['summary'] in (task.out / 'table.txt').read_text()
+
+    @pytest.mark.parametrize('output', ['npz', 'irn', 'palette-png'])
+    @pytest.mark.parametrize('given', FORMATS)
+    def test_all_formats(self, tmp_path, given, output):
+        classes = Classes(['background', 'cat'], 0) if given == 'binary-png' else CLASSES
+        task = make_task(tmp_path, count=1, input_format=given, output_format=output, classes=classes)
+        assert not refine_folder(task)['errors']
+        mask = task.writer().read(next(task.out.glob('image_0.*')))
+        expected = task.reader().read(next(task.masks.iterdir()))
+        if expected.probs is not None and mask.probs is not None:
+            prediction = Prediction(expected.probs, expected.probs.argmax(dim=0))
+            image = torch.from_numpy(random_pixels(0)).permute(2, 0, 1) / 255
+            refined = build_refiner(PAMR).refine(image, prediction, classes.names)
+            torch.testing.assert_close(mask.probs, refined.probs, atol=2e-3, rtol=0)
+
+    def test_table_and_report_by_hand(self, tmp_path):
+        truth = write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels')
+        refine_folder(task)
+        coarse = [labels_of(task.masks / f'image_{i}.png') for i in range(3)]
+        refined = [labels_of(task.out / f'image_{i}.png') for i in range(3)]
+        before, after = (iou_by_hand(list(zip(side, truth, strict=True))) for side in (coarse, refined))
+        rows = [line.split() for line in (task.out / 'table.txt').read_text().splitlines()]
+        for c, name in enumerate(CLASSES.names):
+            counts = [sum(int((labels == c).sum()) for labels in side) for side in (coarse, refined)]
+            assert rows[c + 1] == [
+                name,
+                *map(str, counts),
+                f'{100 * (counts[1] / counts[0] - 1):+.2f}',
+                f'{before[c]:.2f}',
+                f'{after[c]:.2f}',
+                f'{after[c] - before[c]:+.2f}',
+            ]
+        mean = [np.mean(before), np.mean(after)]
+        assert rows[5][-3:] == [f'{mean[0]:.2f}', f'{mean[1]:.2f}', f'{mean[1] - mean[0]:+.2f}']
+        report = read_report(task.out)
+        assert [record['name'] for record in report['images']] == ['image_0', 'image_1', 'image_2']
+        for record, labels, old in zip(report['images'], refined, coarse, strict=True):
+            assert record['pixels'] == labels.size
+            assert record['changed'] == (labels != old).sum()
+            assert record['before'] == np.bincount(old.ravel(), minlength=4).tolist()
+            assert record['after'] == np.bincount(labels.ravel(), minlength=4).tolist()
+
+    def test_a_class_of_the_truth_alone_has_its_row(self, tmp_path):
+        write_labels(tmp_path / 'labels', 1)
+        task = make_task(tmp_path, count=1, truth=tmp_path / 'labels', classes=Classes([*CLASSES.names, 'fish'], 0))
+        truth = labels_of(tmp_path / 'labels' / 'image_0.png')
+        truth[5, 5] = 4
+        Image.fromarray(truth.astype(np.uint8)).save(tmp_path / 'labels' / 'image_0.png')
+        table = refine_folder(task)['table'].splitlines()
+        assert table[5].split() == ['fish', '0', '0', '-', '0.00', '0.00', '+0.00']
+        assert 'fish' not in refine_folder(replace(task, truth=None, out=tmp_path / 'other'))['table']
+
+    def test_more_classes_than_a_byte_holds(self, tmp_path):
+        classes = Classes([f'class {i}' for i in range(300)])
+        labels = np.full(SIZE, 255, np.uint16)
+        labels[:, 8:], labels[0] = 299, 65535
+        for name in ('masks', 'labels'):
+            (tmp_path / name).mkdir()
+            Image.fromarray(labels).save(tmp_path / name / 'image_0.png')
+        (tmp_path / 'images').mkdir()
+        Image.fromarray(np.repeat(labels[..., None] % 200, 3, axis=2).astype(np.uint8)).save(
+            tmp_path / 'images' / 'image_0.png'
+        )
+        task = make_task(
+            tmp_path,
+            count=0,
+            classes=classes,
+            truth=tmp_path / 'labels',
+            refiner=dict(type='PAMRRefiner', iterations=1, dilations=[1]),
+        )
+        report = refine_folder(task)
+        assert not report['errors']
+        assert labels_of(task.out / 'image_0.png')[0].tolist() == [65535] * SIZE[1]
+        rows = {line.split()[1]: line.split()[2:] for line in report['table'].splitlines()[1:3]}
+        assert rows['255'][3:5] == rows['299'][3:5] == ['100.00', '100.00']
+
+    def test_unlabelled_pixels_stay(self, tmp_path):
+        task = make_task(tmp_path, count=1)
+        labels = labels_of(task.masks / 'image_0.png')
+        labels[4:6] = 255
+        Image.fromarray(labels.astype(np.uint8)).save(task.masks / 'image_0.png')
+        refine_folder(task)
+        refined = labels_of(task.out / 'image_0.png')
+        assert (refined[4:6] == 255).all()
+        assert (np.delete(refined, [4, 5], axis=0) < 4).all()
+
+    def test_images_of_every_suffix(self, tmp_path):
+        suffixes = ['.jpg', '.JPEG', '.webp', '.bmp', '.tif', '.tiff', '.PNG']
+        for i, suffix in enumerate(suffixes):
+            write_pair(tmp_path, f'image_{i}', 'index-png', seed=i, suffix=suffix)
+        report = refine_folder(make_task(tmp_path, count=0))
+        assert not report['errors']
+        assert len(report['images']) == len(suffixes)
+
+    def test_images_and_masks_in_one_folder(self, tmp_path):
+        task = make_task(tmp_path)
+        for i in range(3):
+            with Image.open(task.images / f'image_{i}.png') as image:
+                image.save(tmp_path / 'masks' / f'image_{i}.bmp')
+        expected = refine_folder(task)
+        found = refine_folder(replace(task, images=task.masks, out=tmp_path / 'other'))
+        assert found['images'] == expected['images']
+        assert contents(tmp_path / 'other')['image_0.png'] == contents(task.out)['image_0.png']
+        (tmp_path / 'masks' / 'image_1.bmp').unlink()
+        errors = refine_folder(replace(task, images=task.masks, out=tmp_path / 'third'))['errors']
+        assert [error['error'] for error in errors] == ['no image of its name']
+
+    def test_threads_of_torch_are_given_back(self, tmp_path):
+        before = torch.get_num_threads()
+        seen = []
+        task = make_task(tmp_path, threads=before + 1)
+        processes.refine_share(
+            task,
+            processes._begin(task, False)[1],
+            processes.plan(task)[0],
+            each=lambda: seen.append(torch.get_num_threads()),
+        )
+        assert seen == [before + 1] * 3
+        assert torch.get_num_threads() == before
+
+
+class TestResume:
+    def test_finished_work_is_not_done_again(self, tmp_path, monkeypatch):
+        task = make_task(tmp_path)
+        refine_folder(task)
+        before, times = contents(task.out), {p: p.stat().st_mtime_ns for p in task.out.glob('*.png')}
+        monkeypatch.setattr(folder_module, 'build_refiner', never)
+        report = refine_folder(task)
+        assert len(report['images']) == 3
+        assert contents(task.out) == before
+        assert {p: p.stat().st_mtime_ns for p in task.out.glob('*.png')} == times
+
+    def test_only_what_is_new_or_gone_is_done(self, tmp_path):
+        task = make_task(tmp_path)
+        refine_folder(task)
+        undisturbed = contents(task.out)
+        kept = (task.out / 'image_0.png').stat().st_mtime_ns
+        (task.out / 'image_1.png').unlink()
+        write_pair(tmp_path, 'image_3', 'index-png', seed=3)
+        report = refine_folder(task)
+        assert [record['name'] for record in report['images']] == [f'image_{i}' for i in range(4)]
+        assert (task.out / 'image_0.png').stat().st_mtime_ns == kept
+        assert contents(task.out)['image_1.png'] == undisturbed['image_1.png']
+
+    def test_errors_are_tried_again(self, tmp_path):
+        task = make_task(tmp_path)
+        good = (task.masks / 'image_1.png').read_bytes()
+        (task.masks / 'image_1.png').write_bytes(good[:50])
+        assert [error['name'] for error in refine_folder(task)['errors']] == ['image_1']
+        assert not (task.out / 'image_1.png').exists()
+        (task.masks / 'image_1.png').write_bytes(good)
+        mended = refine_folder(task)
+        assert not mended['errors']
+        assert contents(task.out) == contents_of_a_fresh_run(task, tmp_path / 'fresh')
+
+    @pytest.mark.parametrize(
+        ('name', 'change'),
+        [
+            ('soften', dict(soften=0.02)),
+            ('refiner', dict(refiner={**PAMR, 'iterations': 2})),
+            ('classes', dict(classes=Classes(['background', 'a', 'b', 'c'], 0))),
+            ('formats', dict(output_format='palette-png')),
+            ('masks', dict(masks='other')),
+            ('truth', dict(truth='other')),
+        ],
+    )
+    def test_other_settings(self, tmp_path, name, change):
+        task = make_task(tmp_path)
+        make_task(tmp_path / 'other_root')
+        change = {k: tmp_path / 'other_root' / 'masks' if v == 'other' else v for k, v in change.items()}
+        refine_folder(task)
+        before = contents(task.out)
+        with pytest.raises(FileExistsError, match=rf'other settings \(.*{name}.*--overwrite'):
+            refine_folder(replace(task, **change))
+        assert contents(task.out) == before
+        report = refine_folder(replace(task, **change), overwrite=True)
+        assert len(report['images']) == 3
+        assert contents(task.out) == contents_of_a_fresh_run(replace(task, **change), tmp_path / 'fresh')
+
+    def test_the_same_settings_in_another_order(self, tmp_path, monkeypatch):
+        task = make_task(tmp_path)
+        refine_folder(task)
+        monkeypatch.setattr(folder_module, 'build_refiner', never)
+        turned = {**dict(reversed(PAMR.items())), 'dilations': (1,)}
+        assert len(refine_folder(replace(task, refiner=turned, device='cuda', threads=2))['images']) == 3
+
+    def test_overwrite_starts_anew(self, tmp_path):
+        task = make_task(tmp_path)
+        refine_folder(task)
+        before = contents(task.out)
+        (task.out / 'image_0.png').write_bytes(b'damaged')
+        refine_folder(task)
+        assert contents(task.out)['image_0.png'] == b'damaged'
+        refine_folder(task, overwrite=True)
+        assert contents(task.out) == before
+
+    @pytest.mark.parametrize('name', ['image_1.png', 'report.json'])
+    def test_foreign_files(self, tmp_path, name):
+        task = make_task(tmp_path)
+        task.out.mkdir()
+        (task.out / name).write_text('{}')
+        with pytest.raises(FileExistsError, match='--overwrite'):
+            refine_folder(task)
+        assert contents(task.out) == {name: b'{}'}
+        refine_folder(task, overwrite=True)
+        assert contents(task.out) == contents_of_a_fresh_run(task, tmp_path / 'fresh')
+
+    def test_other_files_are_left_alone(self, tmp_path):
+        task = make_task(tmp_path)
+        task.out.mkdir()
+        (task.out / 'notes.txt').write_text('mine')
+        refine_folder(task, overwrite=True)
+        assert (task.out / 'notes.txt').read_text() == 'mine'
+
+
+def contents_of_a_fresh_run(task, out: Path) -> dict[str, bytes]:
+    refine_folder(replace(task, out=out))
+    return contents(out)
+
+
+class TestErrors:
+    def test_what_does_not_pair_up(self, tmp_path):
+        task = make_task(tmp_path)
+        write_pair(tmp_path, 'ambiguous', 'index-png')
+        write_pair(tmp_path, 'ambiguous', 'index-png', suffix='.jpg')
+        (write_pair(tmp_path, 'lonely_mask', 'index-png')[0]).unlink()
+        (write_pair(tmp_path, 'lonely_image', 'index-png')[1]).unlink()
+        twin = write_pair(tmp_path, 'twin', 'index-png')[1]
+        (task.masks / 'twin.PNG').write_bytes(twin.read_bytes())
+        (task.masks / 'notes.txt').write_text('mine')
+        report = refine_folder(task)
+        assert len(report['images']) == 3
+        errors = {error['path']: error['error'] for error in report['errors']}
+        assert errors == {
+            str(task.masks / 'ambiguous.png'): 'several images of its name: ambiguous.jpg, ambiguous.png',
+            str(task.masks / 'lonely_mask.png'): 'no image of its name',
+            str(task.masks / 'twin.PNG'): 'several masks of its name: twin.PNG, twin.png',
+        }
+        assert report['images_without_mask'] == ['lonely_image']
+        assert report['ignored_files'] == ['notes.txt']
+        for text in ('1 files of another suffix', '1 images without a mask', *errors):
+            assert text in report['table']
+
+    def test_labels_that_miss_or_do_not_fit(self, tmp_path):
+        write_labels(tmp_path / 'labels')
+        (tmp_path / 'labels' / 'image_0.png').unlink()
+        Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / 'labels' / 'image_1.png')
+        report = refine_folder(make_task(tmp_path, truth=tmp_path / 'labels'))
+        assert [error['path'] for error in report['errors']] == [
+            str(tmp_path / 'labels' / f'image_{i}.png') for i in (0, 1)
+        ]
+
+    def test_strict_stops_at_once(self, tmp_path):
+        task = make_task(tmp_path, strict=True)
+        (task.masks / 'image_1.png').write_text('text')
+        with pytest.raises(BadFile, match=r'image_1\.png: .*cannot identify'):
+            refine_folder(task)
+        assert [p.name for p in task.out.glob('*.png')] == ['image_0.png']
+        assert len(refine_folder(replace(task, strict=False))['errors']) == 1
+
+    @pytest.mark.parametrize('name', ['images', 'masks', 'truth'])
+    def test_missing_folders(self, tmp_path, name):
+        task = make_task(tmp_path)
+        with pytest.raises(FileNotFoundError, match=f'{name}: no such folder'):
+            replace(task, **{name: tmp_path / 'nowhere'})
+
+    @pytest.mark.parametrize('name', ['images', 'masks'])
+    def test_out_is_a_folder_of_its_own(self, tmp_path, name):
+        task = make_task(tmp_path)
+        with pytest.raises(ValueError, match='folder of its own'):
+            replace(task, out=tmp_path / 'out' / '..' / name)
+
+    def test_no_masks(self, tmp_path):
+        with pytest.raises(ValueError, match=r'expected masks \(\.npz\)'):
+            refine_folder(replace(make_task(tmp_path), input_format='npz'))
+        assert not (tmp_path / 'out').exists()
+
+    @pytest.mark.parametrize(
+        ('change', 'message'),
+        [
+            (dict(soften=-0.1), 'soften'),
+            (dict(soften=float('nan')), 'soften'),
+            (dict(threads=0), 'threads'),
+            (dict(input_format='gif'), 'format'),
+            (dict(output_format='binary-png'), 'two classes'),
+            (dict(output_format='seam', classes=Classes(CLASSES.names)), 'class 0'),
+        ],
+    )
+    def test_bad_settings(self, tmp_path, change, message):
+        with pytest.raises(ValueError, match=message):
+            make_task(tmp_path, count=1, **change)
+
+    def test_workers(self, tmp_path):
+        with pytest.raises(ValueError, match='workers'):
+            refine_folder(make_task(tmp_path), workers=0)
+
+
+class TestTool:
+    def arguments(self, task) -> list:
+        return [task.images, task.masks, task.out, '--classes', 'background,cat,dog,tree', '--format', 'index-png']
+
+    def test_a_run(self, tmp_path, tool, config, capsys):
+        task = make_task(tmp_path)
+        truth = tmp_path / 'labels'
+        write_labels(truth)
+        assert tool(*self.arguments(task), '--refiner', config, '--labels', truth) == 0
+        assert (task.out / 'table.txt').read_text() in capsys.readouterr().out
+        assert contents(task.out) == contents_of_a_fresh_run(replace(task, truth=truth), tmp_path / 'fresh')
+
+    def test_object(self, tmp_path, tool, config):
+        classes = Classes(['background', 'cat'], 0)
+        task = make_task(tmp_path, input_format='binary-png', classes=classes)
+        assert tool(task.images, task.masks, task.out, '--object', 'cat', '--refiner', config) == 0
+        assert contents(task.out) == contents_of_a_fresh_run(task, tmp_path / 'fresh')
+        assert set(np.unique(labels_of(task.out / 'image_0.png'))) == {0, 255}
+
+    def test_background_rule_and_output_format(self, tmp_path, tool, config):
+        task = make_task(tmp_path, input_format='irn')
+        arguments = [*self.arguments(task)[:5], '--refiner', config, '--format', 'irn', '--out-format', 'npz']
+        assert tool(*arguments, '--background-rule', 'threshold:0.3') == 0
+        first = np.load(task.out / 'image_0.npz')['probs']
+        assert tool(*arguments, '--background-rule', 'power:2', '--overwrite') == 0
+        assert not np.array_equal(np.load(task.out / 'image_0.npz')['probs'], first)
+
+    def test_one_bad_file(self, tmp_path, tool, config, capsys):
+        task = make_task(tmp_path)
+        (task.masks / 'image_1.png').write_text('text')
+        assert tool(*self.arguments(task), '--refiner', config) == 1
+        assert str(task.masks / 'image_1.png') in capsys.readouterr().out
+        assert len(read_report(task.out)['images']) == 2
+        assert tool(*self.arguments(task), '--refiner', config, '--overwrite', '--strict') == 1
+        error = capsys.readouterr().err
+        assert f'error: {task.masks / "image_1.png"}: ' in error
+        assert 'Traceback' not in error
+
+    @pytest.mark.parametrize(
+        ('changed', 'message'),
+        [
+            ({0: 'nowhere'}, 'images: no such folder'),
+            ({1: 'nowhere'}, 'masks: no such folder'),
+            ({2: 'masks'}, 'folder of its own'),
+            ({4: 'nothing'}, 'classes: expected'),
+            ({4: 'background,cat'}, 'expected labels below 2'),
+            ({6: 'npz'}, 'expected masks'),
+            ({9: 'nowhere'}, 'refiner'),
+            ({9: 'nowhere.py'}, 'no such config file'),
+        ],
+    )
+    def test_errors_are_one_line(self, tmp_path, tool, config, capsys, changed, message):
+        arguments = [*self.arguments(make_task(tmp_path)), '--strict', '--refiner', config]
+        for place, value in changed.items():
+            arguments[place] = tmp_path / value if place < 3 else value
+        assert tool(*arguments) == 1
+        error = capsys.readouterr().err
+        assert message in error.splitlines()[-1]
+        assert 'Traceback' not in error
+
+    @pytest.mark.parametrize(
+        'extra', [['--background-rule', 'power'], ['--background-rule', 'threshold:2'], ['--format', 'gif']]
+    )
+    def test_bad_arguments(self, tmp_path, tool, extra):
+        with pytest.raises(SystemExit):
+            tool(*self.arguments(make_task(tmp_path)), *extra)

@@ -1,0 +1,153 @@
+"""Runs in processes of their own: killed and taken up again, and shared by several."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmseg_g4seg.hosts.folder.processes import refine_folder
+from mmseg_g4seg.hosts.folder.refine import FolderTask
+from mmseg_g4seg.refiners.build import REFINERS
+from mmseg_g4seg.refiners.pamr import PAMRRefiner
+from tests.hosts.folder.conftest import ROOT, SCRIPT, contents, make_task, write_pair
+from tests.scripts import run_script
+
+LIGHT_RUN = Path(__file__).with_name('light_run.py')
+ENVIRONMENT = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
+
+
+def slow(seconds: float) -> dict[str, Any]:
+    """The refiner of `light_run.py`."""
+    return dict(type='SlowRefiner', seconds=seconds, background_index=0)
+
+
+def make_slow_task(root: Path, count: int, seconds: float) -> tuple[FolderTask, dict[str, bytes]]:
+    """A task with an error in it, and what an undisturbed run makes of it."""
+    task = make_task(root, count=count, refiner=slow(seconds))
+    mask = write_pair(root, 'broken', 'index-png')[1]
+    mask.write_bytes(mask.read_bytes()[:60])
+    (root / 'task').write_bytes(pickle.dumps(task))
+    undisturbed = replace(task, out=root / 'undisturbed')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(REFINERS, 'SlowRefiner', lambda **_: PAMRRefiner(1, [1], background_index=0))
+        report = refine_folder(undisturbed)
+    assert len(report['images']) == count
+    assert len(report['errors']) == 1
+    return task, contents(undisturbed.out)
+
+
+def light_run(root: Path, *mode: Any) -> list[str]:
+    return [sys.executable, str(LIGHT_RUN), str(root / 'task'), *map(str, mode)]
+
+
+def output(command: list[str], code: int = 0) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def descendants(process: int) -> list[int]:
+    """Processes that a process has started, and those that they have, but for dead ones."""
+    parents = {}
+    for path in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            state, parent = path.read_text().rpartition(')')[2].split()[:2]
+        except OSError:  # it has just ended
+            continue
+        if state != 'Z':
+            parents[int(path.parent.name)] = int(parent)
+    found = [process]
+    for parent in found:
+        found += [child for child, its_parent in parents.items() if its_parent == parent]
+    return found[1:]
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 600) -> None:
+    """Long enough for a busy machine, where three processes may take minutes to import torch."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'waited in vain'
+        time.sleep(0.005)
+
+
+@contextmanager
+def started(command: list[str]) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def kill_when(command: list[str], out: Path, results: int) -> None:
+    """Kills a run that has written so many results; the processes that it has started end by themselves."""
+    with started(command) as process:
+        wait_for(lambda: len(list(out.glob('*.png'))) >= results or process.poll() is not None)
+        others = descendants(process.pid)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    wait_for(lambda: not any(map(is_alive, others)), 60)
+
+
+def test_killed_at_twenty_moments(tmp_path):
+    task, undisturbed = make_slow_task(tmp_path, 60, 0.01)
+    assert json.loads(output(light_run(tmp_path, 'kill', 0))) == 20
+    assert contents(task.out) == undisturbed
+
+
+def test_killed_before_each_change_of_a_file(tmp_path):
+    task, undisturbed = make_slow_task(tmp_path, 1, 0)
+    steps, *wrong = json.loads(output(light_run(tmp_path, 'kill-each')))
+    assert steps > 20
+    assert wrong == []
+    assert contents(task.out) == undisturbed
+
+
+def test_two_workers_killed_and_not(tmp_path):
+    task, undisturbed = make_slow_task(tmp_path, 40, 0.1)
+    kill_when(light_run(tmp_path, 2), task.out, 3)
+    assert len(list(task.out.glob('*.png'))) < 40  # the workers did not go on to the end
+    assert not (task.out / 'report.json').exists()
+    output(light_run(tmp_path, 2), code=1)
+    assert contents(task.out) == undisturbed
+
+
+def test_two_processes_under_torchrun(tmp_path):
+    task, undisturbed = make_slow_task(tmp_path, 5, 0)
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    output([*torchrun, *light_run(tmp_path, 1)[1:]], code=1)  # the first process's exit code: there is an error
+    assert contents(task.out) == undisturbed
+
+
+def test_the_tool_itself_killed_and_finished(tmp_path, config):
+    config.write_text("refiner = dict(type='PAMRRefiner', background_index=0)\n")
+    task = make_task(tmp_path, count=40, refiner=dict(type='PAMRRefiner', background_index=0))
+    folders = [str(folder) for folder in (task.images, task.masks, task.out)]
+    names = ['--classes', ','.join(task.classes.names), '--format', 'index-png', '--refiner', str(config)]
+    command = [sys.executable, str(SCRIPT), *folders, *names]
+    kill_when([*command, '--workers', '2'], task.out, 2)
+    assert not (task.out / 'report.json').exists()
+    assert run_script(*command[1:]).returncode == 0
+    undisturbed = replace(task, out=tmp_path / 'undisturbed')
+    refine_folder(undisturbed)
+    assert contents(task.out) == contents(undisturbed.out)

@@ -1,0 +1,160 @@
+"""tools/test.py and the config edit, as a user types them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from mmseg_g4seg.hosts.mmseg.launch.config import add_refiner, compare_stages, save_predictions, set_score_type, use_tta
+from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
+from tests.conftest import ROOT
+from tests.hosts.mmseg.conftest import SIZES, plain_config
+from tests.scripts import run_script
+
+
+@pytest.fixture
+def config_file(data_root, tmp_path, refiner_config):
+    plain_config(data_root, tmp_path).dump(tmp_path / 'plain.py')
+    Config(dict(refiner=refiner_config)).dump(tmp_path / 'refiner.py')
+    return tmp_path / 'plain.py'
+
+
+def call(*arguments):
+    result = subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'test.py', *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-6000:]
+    return result.stdout + result.stderr
+
+
+def test_flags(config_file, checkpoint, tmp_path):
+    """--refiner --work-dir --out --show-dir --cfg-options --tta in one run."""
+    output = call(
+        config_file, checkpoint, '--refiner', tmp_path / 'refiner.py', '--work-dir', tmp_path / 'w',
+        '--out', tmp_path / 'out', '--show-dir', tmp_path / 'painted', '--tta', '--cfg-options',
+        'model.refiner.beta=0.5', f'test_evaluator.report_dir={tmp_path / "report"}', 'log_level=INFO',
+    )  # fmt: skip
+    assert 'refined IoU' in output
+    label_maps = [
+        {p.name: np.asarray(Image.open(p)) for p in (tmp_path / f).glob('*.png')} for f in ('out', 'out/coarse')
+    ]
+    for stage in label_maps:
+        assert {name: labels.shape for name, labels in stage.items()} == {f'{i}.png': SIZES[i] for i in range(3)}
+    assert any((label_maps[0][name] != label_maps[1][name]).any() for name in label_maps[0])
+    assert len(list((tmp_path / 'painted').rglob('*.png'))) == 3
+    report = json.loads((tmp_path / 'report' / 'metrics.json').read_text())
+    logged = json.loads(next((tmp_path / 'w').glob('*/*.json')).read_text())
+    assert logged['mIoU'] == pytest.approx(report['refined']['mIoU'])
+    assert logged['coarse_mIoU'] == pytest.approx(report['coarse']['mIoU'])
+
+
+def test_the_config_edit(config_file, checkpoint, tmp_path):
+    edit = """
+_base_ = ['./plain.py', './refiner.py']
+custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
+model = dict(_delete_=True, type='RefinedSegmentor', segmentor=_base_.model, refiner=_base_.refiner)
+test_evaluator = dict(type='RefinementMetric')
+"""
+    (tmp_path / 'refined.py').write_text(edit)
+    result = run_script('tools/test.py', tmp_path / 'refined.py', checkpoint, '--work-dir', tmp_path / 'w')
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / 'w/metrics.json').read_text())
+    assert report['refined']['mIoU'] != report['coarse']['mIoU']
+
+
+@pytest.mark.parametrize(
+    'base', ['mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py', 'mmseg::_base_/default_runtime.py']
+)
+def test_mmseg_base_configs_resolve(tmp_path, base):
+    (tmp_path / 'c.py').write_text(f"_base_ = ['{base}']")
+    assert Config.fromfile(tmp_path / 'c.py').default_scope == 'mmseg'
+
+
+def test_the_readmes_edit_over_a_config_of_mmseg(tmp_path):
+    (tmp_path / 'c.py').write_text(
+        f"""
+_base_ = [
+    'mmseg::segformer/segformer_mit-b1_8xb2-160k_ade20k-512x512.py',
+    '{ROOT}/configs/_base_/refiners/g4seg_sd21.py',
+]
+custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
+model = dict(_delete_=True, type='RefinedSegmentor', segmentor=_base_.model, refiner=_base_.refiner)
+test_evaluator = dict(type='RefinementMetric')
+"""
+    )
+    config = Config.fromfile(tmp_path / 'c.py')
+    assert config.model.segmentor.decode_head.num_classes == 150
+    assert config.model.refiner.type == 'G4SegRefiner'
+    assert config.test_evaluator.iou_metrics == ['mIoU']
+
+
+@pytest.mark.parametrize('name', ['g4seg_sd21', 'g4seg_sd15'])
+def test_the_stable_diffusion_configs_list_every_parameter(name):
+    refiner = Config.fromfile(ROOT / f'configs/_base_/refiners/{name}.py').refiner
+    assert set(G4SegSettings.__dataclass_fields__) <= set(refiner)
+
+
+class TestEdits:
+    def config(self):
+        return Config(
+            dict(
+                model=dict(type='EncoderDecoder'),
+                test_evaluator=[dict(type='IoUMetric'), dict(type='CityscapesMetric')],
+                val_evaluator=dict(type='IoUMetric'),
+                test_dataloader=dict(dataset=dict(pipeline=[])),
+                tta_pipeline=['augmented'],
+                default_hooks=dict(),
+            )
+        )
+
+    def refiner_file(self, tmp_path, text="refiner = dict(type='X')"):
+        (tmp_path / 'r.py').write_text(text)
+        return tmp_path / 'r.py'
+
+    def test_refiner_over_a_plain_and_a_refined_model(self, tmp_path):
+        config = self.config()
+        for kind in ('X', 'Y'):
+            add_refiner(config, self.refiner_file(tmp_path, f"refiner = dict(type='{kind}')"))
+            set_score_type(config, 'sum')
+            assert config.model.refiner.type == kind
+            assert config.model.segmentor.type == 'EncoderDecoder'
+            assert config.model.score_type == 'sum'
+
+    def test_file_without_refiner(self, tmp_path):
+        with pytest.raises(ValueError, match='refiner = dict'):
+            add_refiner(self.config(), self.refiner_file(tmp_path, 'x = 1'))
+
+    def test_metrics_change_only_behind_a_refiner(self, tmp_path):
+        config = self.config()
+        compare_stages(config)
+        assert config.val_evaluator.type == 'IoUMetric'
+        add_refiner(config, self.refiner_file(tmp_path))
+        compare_stages(config)
+        assert [m.type for m in config.test_evaluator] == ['RefinementMetric', 'CityscapesMetric']
+        assert config.val_evaluator.type == 'RefinementMetric'
+
+    def test_output_with_a_list_of_metrics(self):
+        config = self.config()
+        save_predictions(config, 'folder')
+        assert config.test_evaluator[0].output_dir == 'folder'
+
+    def test_tta(self, tmp_path):
+        config = self.config()
+        add_refiner(config, self.refiner_file(tmp_path))
+        use_tta(config)
+        assert config.model.type == 'RefinedSegTTAModel'
+        assert config.model.module.type == 'RefinedSegmentor'
+        assert config.test_dataloader.dataset.pipeline == ['augmented']
+        plain = self.config()
+        use_tta(plain)
+        assert plain.model.type == 'SegTTAModel'
+
+    def test_what_is_missing_is_named(self):
+        config = self.config()
+        config.pop('tta_pipeline')
+        with pytest.raises(ValueError, match='tta_pipeline'):
+            use_tta(config)

@@ -1,0 +1,255 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmseg_g4seg import PAMRRefiner, load_refiner
+from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.hosts.arrays import ImageRefiner, read_refiner_config, with_option
+from mmseg_g4seg.ops.masks import soften_labels
+from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
+from mmseg_g4seg.refiners.sequential import SequentialRefiner
+from tests.conftest import ROOT, random_case
+
+TINY_CONFIG = ROOT / 'configs' / '_base_' / 'refiners' / 'g4seg_tiny.py'
+NAMES = ['background', 'cat', 'dog', 'tree']
+IMAGE, COARSE = random_case(classes=len(NAMES))
+PIXELS = (IMAGE.permute(1, 2, 0) * 255).byte().numpy()
+LABELS = COARSE.label_map.clone()
+LABELS[:2] = 255
+PAMR = PAMRRefiner(1, [1])
+
+
+@pytest.fixture
+def refiner() -> ImageRefiner:
+    return ImageRefiner(PAMR)
+
+
+def refined_labels(labels: torch.Tensor = LABELS, names=NAMES) -> np.ndarray:
+    """What the refiner makes of a mask, without the API."""
+    probs = soften_labels(labels.long(), len(names), 0.015 * max(labels.shape))
+    image = torch.from_numpy(PIXELS).permute(2, 0, 1) / 255
+    return PAMR.refine(image, Prediction(probs, labels.long()), names).label_map.numpy()
+
+
+class TestImages:
+    @pytest.mark.parametrize(
+        'image',
+        [
+            PIXELS,
+            PIXELS.astype(np.float32) / 255,
+            PIXELS.astype(np.float64) / 255,
+            np.asfortranarray(PIXELS),
+            PIXELS[:, ::-1][:, ::-1],
+            torch.from_numpy(PIXELS).permute(2, 0, 1),
+            torch.from_numpy(PIXELS).permute(2, 0, 1) / 255,
+            (torch.from_numpy(PIXELS).permute(2, 0, 1) / 255).double(),
+            Image.fromarray(PIXELS),
+            Image.fromarray(PIXELS).convert('RGBA'),
+        ],
+        ids=lambda image: f'{type(image).__name__} {getattr(image, "dtype", getattr(image, "mode", ""))}',
+    )
+    def test_one_image_of_any_kind(self, refiner, image):
+        assert refined_labels().tolist() == refiner(image, LABELS, NAMES).tolist()
+
+    def test_grey_is_colour_without_colour(self, refiner):
+        grey = Image.fromarray(PIXELS).convert('L')
+        assert torch.equal(refiner(grey, LABELS, NAMES), refiner(grey.convert('RGB'), LABELS, NAMES))
+
+    @pytest.mark.parametrize(
+        ('image', 'error', 'message'),
+        [
+            ('image.png', TypeError, 'PIL image, an array or a tensor, got str'),
+            (PIXELS.astype(np.int32), TypeError, 'uint8, or float'),
+            (PIXELS.astype(np.float32), ValueError, r'pixels in \[0, 1\]'),
+            (PIXELS[..., 0], ValueError, 'height, width, 3'),
+            (IMAGE.numpy(), ValueError, 'height, width, 3'),
+            (torch.from_numpy(PIXELS), ValueError, r'\(3, H, W\)'),
+            (PIXELS[:-1], ValueError, 'expected probs'),
+            (IMAGE * float('nan'), ValueError, 'pixels'),
+            (Image.fromarray(PIXELS[..., 0].astype(np.uint16)), ValueError, '8 bits a channel, got mode I;16'),
+        ],
+    )
+    def test_bad_images(self, refiner, image, error, message):
+        with pytest.raises(error, match=message):
+            refiner(image, LABELS, NAMES)
+
+
+class TestMasks:
+    @pytest.mark.parametrize('dtype', [np.uint8, np.int16, np.uint16, np.int32, np.int64])
+    def test_arrays(self, refiner, dtype):
+        refined = refiner(PIXELS, LABELS.numpy().astype(dtype), NAMES)
+        assert isinstance(refined, np.ndarray)
+        assert refined.dtype == dtype
+        np.testing.assert_array_equal(refined, refined_labels())
+        assert (refined[:2] == 255).all()
+        assert (refined != LABELS.numpy()).any()
+
+    @pytest.mark.parametrize('dtype', [torch.uint8, torch.int16, torch.int32, torch.int64])
+    def test_tensors(self, refiner, dtype):
+        refined = refiner(IMAGE, LABELS.to(dtype), NAMES)
+        assert isinstance(refined, torch.Tensor)
+        assert refined.dtype == dtype
+        assert refined.device == LABELS.device
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+    def test_device(self, refiner):
+        for maps in (LABELS.cuda(), COARSE.probs.cuda()):
+            assert refiner(IMAGE, maps, NAMES).device == maps.device
+
+    @pytest.mark.parametrize('mode', ['L', 'I', 'I;16'])
+    def test_pictures(self, refiner, mode):
+        dtype = {'L': np.uint8, 'I': np.int32, 'I;16': np.uint16}[mode]
+        refined = refiner(Image.fromarray(PIXELS), Image.fromarray(LABELS.numpy().astype(dtype)), NAMES)
+        assert isinstance(refined, Image.Image)
+        assert refined.mode == mode
+        np.testing.assert_array_equal(np.array(refined), refined_labels())
+
+    def test_a_palette_is_kept(self, refiner):
+        mask = Image.fromarray(LABELS.numpy().astype(np.uint8))
+        mask.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+        refined = refiner(Image.fromarray(PIXELS), mask, NAMES)
+        assert refined.mode == 'P'
+        assert refined.getpalette() == mask.getpalette()
+        np.testing.assert_array_equal(np.array(refined), refined_labels())
+
+    def test_one_object(self, refiner):
+        mask = COARSE.label_map > 1
+        expected = refined_labels(mask.long(), NAMES[:2]).astype(bool)
+        picture = refiner(PIXELS, Image.fromarray(mask.numpy()), NAMES[:2])
+        assert picture.mode == '1'
+        for refined in (refiner(PIXELS, mask, NAMES[:2]), refiner(PIXELS, mask.numpy(), NAMES[:2]), picture):
+            found = np.array(refined)
+            assert found.dtype == bool
+            np.testing.assert_array_equal(found, expected)
+
+    @pytest.mark.parametrize(
+        ('mask', 'error', 'message'),
+        [
+            ([[0, 1]], TypeError, 'mask: expected a PIL image, an array or a tensor, got list'),
+            (Image.fromarray(PIXELS), ValueError, 'one channel, got mode RGB'),
+            (LABELS[None], ValueError, r'class indices \(height, width\)'),
+            (LABELS.float(), ValueError, r'class indices \(height, width\)'),
+            (LABELS.numpy().astype(np.float32), ValueError, r'class indices \(height, width\)'),
+            (LABELS - 1, ValueError, r'or 255, got \[-1, 254\]'),
+            (LABELS + 2, ValueError, r'indices below 4 .* or 255, got \[4, 5, 257\]'),
+            (LABELS[:, :-1], ValueError, 'expected probs'),
+        ],
+    )
+    def test_bad_masks(self, refiner, mask, error, message):
+        with pytest.raises(error, match=message):
+            refiner(PIXELS, mask, NAMES)
+
+    def test_a_name_is_no_list_of_names(self, refiner):
+        with pytest.raises(TypeError, match="list of names, got the text 'cat'"):
+            refiner(PIXELS, LABELS, 'cat')
+
+
+class TestProbabilities:
+    @pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
+    def test_arrays(self, refiner, dtype):
+        refined = refiner(PIXELS, COARSE.probs.numpy().astype(dtype), NAMES)
+        assert isinstance(refined, np.ndarray)
+        assert refined.dtype == dtype
+        expected = PAMR.refine(torch.from_numpy(PIXELS).permute(2, 0, 1) / 255, COARSE, NAMES).probs
+        np.testing.assert_allclose(refined, expected, atol=2e-3 if dtype == np.float16 else 1e-6)
+
+    @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+    def test_tensors(self, refiner, dtype):
+        refined = refiner(IMAGE, COARSE.probs.to(dtype), NAMES)
+        assert refined.dtype == dtype
+        assert refined.shape == COARSE.probs.shape
+
+    @pytest.mark.parametrize(
+        ('probs', 'message'),
+        [
+            (COARSE.probs[:3], r'expected probs \(4'),
+            (COARSE.probs * 9, r'probs in \[0, 1\]'),
+            (COARSE.probs * 0.5, 'sum to 1 .* got sums from 0.5 to 0.5'),
+            (COARSE.probs * float('nan'), 'finite'),
+            (COARSE.probs[0], 'float probabilities'),
+        ],
+    )
+    def test_bad_probabilities(self, refiner, probs, message):
+        with pytest.raises(ValueError, match=message):
+            refiner(IMAGE, probs, NAMES)
+
+
+class TestLoadRefiner:
+    def test_tiny(self):
+        refiner = load_refiner('tiny', image_size=64, background_index=0)
+        settings = refiner.refiner.settings
+        assert isinstance(refiner.refiner, G4SegRefiner)
+        assert (settings.image_size, settings.background_index, settings.cross_weight) == (64, 0, 3.0)
+        refined = refiner(PIXELS, LABELS.numpy(), NAMES)
+        np.testing.assert_array_equal(refined, refiner(PIXELS, LABELS.numpy(), NAMES))
+        assert refined.shape == LABELS.shape
+        assert (refined[:2] == 255).all()
+        assert set(np.unique(refined[2:])) <= {0, 1, 2, 3}
+        probs = refiner(PIXELS, COARSE.probs.numpy(), NAMES, key='image')
+        np.testing.assert_allclose(probs.sum(axis=0), 1, atol=1e-5)
+        assert (probs != COARSE.probs.numpy()).any()
+
+    def test_settings_of_the_embedded_prior_are_the_configs(self):
+        pytest.importorskip('mmengine')
+        settings = json.loads((EMBEDDED_PRIORS['tiny'] / 'refiner.json').read_text())
+        config = read_refiner_config(TINY_CONFIG)
+        assert (config.pop('type'), config.pop('prior')) == ('G4SegRefiner', 'tiny')
+        assert settings == {name: list(v) if isinstance(v, tuple) else v for name, v in config.items()}
+        assert read_refiner_config('tiny') == {'type': 'G4SegRefiner', 'prior': 'tiny', **settings}
+
+    def test_folder_of_a_prior(self, prior_folder, tmp_path):
+        folder = tmp_path / 'prior'
+        shutil.copytree(prior_folder, folder)
+        with pytest.raises(FileNotFoundError, match=r'folder of a prior with a refiner\.json'):
+            load_refiner(folder)
+        (folder / 'refiner.json').write_text('{"image_size": [32, 48], "joint": true}')
+        for source in (folder, str(folder)):
+            refiner = load_refiner(source, joint=False).refiner
+            assert isinstance(refiner, G4SegRefiner)
+            assert (refiner.settings.image_size, refiner.settings.joint) == ((32, 48), False)
+
+    def test_config_file(self, tmp_path):
+        pytest.importorskip('mmengine')
+        path = tmp_path / 'config.py'
+        path.write_text("refiner = dict(type='PAMRRefiner', iterations=3)\n")
+        assert load_refiner(path).refiner.iterations == 3
+        path.write_text("model = dict(type='Any', refiner=dict(type='PAMRRefiner', iterations=4))\n")
+        assert load_refiner(str(path), dilations=[2]).refiner.dilations == (2,)
+        path.write_text('runner = 1\n')
+        with pytest.raises(ValueError, match="expected a line 'refiner"):
+            load_refiner(path)
+
+    def test_dictionary(self):
+        config = dict(type='PAMRRefiner', iterations=2)
+        assert load_refiner(config, background_index=1).refiner.background_index == 1
+        assert config == dict(type='PAMRRefiner', iterations=2)
+
+    def test_options_reach_every_refiner_of_a_chain(self):
+        chain = dict(type='SequentialRefiner', refiners=[dict(type='PAMRRefiner', background_index=2)] * 2)
+        loaded = load_refiner(chain, background_index=0).refiner
+        assert isinstance(loaded, SequentialRefiner)
+        assert [refiner.background_index for refiner in loaded.refiners] == [0, 0]
+        kept = with_option(chain, 'background_index', 0, keep=True)
+        assert [refiner['background_index'] for refiner in kept['refiners']] == [2, 2]
+
+    @pytest.mark.parametrize(
+        ('source', 'error', 'message'),
+        [
+            ('no_such_prior', FileNotFoundError, "expected one of .'tiny'"),
+            ('no_such_file.py', FileNotFoundError, 'no such config file'),
+            (dict(iterations=1), ValueError, 'expected a type'),
+            (dict(type='Other'), ValueError, 'expected a type'),
+        ],
+    )
+    def test_bad_sources(self, source, error, message):
+        with pytest.raises(error, match=message):
+            load_refiner(source)
+
+    def test_unknown_option(self):
+        with pytest.raises(ValueError, match=r"no parameter \['no_such_option'\]"):
+            load_refiner('tiny', no_such_option=1)

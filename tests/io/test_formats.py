@@ -1,0 +1,81 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from mmseg_g4seg.io.class_files import Classes
+from mmseg_g4seg.io.formats import FORMATS, build_format
+from mmseg_g4seg.io.mask_files import FileMask, make_prediction
+from tests.hosts.folder.conftest import SIZE, random_prediction
+
+OBJECT = Classes(['background', 'cat'], 0)
+"""Two classes, so that every format can hold them."""
+
+
+def converted(mask: FileMask, target: str, folder) -> FileMask:
+    """Brings what a file holds into another format, as the folder tool does, and reads it back."""
+    mask_format = build_format(target, OBJECT)
+    path = folder / f'a{mask_format.suffix}'
+    path.write_bytes(mask_format.encode(make_prediction(mask, SIZE, len(OBJECT), soften=0.01)))
+    return mask_format.read(path)
+
+
+@pytest.mark.parametrize('source', FORMATS)
+@pytest.mark.parametrize('target', FORMATS)
+def test_every_format_into_every_other(tmp_path, source, target):
+    probs = random_prediction(classes=2).probs.clamp(0.05, 0.95)
+    first = converted(FileMask(probs=probs / probs.sum(dim=0)), source, tmp_path)
+    second = converted(first, target, tmp_path)
+    sure = (probs[0] - probs[1]).abs() > 1e-2
+    assert sure.float().mean() > 0.9
+    for mask in (first, second):
+        labels = mask.label_map if mask.label_map is not None else mask.probs.argmax(dim=0)
+        assert torch.equal(labels[sure], probs.argmax(dim=0)[sure])
+    if first.probs is not None and second.probs is not None:
+        torch.testing.assert_close(second.probs, first.probs, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_the_same_bytes_at_another_time(monkeypatch, name):
+    mask_format, prediction = build_format(name, OBJECT), random_prediction(classes=2)
+    first = mask_format.encode(prediction)
+    later = time.gmtime(time.time() + 1e6)
+    monkeypatch.setattr(time, 'time', lambda: time.mktime(later))
+    monkeypatch.setattr(time, 'localtime', lambda *_: later)
+    monkeypatch.setattr(time, 'gmtime', lambda *_: later)
+    monkeypatch.setattr(time, 'asctime', lambda *_: 'later')
+    assert mask_format.encode(prediction) == first
+
+
+def test_unknown_format():
+    with pytest.raises(ValueError, match='index-png'):
+        build_format('gif', OBJECT)
+
+
+class TestMakePrediction:
+    LABELS = random_prediction().label_map
+    PROBS = random_prediction().probs
+
+    def test_labels_are_softened(self):
+        prediction = make_prediction(FileMask(label_map=self.LABELS), SIZE, 4, soften=0.1)
+        assert torch.equal(prediction.label_map, self.LABELS)
+        assert torch.equal(prediction.probs.argmax(dim=0), self.LABELS)
+        assert 0.25 < prediction.probs.amax(dim=0).min() < 0.8
+
+    def test_scores_stay(self):
+        prediction = make_prediction(FileMask(probs=self.PROBS), SIZE, 4, soften=0.1)
+        assert prediction.probs is self.PROBS
+        assert torch.equal(prediction.label_map, self.LABELS)
+
+    def test_scores_of_another_grid_only_if_asked(self):
+        with pytest.raises(ValueError, match='12 x 16'):
+            make_prediction(FileMask(probs=self.PROBS), (12, 16), 4, soften=0.1)
+        grown = make_prediction(FileMask(probs=self.PROBS), (12, 16), 4, soften=0.1, any_size=True).probs
+        torch.testing.assert_close(grown.sum(dim=0), torch.ones(12, 16))
+        corners = np.ix_(range(4), [0, -1], [0, -1])
+        np.testing.assert_allclose(grown.numpy()[corners], self.PROBS.numpy()[corners], atol=1e-6)
+
+    def test_labels_lie_on_the_images_grid(self):
+        with pytest.raises(ValueError, match='labels of 12 x 16'):
+            make_prediction(FileMask(label_map=self.LABELS), (12, 16), 4, soften=0.1, any_size=True)

@@ -1,0 +1,82 @@
+"""Between the first pass and the last nothing waits for the device: no value is read back to the host.
+
+Counted on the CPU: what would read a value from a GPU dispatches, or calls, one of these there, too.
+"""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mmseg_g4seg.refiners.g4seg.updates.correspondence import CorrespondenceUpdate
+from mmseg_g4seg.refiners.g4seg.updates.noise_errors import noise_errors
+from tests.conftest import IMAGE_SIZE, NAMES, random_case
+from tests.refiners.g4seg.test_g4seg import make
+
+READING_OPERATORS = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'unique_dim', 'equal', 'item'}
+READING_METHODS = ('tolist', 'cpu', 'numpy')
+
+
+class ReadBacks(TorchDispatchMode):
+    """Remembers the operators that read values back."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.active = [], False
+
+    def __enter__(self):
+        self.active = True
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        self.active = False
+        return super().__exit__(*error)
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        name = operator.overloadpacket.__name__
+        if name in READING_OPERATORS:
+            self.found.append(name)
+        return operator(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def read_backs(monkeypatch):
+    mode = ReadBacks()
+    for name in READING_METHODS:
+        own = getattr(torch.Tensor, name)
+
+        def recorded(self, *args, name=name, own=own, **kwargs):
+            if mode.active:
+                mode.found.append(name)
+            return own(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, recorded)
+    return mode
+
+
+def test_what_is_counted(read_backs):
+    with read_backs:
+        tensor = torch.ones(2)
+        for read in (torch.Tensor.tolist, torch.Tensor.numpy, lambda t: t[0].item(), lambda t: bool(t.any()), list):
+            read_backs.found.clear()
+            read(tensor)
+            assert bool(read_backs.found) == (read is not list)
+
+
+@pytest.mark.parametrize('settings', [{}, {'match_mutual': True}, {'joint': True, 'upsampling': 'guided'}])
+def test_the_passes_read_nothing_back(prior, read_backs, monkeypatch, settings):
+    """Of either update, once prompts are encoded: what is read back before and after does not depend on them."""
+    image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
+    refiner = make(prior, **settings, passes_per_batch=2)
+    refiner.refine(image, coarse, NAMES)
+    own = CorrespondenceUpdate._matched
+
+    def counted(self, images, batch, targets, low):
+        noise_errors(self.layout_pass, images, batch)
+        with read_backs:
+            matched = own(self, images, batch, targets, low)
+            noise_errors(self.layout_pass, images, batch)
+        return matched
+
+    monkeypatch.setattr(CorrespondenceUpdate, '_matched', counted)
+    refiner.refine(image, coarse, NAMES)
+    assert read_backs.found == []
