@@ -8,16 +8,17 @@ tensors. diffusers, transformers and open_clip are imported when a refiner is bu
 from importlib.util import find_spec
 
 from .hosts.arrays import load_refiner
-from .prediction import Prediction
-from .refiners.base import Refiner
-from .refiners.binary.cascade_psp import CascadePSPRefiner
-from .refiners.binary.seg_refiner import SegRefinerRefiner
-from .refiners.build import build_refiner
-from .refiners.dense_crf import DenseCRFRefiner
-from .refiners.g4seg.refiner import G4SegRefiner
-from .refiners.g4seg.settings import G4SegSettings
-from .refiners.pamr import PAMRRefiner
-from .refiners.sequential import SequentialRefiner
+from .prediction import ClassList, Prediction
+from .refiners import (
+    CascadePSPRefiner,
+    DenseCRFRefiner,
+    G4SegRefiner,
+    PAMRRefiner,
+    Refiner,
+    SegRefinerRefiner,
+    SequentialRefiner,
+    build_refiner,
+)
 
 __version__ = '0.1.0'
 
@@ -26,9 +27,9 @@ if find_spec('mmseg') is not None and find_spec('mmengine') is not None:
 
 __all__ = [
     'CascadePSPRefiner',
+    'ClassList',
     'DenseCRFRefiner',
     'G4SegRefiner',
-    'G4SegSettings',
     'PAMRRefiner',
     'Prediction',
     'Refiner',

@@ -58,7 +58,7 @@ class ClassList(Sequence[ClassName]):
     of its own about background. As a sequence it has the C names.
 
     Attributes:
-        background: index of the class that is none of the others: no region of a layout, no object. None: there is none.
+        background: index of the class that is none of the others: no region of a layout, no object. None: none is.
         threshold: where the coarse model calls pixels background unless a foreground class reaches a probability:
             that probability. None decides by argmax.
         palette: C colours, RGB in 0 to 255, or None.

@@ -1,29 +1,160 @@
-"""Configs that say by `type` what to build."""
+"""The one registry: a part that configs name by `type` is a class and a decorator, in its own file, nothing else.
 
-from collections.abc import Callable, Mapping
+    @register
+    class CorrespondenceUpdate(Update):
+        def __init__(self, *, beta: float = 0.8) -> None: ...
+
+    build(dict(type='CorrespondenceUpdate', beta=0.9), Update)
+
+Configs nest as the objects do: a dict with a `type` among a part's options is built first. What the
+constructor takes is what a config may say; where a config says it otherwise (a file in place of a network),
+the class has a classmethod `from_config`, whose arguments count in the constructor's place.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
-T = TypeVar('T')
+PART = TypeVar('PART')
+CLASS = TypeVar('CLASS', bound=type)
+
+_PARTS: dict[str, type] = {}
 
 
-def build_by_type(config: Mapping[str, Any], builders: Mapping[str, Callable[..., T]], *, what: str) -> T:
-    """Builds what a config asks for.
-
-    Args:
-        config: `dict(type=name, **options)`.
-        builders: what builds each type, from its options.
-        what: it is, for messages.
+def register(cls: CLASS) -> CLASS:
+    """Class decorator: lets configs name the class by its own name.
 
     Raises:
-        ValueError: if the type or an option is not known, or one is missing.
+        ValueError: if another class has that name.
     """
-    options = dict(config)
-    kind = options.pop('type', None)
-    if kind not in builders:
-        raise ValueError(f'{what}: expected a type of {sorted(builders)}, got {kind!r}')
-    try:
-        return builders[kind](**options)
-    except TypeError as error:
-        if 'argument' not in str(error):
-            raise
-        raise ValueError(f'{what} {kind}: {error}') from error
+    known = _PARTS.setdefault(cls.__name__, cls)
+    # a module that is run twice (reloaded, or once more by its path) defines the same class anew
+    if known is not cls and known.__qualname__ != cls.__qualname__:
+        raise ValueError(f'{cls.__name__}: {known.__module__} has a part of this name, too')
+    _PARTS[cls.__name__] = cls
+    return cls
+
+
+def names_of(kind: type) -> list[str]:
+    """Names of the registered parts of a kind."""
+    return sorted(name for name, cls in _PARTS.items() if issubclass(cls, kind))
+
+
+def parts_of(kind: type[PART]) -> list[type[PART]]:
+    """The registered parts of a kind, in the order of their names."""
+    return [_PARTS[name] for name in names_of(kind)]
+
+
+def build(config: Any, kind: type[PART], *, where: str = '') -> PART:
+    """Builds a part, and the parts inside it.
+
+    Args:
+        config: `dict(type=NAME, **options)`; a built part passes through.
+        kind: base class that the part must have.
+        where: place of the config, such as `refiner.update`, for messages.
+
+    Raises:
+        ValueError: if there is no such part, if it is of another kind, or has no such option; names the place
+            and the nearest name. Raised before anything is built, so that a misspelt word costs no loading.
+    """
+    where = where or kind.__name__.lower()
+    if isinstance(config, kind):
+        return config
+    check_config(config, where)
+    part = _build(config)
+    if not isinstance(part, kind):
+        raise ValueError(f'{where}: expected one of {names_of(kind)}, got a {type(part).__name__}')
+    return part
+
+
+def check_config(config: Any, where: str) -> None:
+    """Checks the names in a config, and in those inside it, without building anything; see `build`."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f'{where}: expected dict(type=..., ...), got {config!r}')
+    kind = config.get('type')
+    if kind not in _PARTS:
+        raise ValueError(f'{where}: there is no part {kind!r}{_nearest(str(kind), sorted(_PARTS))}')
+    options = {name: value for name, value in config.items() if name != 'type'}
+    _check_options(_PARTS[kind], options, where)
+    for name, value in options.items():
+        for place, inner in _inner_configs(value, f'{where}.{name}'):
+            check_config(inner, place)
+
+
+def call_with_options(function: Callable[..., PART], options: Mapping[str, Any], what: str) -> PART:
+    """Calls a function with options from a config, whose names are checked first.
+
+    Raises:
+        ValueError: if it has no such option, or one is missing; names the nearest.
+    """
+    check_option_names(function, options, what)
+    return function(**options)
+
+
+def check_option_names(function: Callable[..., Any], options: Mapping[str, Any], what: str, hint: str = '') -> None:
+    """Raises ValueError unless a function takes these options and needs no others.
+
+    Args:
+        function: whose signature counts.
+        options: by name.
+        what: has these options, for messages.
+        hint: for the message about an option that is not known; the nearest names when not given.
+    """
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    unknown = next((name for name in options if name not in parameters), None)
+    if unknown is not None:
+        raise ValueError(f'{what} has no option {unknown!r}{hint or _nearest(unknown, list(parameters))}')
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in options]
+    if missing:
+        raise ValueError(f'{what}: expected the option {missing[0]!r}, which is missing')
+
+
+def _check_options(cls: type, options: Mapping[str, Any], where: str) -> None:
+    other = next((f'; {owner} has it' for name in options if (owner := _owner(cls, name))), '')
+    check_option_names(_factory(cls), options, f'{where}: {cls.__name__}', other)
+
+
+def _owner(cls: type, option: str) -> str:
+    """Another part of the same kind that has an option which this one lacks: `beta` under LikelihoodUpdate."""
+    if option in inspect.signature(_factory(cls)).parameters:
+        return ''
+    # kinds are the package's own bases that configs cannot name: Update, Injector, Refiner
+    kinds = [
+        base for base in cls.__mro__[1:] if base.__module__.startswith('mmseg_g4seg') and base.__name__ not in _PARTS
+    ]
+    siblings = [name for name, other in _PARTS.items() if other is not cls and any(issubclass(other, k) for k in kinds)]
+    return next((n for n in siblings if option in inspect.signature(_factory(_PARTS[n])).parameters), '')
+
+
+def _factory(cls: type) -> Callable[..., Any]:
+    return getattr(cls, 'from_config', cls)
+
+
+def _build(config: Mapping[str, Any]) -> Any:
+    options = {name: _build_inside(value) for name, value in config.items() if name != 'type'}
+    return _factory(_PARTS[config['type']])(**options)
+
+
+def _build_inside(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _build(value) if 'type' in value else value
+    if isinstance(value, Sequence) and not isinstance(value, str) and list(_inner_configs(value, '')):
+        return [_build_inside(item) for item in value]
+    return value
+
+
+def _inner_configs(value: Any, where: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The configs that a value is or holds, each with its place."""
+    if isinstance(value, Mapping):
+        return [(where, value)] if 'type' in value else []
+    if isinstance(value, list | tuple):
+        return [(f'{where}[{i}]', item) for i, item in enumerate(value) if isinstance(item, Mapping) and 'type' in item]
+    return []
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f': did you mean {close[0]!r}?' if close else f'; expected one of {sorted(known)}'

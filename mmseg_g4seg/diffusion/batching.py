@@ -34,6 +34,10 @@ class MemoryBudget:
         most: items in a batch, whatever the memory; when not given, what a GPU holds, and 8 on a CPU.
         gibibytes: what a batch may take on a GPU; nine tenths of what is free when not given.
         """
+        if most is not None and not (isinstance(most, int) and most >= 1):
+            raise ValueError(f'passes_per_batch: expected an integer of at least 1, or None, got {most!r}')
+        if gibibytes is not None and not (isinstance(gibibytes, int | float) and gibibytes > 0):
+            raise ValueError(f'memory_budget: expected GiB above 0, or None, got {gibibytes!r}')
         self.gibibytes = gibibytes
         self.size = most
         self._bytes_per_item = 0.0

@@ -1,4 +1,5 @@
-"""Inversion: noise from which a prior's own sampler gives an image back, and the ways to make it do so under guidance.
+"""Null-text inversion (Mokady et al., arXiv 2211.09794): the noise from which a prior's own sampler gives an image
+back, and embeddings of the empty prompt that keep it on course under guidance.
 
 Shapes: B images, c latent channels, h w latent grid, S steps. Trajectories are lists of S + 1 tensors
 (B, c, h, w), the clean latents first, then those at each timestep, ascending.
@@ -7,22 +8,16 @@ Shapes: B images, c latent channels, h w latent grid, S steps. Trajectories are 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from .injection.attention import MaskInjection
+from .injection.base import Injection
 from .prediction import predict_noise, predict_x0
 from .prior import DiffusionPrior
 from .text.encoded import EncodedPrompts
 
-InversionMethod = Literal['null_text', 'negative_prompt', 'direct', 'ddim']
-"""`null_text`: the empty prompt's embedding is optimised at every step (Mokady et al., arXiv 2211.09794).
-`negative_prompt`: the prompt stands for the empty one (Miyake et al., arXiv 2305.16807). `direct`: what a
-step misses the trajectory by is added to it (Ju et al., arXiv 2310.01506). `ddim`: plain, nothing mended."""
-
-Injection = Callable[[int], MaskInjection | None]
+InjectionAt = Callable[[int], Injection | None]
 """What is injected at a timestep."""
 
 LOSS_SLACK = 2e-5
@@ -34,35 +29,29 @@ class InversionSettings:
     """How an image is inverted and generated anew.
 
     Attributes:
-        method: see `InversionMethod`.
         steps: S, of the deterministic sampler.
         guidance_scale: of classifier-free guidance; 1 is none.
-        inner_steps: most optimisation steps of null-text at each step.
-        learning_rate: of null-text's Adam; falls by a hundredth of it a step.
-        tolerance: null-text's loss, a mean square of latents, at which a step is left.
-        injected_share: of the steps, the noisiest first, in which the mask is injected.
+        inner_steps: most optimisation steps at each step.
+        learning_rate: of Adam; falls by a hundredth of it a step.
+        tolerance: loss, a mean square of latents, at which a step is left.
 
     Raises:
-        ValueError: if a number or the method is out of range.
+        ValueError: if a number is out of range.
     """
 
-    method: InversionMethod = 'null_text'
     steps: int = 50
     guidance_scale: float = 7.5
     inner_steps: int = 10
     learning_rate: float = 1e-2
     tolerance: float = 1e-5
-    injected_share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(InversionMethod):
-            raise ValueError(f'method: expected one of {get_args(InversionMethod)}, got {self.method!r}')
-        if self.steps < 1 or self.inner_steps < 1:
-            raise ValueError(f'steps and inner_steps: expected at least 1, got {self.steps} and {self.inner_steps}')
+        if self.steps < 1:
+            raise ValueError(f'steps: expected at least 1, got {self.steps}')
+        if self.inner_steps < 1:
+            raise ValueError(f'inner_steps: expected at least 1, got {self.inner_steps}')
         if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
-            raise ValueError(f'guidance_scale: expected a finite number of at least 0, got {self.guidance_scale}')
-        if not 0 <= self.injected_share <= 1:
-            raise ValueError(f'injected_share: expected a share in [0, 1], got {self.injected_share}')
+            raise ValueError(f'guidance: expected a finite number of at least 0, got {self.guidance_scale}')
 
 
 @dataclass(frozen=True)
@@ -93,11 +82,10 @@ class Sampler:
         last, steps = self.prior.num_train_timesteps, self.settings.steps
         return [(i + 1) * last // steps - 1 for i in range(steps)]
 
-    def guided(self, noisy: Tensor, timestep: int, empty: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
+    def guided(self, noisy: Tensor, timestep: int, empty: EncodedPrompts, injection: Injection | None) -> Tensor:
         """The denoiser's output under guidance; the mask goes into the pass that has the prompt."""
         named = self.prior.denoise(noisy, timestep, self.prompts, injection)
-        same = empty is self.prompts and injection is None
-        if same or self.settings.guidance_scale == 1:
+        if self.settings.guidance_scale == 1:
             return named
         return guide(self.prior.denoise(noisy, timestep, empty), named, self.settings.guidance_scale)
 
@@ -118,14 +106,14 @@ def check_inversion(prior: DiffusionPrior, settings: InversionSettings) -> None:
     guidance scale is guided already; and there are no more steps than timesteps.
     """
     if prior.prediction_type == 'sample':
-        raise ValueError("inversion: expected a prior that predicts noise, velocity or flow, got 'sample'")
+        raise ValueError("NullTextInversion: expected a prior that predicts noise, velocity or flow, got 'sample'")
     if prior.guidance_scale is not None and settings.guidance_scale != 1:
         raise ValueError(
-            f'inversion_guidance: expected 1, since this prior reads a guidance scale itself ({prior.guidance_scale}), '
+            f'guidance: expected 1, since this prior reads a guidance scale itself ({prior.guidance_scale}), '
             f'got {settings.guidance_scale}'
         )
     if settings.steps > prior.num_train_timesteps:
-        raise ValueError(f'inversion_steps: expected at most {prior.num_train_timesteps}, got {settings.steps}')
+        raise ValueError(f'steps: expected at most {prior.num_train_timesteps}, got {settings.steps}')
 
 
 def guide(empty: Tensor, named: Tensor, scale: float) -> Tensor:
@@ -162,7 +150,7 @@ def optimise_empty_prompts(sampler: Sampler, trajectory: Sequence[Tensor]) -> tu
         RuntimeError: under `torch.inference_mode`, where nothing can be optimised.
     """
     if torch.is_inference_mode_enabled():
-        raise RuntimeError("inversion='null_text': expected torch.no_grad() around it, got torch.inference_mode()")
+        raise RuntimeError('NullTextInversion: expected torch.no_grad() around it, got torch.inference_mode()')
     settings = sampler.settings
     embeds = sampler.empty.embeds.float()
     found: list[EncodedPrompts] = []
@@ -211,18 +199,7 @@ def _optimise_step(
 
 
 @torch.no_grad()
-def step_offsets(sampler: Sampler, trajectory: Sequence[Tensor]) -> list[Tensor]:
-    """Direct inversion: what each guided step from the trajectory misses it by, ascending by timestep."""
-    offsets = []
-    for place, timestep in enumerate(sampler.timesteps):
-        noisy = trajectory[place + 1]
-        output = sampler.guided(noisy, timestep, sampler.empty, None)
-        offsets.append(trajectory[place] - sampler.step(noisy, output, place))
-    return offsets
-
-
-@torch.no_grad()
-def reconstruct(sampler: Sampler, latents: Tensor, injection: Injection | None = None) -> Tensor:
+def reconstruct(sampler: Sampler, latents: Tensor, injection: InjectionAt | None = None) -> Tensor:
     """Inverts images and generates them anew under their prompts, with a mask injected.
 
     Args:
@@ -233,21 +210,11 @@ def reconstruct(sampler: Sampler, latents: Tensor, injection: Injection | None =
     Returns:
         (B, c, h, w) clean latents.
     """
-    settings, steps = sampler.settings, sampler.settings.steps
     trajectory = invert(sampler, latents)
-    empties = [sampler.empty] * steps
-    offsets: list[Tensor] | None = None
-    if settings.method == 'null_text':
-        empties, _ = optimise_empty_prompts(sampler, trajectory)
-    elif settings.method == 'negative_prompt':
-        empties = [sampler.prompts] * steps  # guidance is then away from the prompt without the mask
-    elif settings.method == 'direct':
-        offsets = step_offsets(sampler, trajectory)
+    empties, _ = optimise_empty_prompts(sampler, trajectory)
     noisy = trajectory[-1]
-    injected = math.ceil(steps * settings.injected_share)
-    for number, place in enumerate(reversed(range(steps))):
+    for place in reversed(range(sampler.settings.steps)):
         timestep = sampler.timesteps[place]
-        mask = injection(timestep) if injection is not None and number < injected else None
-        noisy = sampler.step(noisy, sampler.guided(noisy, timestep, empties[place], mask), place)
-        noisy = noisy if offsets is None else noisy + offsets[place]
+        placed = None if injection is None else injection(timestep)
+        noisy = sampler.step(noisy, sampler.guided(noisy, timestep, empties[place], placed), place)
     return noisy

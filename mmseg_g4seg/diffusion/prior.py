@@ -6,6 +6,7 @@ T text tokens, E text width, D feature channels.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mmseg_g4seg.prediction import ClassName
 
 from .finite import FiniteWatch
-from .injection.attention import MaskInjection
+from .injection.base import AttentionInjector, Injection, RegionLayout
 from .prediction import PredictionType, add_noise, predict_x0
 from .text.encoded import EncodedPrompts
 
@@ -34,8 +35,6 @@ class DiffusionPrior(ABC):
     """What a denoiser that was distilled to read a guidance scale is given; None where it reads none."""
     finite: FiniteWatch
     """Notes whether what the networks give is finite."""
-    reads_control_image: bool = False
-    """Whether a ControlNet reads the `control_image` of what is injected."""
 
     @property
     @abstractmethod
@@ -74,14 +73,20 @@ class DiffusionPrior(ABC):
 
     @abstractmethod
     def denoise(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
     ) -> Tensor:
         """One pass of the denoiser: (B, c, h, w) -> (B, c, h, w) float32, as `prediction_type` says.
 
         Differentiable in latents and embeddings; the weights are frozen.
+        """
 
-        Raises:
-            ValueError: if a control image is injected that no ControlNet reads.
+    @abstractmethod
+    def attention_replaced(self, injector: AttentionInjector, layout: RegionLayout) -> AbstractContextManager[None]:
+        """Lets an injector attend in every attention layer of the denoiser, and of the denoiser only.
+
+        Args:
+            injector: the rule.
+            layout: on the device and in the dtype of the latents.
         """
 
     @property
@@ -121,7 +126,7 @@ class DiffusionPrior(ABC):
         return add_noise(latents, noise, self.alpha_cumprod(timestep), self.prediction_type)
 
     def predict_latents(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
     ) -> Tensor:
         """Predicts clean latents in one step (Eq. 2): (B, c, h, w) -> (B, c, h, w)."""
         output = self.denoise(noisy, timestep, prompts, injection)
@@ -141,11 +146,6 @@ class DiffusionPrior(ABC):
             raise ValueError(
                 f'image_size: this prior takes positive multiples of {self.image_multiple}, got {tuple(size)}'
             )
-
-    def check_control(self, injection: MaskInjection | None) -> None:
-        """Raises ValueError if a control image is injected that no ControlNet reads."""
-        if injection is not None and injection.control_image is not None and not self.reads_control_image:
-            raise ValueError('control_image: expected a prior with a ControlNet, this one has none')
 
     def check_timestep(self, timestep: int) -> None:
         """Raises ValueError unless the scheduler has this training timestep."""

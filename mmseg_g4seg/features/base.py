@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
+
 
 class FeatureExtractor(ABC):
     """Gives every location of an image a feature vector, by which a reconstruction is matched to its original."""
@@ -15,11 +17,15 @@ class FeatureExtractor(ABC):
     reads_pixels: bool
     """Whether it looks at the images themselves. If not, nobody decodes latents for it."""
 
+    def check(self, prior: DiffusionPrior) -> None:  # noqa: B027  most need nothing of the prior
+        """Raises ValueError if a prior lacks what the features are read from; called once, before any work."""
+
     @abstractmethod
-    def __call__(self, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
+    def __call__(self, prior: DiffusionPrior, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
         """Extracts features.
 
         Args:
+            prior: whose latents they are.
             latents: (B, c, h, w) clean latents.
             pixels: (B, 3, H, W) float32 RGB in [0, 1], the same images. None where `reads_pixels` is False.
 

@@ -12,13 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from mmseg_g4seg.registry import register
+
 from .base import FeatureExtractor
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-class ClipFeatures(FeatureExtractor):
+class CLIPFeatures(FeatureExtractor):
     """Patch tokens of a frozen vision transformer; a library says how it gives them."""
 
     reads_pixels = True
@@ -33,12 +36,12 @@ class ClipFeatures(FeatureExtractor):
         self.network, self.image_size = network.eval().requires_grad_(False), image_size
         self.mean, self.std = torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
 
-    def to(self, device: torch.device | str) -> 'ClipFeatures':
+    def to(self, device: torch.device | str) -> 'CLIPFeatures':
         self.network.to(device)
         return self
 
     @torch.no_grad()
-    def __call__(self, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
+    def __call__(self, prior: DiffusionPrior, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
         if pixels is None:
             raise ValueError(f'{type(self).__name__}: expected pixels (B, 3, H, W), got latents alone')
         side = (self.image_size, self.image_size)
@@ -76,7 +79,8 @@ def check_activation(model: str, pretrained: str) -> None:
         )
 
 
-class OpenClipFeatures(ClipFeatures):
+@register
+class OpenCLIPFeatures(CLIPFeatures):
     """Patch tokens of an open_clip vision transformer."""
 
     def __init__(self, model: Any, *, image_size: int | None = None) -> None:
@@ -96,9 +100,9 @@ class OpenClipFeatures(ClipFeatures):
         super().__init__(visual, image_size or own_size, mean, std)
 
     @classmethod
-    def from_pretrained(
-        cls, model: str = 'ViT-B-16-quickgelu', pretrained: str = 'openai', **options: Any
-    ) -> 'OpenClipFeatures':
+    def from_config(
+        cls, model: str = 'ViT-B-16-quickgelu', pretrained: str = 'openai', *, image_size: int | None = None
+    ) -> 'OpenCLIPFeatures':
         """Builds a model by its open_clip name and pretrained tag, or the path of a local weights file.
 
         Raises:
@@ -110,10 +114,9 @@ class OpenClipFeatures(ClipFeatures):
         except ImportError as error:
             raise ImportError('CLIP features need open_clip: pip install "mmseg_g4seg[clip]"') from error
         check_activation(model, pretrained)
-        image_size = options.get('image_size')
         # positions are interpolated by open_clip when the model is built for another size
         sizes = {} if image_size is None else {'force_image_size': image_size}
-        return cls(open_clip.create_model(model, pretrained=pretrained, **sizes), **options)
+        return cls(open_clip.create_model(model, pretrained=pretrained, **sizes), image_size=image_size)
 
     def _patches(self, pixels: Tensor) -> Tensor:
         outputs = self.network.forward_intermediates(
@@ -122,7 +125,8 @@ class OpenClipFeatures(ClipFeatures):
         return outputs['image_intermediates'][-1]
 
 
-class TransformersClipFeatures(ClipFeatures):
+@register
+class TransformersCLIPFeatures(CLIPFeatures):
     """Patch tokens of a transformers CLIP vision model."""
 
     def __init__(self, model: Any, *, image_size: int | None = None) -> None:
@@ -140,11 +144,11 @@ class TransformersClipFeatures(ClipFeatures):
         super().__init__(model, side, CLIP_MEAN, CLIP_STD)
 
     @classmethod
-    def from_pretrained(cls, model: str, **options: Any) -> 'TransformersClipFeatures':
+    def from_config(cls, model: str, *, image_size: int | None = None) -> 'TransformersCLIPFeatures':
         """Loads a `CLIPVisionModel` from a folder or a hub id."""
         from transformers import CLIPVisionModel
 
-        return cls(CLIPVisionModel.from_pretrained(model), **options)
+        return cls(CLIPVisionModel.from_pretrained(model), image_size=image_size)
 
     def _patches(self, pixels: Tensor) -> Tensor:
         tokens = self.network(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, 1:]

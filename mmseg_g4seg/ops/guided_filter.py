@@ -5,11 +5,28 @@ Shapes: N maps, h w coarse grid, H W image size.
 Source: fast guided filter, He and Sun, arXiv 1505.00996 (He, Sun and Tang, ECCV 2010), colour guide.
 """
 
+from typing import Literal, get_args
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .masks import resize_maps
+
+Upsampling = Literal['bilinear', 'guided']
+"""`bilinear`, or `guided`: along the image's edges."""
+
+
+def check_upsampling(upsampling: Upsampling) -> Upsampling:
+    """Raises ValueError, naming those that there are, unless it is one of `Upsampling`; gives it back."""
+    if upsampling not in get_args(Upsampling):
+        raise ValueError(f'upsampling: expected one of {get_args(Upsampling)}, got {upsampling!r}')
+    return upsampling
+
+
+def upsample(maps: Tensor, image: Tensor, upsampling: Upsampling) -> Tensor:
+    """Brings maps to an image's grid: (N, h, w) under a (3, H, W) image in [0, 1] -> (N, H, W)."""
+    return guided_upsample(maps, image) if upsampling == 'guided' else resize_maps(maps, image.shape[-2:])
 
 
 def guided_upsample(maps: Tensor, image: Tensor, *, radius: int = 2, epsilon: float = 1e-3) -> Tensor:

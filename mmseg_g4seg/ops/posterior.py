@@ -3,7 +3,10 @@
 Shapes: ... any leading dimensions, H W image size, N candidate classes.
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -126,3 +129,16 @@ def bound_errors(errors: Tensor, open_to: Tensor, bound: float) -> Tensor:
     total = (errors * open_to).sum(dim=0, keepdim=True)
     mean = total / open_to.sum(dim=0, keepdim=True).clamp_min(1)
     return bound * torch.tanh((errors - mean) / bound)
+
+
+def average_boxes(maps: Tensor, sides: Sequence[int]) -> Tensor:
+    """Averages maps over a box around each cell, and over boxes of several sides: (N, h, w) -> (N, h, w).
+
+    Cells beyond the border do not count.
+
+    Args:
+        maps: (N, h, w) float.
+        sides: of the boxes, odd numbers of cells.
+    """
+    averaged = [F.avg_pool2d(maps[:, None], side, 1, side // 2, count_include_pad=False)[:, 0] for side in sides]
+    return torch.stack(averaged).mean(dim=0)

@@ -36,23 +36,26 @@ class View:
         maps[..., self.rows, self.columns] += shown
 
 
-def crop_views(size: tuple[int, int], crops: int, side: float) -> list[View]:
+CROP_SIDE = 0.75
+"""Side of a crop, as a share of the image's: neighbours overlap by half, so that no border is seen but once."""
+
+
+def crop_views(size: tuple[int, int], crops: int) -> list[View]:
     """Lays crops over an image, evenly from edge to edge.
 
     Args:
         size: (H, W).
         crops: along each side; 1 is the whole image.
-        side: of a crop, as a share of the image's; 1 / crops where that is less.
 
     Returns:
         crops * crops views that cover the image; neighbours are not both mirrored.
     """
-    rows, columns = (_spans(length, crops, side) for length in size)
+    rows, columns = (_spans(length, crops) for length in size)
     return [View(r, c, (i + j) % 2 == 1) for i, r in enumerate(rows) for j, c in enumerate(columns)]
 
 
-def _spans(length: int, crops: int, side: float) -> list[slice]:
+def _spans(length: int, crops: int) -> list[slice]:
     """Spans of equal length, evenly from 0 to `length`; no pixel is left out."""
-    span = min(length, max(round(side * length), -(-length // crops)))
+    span = min(length, max(round(CROP_SIDE * length), -(-length // crops)))
     starts = [round(i * (length - span) / max(1, crops - 1)) for i in range(crops)]
     return [slice(start, start + span) for start in starts]

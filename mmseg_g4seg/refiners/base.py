@@ -4,15 +4,16 @@ Shapes: C classes of the data set, H W image size.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.ops.masks import decide_labels
-from mmseg_g4seg.prediction import ClassName, Key, Prediction
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Refiner(ABC):
 
     name = 'refined'
     """What tables call this refiner's masks."""
+    class_options: Mapping[str, Any] = {}
+    """What its config says of the classes, under `classes`; a host adds it to what it knows itself:
+    `ClassList(names).with_options(refiner.class_options)`."""
 
     def to(self, device: torch.device | str) -> 'Refiner':
         """Moves what has weights to a device, in place."""
@@ -44,24 +48,29 @@ class Refiner(ABC):
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Stage]:
         """As `refine_batch`, with the result of every stage of a chain, the last one final, timed."""
         start = device_seconds(images)
-        refined = self.refine_batch(images, predictions, class_names, keys=keys)
+        refined = self.refine_batch(images, predictions, classes, keys=keys)
         return [Stage(self.name, refined, device_seconds(images) - start)]
 
     def refine(
-        self, image: Tensor, prediction: Prediction, class_names: Sequence[ClassName], *, key: Key = 0
+        self,
+        image: Tensor,
+        prediction: Prediction,
+        classes: ClassList | Sequence[ClassName],
+        *,
+        key: Key = 0,
     ) -> Prediction:
         """Refines one image.
 
         Args:
             image: (3, H, W) float RGB in [0, 1].
             prediction: the coarse prediction, on the image's grid.
-            class_names: C names; a class may be given as several synonyms.
+            classes: the C classes; plain names become a `ClassList`, in which a class called background is it.
             key: of the image.
 
         Returns:
@@ -70,14 +79,14 @@ class Refiner(ABC):
         Raises:
             ValueError: if shapes, ranges or names do not fit, or scores are not finite.
         """
-        return self.refine_batch([image], [prediction], class_names, keys=[key])[0]
+        return self.refine_batch([image], [prediction], classes, keys=[key])[0]
 
     @abstractmethod
     def refine_batch(
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Prediction]:
@@ -87,22 +96,15 @@ class Refiner(ABC):
         """
 
 
-def redecide(
-    prediction: Prediction,
-    probs: Tensor,
-    *,
-    background_index: int | None = None,
-    background_threshold: float | None = None,
-) -> Prediction:
+def redecide(prediction: Prediction, probs: Tensor, classes: ClassList) -> Prediction:
     """Gives a prediction new probabilities and the labels that follow; unlabelled pixels stay unlabelled.
 
     Args:
         prediction: the one that `probs` (C, H, W) replace the probabilities of.
         probs: new probabilities.
-        background_index: see `decide_labels`.
-        background_threshold: see `decide_labels`.
+        classes: whose background and threshold decide, see `decide_labels`.
     """
-    labels = decide_labels(probs, background_index=background_index, background_threshold=background_threshold)
+    labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
     labelled = (prediction.label_map >= 0) & (prediction.label_map < len(probs))
     return Prediction(probs, torch.where(labelled, labels, prediction.label_map))
 

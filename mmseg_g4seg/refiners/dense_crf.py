@@ -6,16 +6,18 @@ inference runs at.
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.masks import present_classes, resize_maps
-from mmseg_g4seg.prediction import ClassName, Key, Prediction
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
+from mmseg_g4seg.registry import register
 
 from .base import Refiner, check_inputs, redecide
 
@@ -54,6 +56,7 @@ PRESETS: dict[str, CRFParameters] = {
 """What DeepLab v2's, IRN's and CLIP-ES's public code use; CLIP-ES takes DeepLab's."""
 
 
+@register
 class DenseCRFRefiner(Refiner):
     """Runs a dense CRF over the classes present in the coarse label map.
 
@@ -63,22 +66,12 @@ class DenseCRFRefiner(Refiner):
 
     name = 'dense CRF'
 
-    def __init__(
-        self,
-        parameters: CRFParameters | None = None,
-        *,
-        scale: float = 1.0,
-        workers: int = 0,
-        background_index: int | None = None,
-        background_threshold: float | None = None,
-    ) -> None:
+    def __init__(self, parameters: CRFParameters | None = None, *, scale: float = 1.0, workers: int = 0) -> None:
         """Args:
             parameters: the potentials; DeepLab's when not given.
             scale: inference runs at this share of the image's sides, in (0, 1]; deviations in
                 pixels shrink with it.
             workers: processes that share a batch's images; 0 runs in this one.
-            background_index: see `decide_labels`.
-            background_threshold: see `decide_labels`.
 
         Raises:
             ValueError: if a number is out of range.
@@ -88,27 +81,59 @@ class DenseCRFRefiner(Refiner):
         if workers < 0:
             raise ValueError(f'workers: expected 0 or more, got {workers}')
         self.parameters, self.scale, self.workers = parameters or CRFParameters(), scale, workers
-        self.background_index, self.background_threshold = background_index, background_threshold
+
+    @classmethod
+    def from_config(
+        cls,
+        preset: str = 'deeplab',
+        *,
+        iterations: int | None = None,
+        gaussian_sxy: float | None = None,
+        gaussian_compat: float | None = None,
+        bilateral_sxy: float | None = None,
+        bilateral_srgb: float | None = None,
+        bilateral_compat: float | None = None,
+        scale: float = 1.0,
+        workers: int = 0,
+    ) -> 'DenseCRFRefiner':
+        """Builds one as configs say it: a preset (`deeplab`, `irn`, `clip_es`), and potentials in place of its own.
+
+        Raises:
+            ValueError: if there is no such preset, or a number is out of range.
+        """
+        if preset not in PRESETS:
+            raise ValueError(f'preset: expected one of {sorted(PRESETS)}, got {preset!r}')
+        own = dict(
+            iterations=iterations,
+            gaussian_sxy=gaussian_sxy,
+            gaussian_compat=gaussian_compat,
+            bilateral_sxy=bilateral_sxy,
+            bilateral_srgb=bilateral_srgb,
+            bilateral_compat=bilateral_compat,
+        )
+        given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        return cls(replace(PRESETS[preset], **given), scale=scale, workers=workers)
 
     def refine_batch(
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Prediction]:
-        check_inputs(images, predictions, len(class_names))
+        classes = ClassList.of(classes)
+        check_inputs(images, predictions, len(classes))
         present = [present_classes(p.label_map, len(p.probs)) for p in predictions]
         tasks = [
-            (self._pixels(image), self._scores(prediction, classes), self.parameters, self.scale)
-            for image, prediction, classes in zip(images, predictions, present, strict=True)
-            if len(classes) > 1
+            (self._pixels(image), self._scores(prediction, found), self.parameters, self.scale)
+            for image, prediction, found in zip(images, predictions, present, strict=True)
+            if len(found) > 1
         ]
         results = iter(self._run(tasks))
         return [
-            self._read(next(results), prediction, classes) if len(classes) > 1 else prediction
-            for prediction, classes in zip(predictions, present, strict=True)
+            self._read(next(results), prediction, found, classes) if len(found) > 1 else prediction
+            for prediction, found in zip(predictions, present, strict=True)
         ]
 
     def _run(self, tasks: list[tuple[np.ndarray, np.ndarray, CRFParameters, float]]) -> list[np.ndarray]:
@@ -126,25 +151,21 @@ class DenseCRFRefiner(Refiner):
         resized = resize_maps(image.float().cpu(), self._size(image.shape[-2:]))
         return np.ascontiguousarray((resized * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
-    def _scores(self, prediction: Prediction, classes: Sequence[int]) -> np.ndarray:
+    def _scores(self, prediction: Prediction, present: Sequence[int]) -> np.ndarray:
         """Probabilities of the classes present, alone: (K, h, w) float32 that sum to 1."""
-        probs = resize_maps(prediction.probs[list(classes)].float().cpu(), self._size(prediction.probs.shape[-2:]))
+        probs = resize_maps(prediction.probs[list(present)].float().cpu(), self._size(prediction.probs.shape[-2:]))
         return (probs / probs.sum(dim=0, keepdim=True).clamp_min(1e-12)).numpy()
 
     def _size(self, size: Sequence[int]) -> tuple[int, int]:
         return max(1, round(size[0] * self.scale)), max(1, round(size[1] * self.scale))
 
-    def _read(self, marginals: np.ndarray, prediction: Prediction, classes: Sequence[int]) -> Prediction:
+    @staticmethod
+    def _read(marginals: np.ndarray, prediction: Prediction, present: Sequence[int], classes: ClassList) -> Prediction:
         """Puts (K, h, w) marginals back among all classes, on the prediction's own grid and device."""
         probs = torch.zeros_like(prediction.probs)
         refined = resize_maps(torch.from_numpy(marginals), probs.shape[-2:])
-        probs[list(classes)] = refined.to(probs)
-        return redecide(
-            prediction,
-            probs,
-            background_index=self.background_index,
-            background_threshold=self.background_threshold,
-        )
+        probs[list(present)] = refined.to(probs)
+        return redecide(prediction, probs, classes)
 
 
 def dense_crf(pixels: np.ndarray, probs: np.ndarray, parameters: CRFParameters, scale: float = 1.0) -> np.ndarray:

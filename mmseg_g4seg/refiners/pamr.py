@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
-from mmseg_g4seg.prediction import ClassName, Key, Prediction
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
+from mmseg_g4seg.registry import register
 
 from .base import Refiner, check_inputs, redecide
 
@@ -20,6 +21,7 @@ PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
 """Iterations and dilations of the authors' own code, and of SCLIP's."""
 
 
+@register
 class PAMRRefiner(Refiner):
     """Averages class probabilities over neighbours of like colour; no weights, runs on any device."""
 
@@ -31,15 +33,11 @@ class PAMRRefiner(Refiner):
         dilations: Sequence[int] = (1, 2, 4, 8, 12, 24),
         *,
         memory_limit_mib: float = 256,
-        background_index: int | None = None,
-        background_threshold: float | None = None,
     ) -> None:
         """Args:
             iterations: how often probabilities are averaged.
             dilations: distances of the neighbours, pixels.
             memory_limit_mib: most that affinities may take; images beyond it go through in strips.
-            background_index: see `decide_labels`.
-            background_threshold: see `decide_labels`.
 
         Raises:
             ValueError: if a number is out of range.
@@ -52,21 +50,44 @@ class PAMRRefiner(Refiner):
             raise ValueError(f'memory_limit_mib: expected a positive number, got {memory_limit_mib}')
         self.iterations, self.dilations = iterations, tuple(dilations)
         self.memory_limit = int(memory_limit_mib * 2**20)
-        self.background_index, self.background_threshold = background_index, background_threshold
+
+    @classmethod
+    def from_config(
+        cls,
+        preset: str = 'pamr',
+        *,
+        iterations: int | None = None,
+        dilations: Sequence[int] | None = None,
+        memory_limit_mib: float = 256,
+    ) -> 'PAMRRefiner':
+        """Builds one as configs say it: a preset, `pamr` or `sclip`, and numbers in place of its own.
+
+        Raises:
+            ValueError: if there is no such preset, or a number is out of range.
+        """
+        if preset not in PRESETS:
+            raise ValueError(f'preset: expected one of {sorted(PRESETS)}, got {preset!r}')
+        steps, distances = PRESETS[preset]
+        return cls(
+            steps if iterations is None else iterations,
+            distances if dilations is None else dilations,
+            memory_limit_mib=memory_limit_mib,
+        )
 
     @torch.no_grad()
     def refine_batch(
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Prediction]:
-        check_inputs(images, predictions, len(class_names))
-        return [self._refine(image, p) for image, p in zip(images, predictions, strict=True)]
+        classes = ClassList.of(classes)
+        check_inputs(images, predictions, len(classes))
+        return [self._refine(image, p, classes) for image, p in zip(images, predictions, strict=True)]
 
-    def _refine(self, image: Tensor, prediction: Prediction) -> Prediction:
+    def _refine(self, image: Tensor, prediction: Prediction, classes: ClassList) -> Prediction:
         # a class that has no probability anywhere cannot gain any
         scored = prediction.probs.flatten(1).any(dim=1)
         if not scored.any():
@@ -75,9 +96,4 @@ class PAMRRefiner(Refiner):
         probs[scored] = pixel_adaptive_average(
             image.to(probs.device), probs[scored], self.dilations, self.iterations, memory_limit=self.memory_limit
         ).clamp_(0, 1)
-        return redecide(
-            prediction,
-            probs,
-            background_index=self.background_index,
-            background_threshold=self.background_threshold,
-        )
+        return redecide(prediction, probs, classes)

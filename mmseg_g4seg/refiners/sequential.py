@@ -6,11 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.prediction import ClassName, Key, Prediction
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
+from mmseg_g4seg.registry import register
 
 from .base import Refiner, Stage
 
 
+@register
 class SequentialRefiner(Refiner):
     """A chain of refiners, any order and length; soft probabilities pass from one to the next."""
 
@@ -19,34 +21,39 @@ class SequentialRefiner(Refiner):
             refiners: at least one.
 
         Raises:
-            ValueError: if there is none.
+            ValueError: if there is none, or one of them says of its own what the classes are.
         """
         if not refiners:
             raise ValueError('refiners: expected at least one, got none')
         self.refiners = list(refiners)
+        for refiner in self.refiners:
+            if refiner.class_options:
+                raise ValueError(
+                    f'classes: expected beside the refiners of a chain, got it in a {type(refiner).__name__}'
+                )
 
     def refine_batch(
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Prediction]:
-        return self.refine_stages(images, predictions, class_names, keys=keys)[-1].predictions
+        return self.refine_stages(images, predictions, classes, keys=keys)[-1].predictions
 
     def refine_stages(
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Stage]:
         stages: list[Stage] = []
         current = list(predictions)
         for refiner in self.refiners:
-            for stage in refiner.refine_stages(images, current, class_names, keys=keys):
+            for stage in refiner.refine_stages(images, current, classes, keys=keys):
                 # names head the columns of a table: the second of a kind is told from the first
                 count = sum(s.name.split(' #')[0] == stage.name for s in stages)
                 stages.append(replace(stage, name=f'{stage.name} #{count + 1}') if count else stage)

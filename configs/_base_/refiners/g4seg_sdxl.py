@@ -1,3 +1,3 @@
-# G4Seg with Stable Diffusion XL, base model; every other parameter as in g4seg_sd21.py.
+# G4Seg with Stable Diffusion XL; the rest as in g4seg_sd21.py.
 _base_ = './g4seg_sd21.py'
-refiner = dict(prior='stabilityai/stable-diffusion-xl-base-1.0', variant='fp16', image_size=1024)
+refiner = dict(prior=dict(source='stabilityai/stable-diffusion-xl-base-1.0', variant='fp16'), image_size=1024)

@@ -3,16 +3,10 @@ refiner = dict(
     type='G4SegRefiner',
     prior='tiny',
     image_size=128,
-    timestep=400,
-    cross_weight=3.0,  # as the prior was trained
-    self_weight=0.3,
-    features=dict(type='denoiser'),
-    update='likelihood',
-    confidence_range=(0.2, 0.8),
-    likelihood_sharpness=30.0,
-    likelihood_proportions=True,
-    likelihood_smoothing=3,
+    injection=dict(type='MaskInjector', cross_weight=3.0, self_weight=0.3),  # as the prior was trained
+    update=dict(
+        type='LikelihoodUpdate', uncertain_below=0.8, sharpness=30.0, proportions=True, smoothing=3
+    ),
     min_area=0.002,
     passes_per_batch=16,
-    joint=True,
 )

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_g4seg.diffusion.injection.attention import split_heads
+from mmseg_g4seg.diffusion.injection.unet_layers import split_heads
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import T5PromptTokenizer, join_parts
 from mmseg_g4seg.prediction import ClassName
+from mmseg_g4seg.registry import register
 
 from .joint_transformer import JointInjectionProcessor, JointTransformerPrior
 
@@ -39,7 +40,7 @@ class FluxInjectionProcessor(JointInjectionProcessor):
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """(B, N, channels) and (B, T, channels) -> the same; in single blocks (B, S, channels) -> the same."""
-        if self.layout.is_off(has_text=True):
+        if self.attention.is_off(has_text=True):
             return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb)
         query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
         key = split_heads(attn.to_k(hidden_states), attn.heads, attn.norm_k)
@@ -51,7 +52,7 @@ class FluxInjectionProcessor(JointInjectionProcessor):
             query = torch.cat([text_query, query], dim=2)  # (B, heads, S, d)
             key, value = torch.cat([text_key, key], dim=2), torch.cat([text_value, value], dim=2)
         query, key = _rotate(query, image_rotary_emb), _rotate(key, image_rotary_emb)
-        output = self.layout.attend(query, key, value, has_text=True)
+        output = self.attention.attend(query, key, value, has_text=True)
         output = output.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (B, S, channels)
         if encoder_hidden_states is None:
             return output
@@ -69,9 +70,11 @@ def _rotate(tokens: Tensor, rotary: Any) -> Tensor:
     return rotated
 
 
+@register
 class FluxPrior(JointTransformerPrior):
     """FLUX.1 [dev], which reads a guidance scale, and [schnell], which does not."""
 
+    pipelines: ClassVar[tuple[str, ...]] = ('FluxPipeline',)
     parts: ClassVar[dict[str, tuple[str, str]]] = {
         'vae': ('diffusers', 'AutoencoderKL'),
         'transformer': ('diffusers', 'FluxTransformer2DModel'),

@@ -6,22 +6,23 @@ Shapes: B images, c latent channels, h w latent grid, h' w' token grid, T text t
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection, replaced_processors
-from mmseg_g4seg.diffusion.injection.joint_attention import JointLayout
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention, JointLayout
+from mmseg_g4seg.diffusion.injection.unet_layers import replaced_processors
 from mmseg_g4seg.diffusion.prediction import PredictionType
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import stack_padded
 
 from .latent import LatentPrior
 
-Run = Callable[[Tensor, EncodedPrompts, MaskInjection | None], Tensor]
+Run = Callable[[Tensor, EncodedPrompts, Injection | None], Tensor]
 """Noisy latents (B, c, h, w), prompts of one length and layouts -> one tensor, images first."""
 
 
@@ -31,8 +32,8 @@ class JointInjectionProcessor:
     With weights of 0 it calls the processor that it stands for, so the output is bit-identical.
     """
 
-    def __init__(self, original: Any, layout: JointLayout) -> None:
-        self.original, self.layout = original, layout
+    def __init__(self, original: Any, attention: JointAttention) -> None:
+        self.original, self.attention = original, attention
 
 
 class JointTransformerPrior(LatentPrior):
@@ -100,13 +101,14 @@ class JointTransformerPrior(LatentPrior):
         """One pass of the transformer on prompts of one length: (B, c, h, w) -> (B, c, h, w)."""
 
     def denoise(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
     ) -> Tensor:
         sigma = self.sigma(timestep)
-        self.check_control(injection)
 
-        def run(latents: Tensor, prompts: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
-            with self._injected(injection):
+        def run(latents: Tensor, prompts: EncodedPrompts, injection: Injection | None) -> Tensor:
+            if injection is not None and injection.arguments(latents, timestep, prompts.embeds):
+                raise ValueError(f'injection: {type(self).__name__} takes rules of attention alone, no further inputs')
+            with nullcontext() if injection is None else injection.installed(self):
                 velocity = self._velocity(latents, sigma, prompts)
                 return self.finite.note('transformer', self.dtype, velocity).float()
 
@@ -120,7 +122,7 @@ class JointTransformerPrior(LatentPrior):
         sigma, module = self.sigma(timestep), self.feature_block(block)
         grid = [side // self.patch_size for side in noisy.shape[-2:]]
 
-        def run(latents: Tensor, prompts: EncodedPrompts, _: MaskInjection | None) -> Tensor:
+        def run(latents: Tensor, prompts: EncodedPrompts, _: Injection | None) -> Tensor:
             output = output_inside(module, lambda: self._velocity(latents, sigma, prompts))
             # text and image tokens apart, or, in an earlier diffusers' single blocks, as one sequence, text first
             tokens = output if isinstance(output, Tensor) else output[1]
@@ -130,16 +132,13 @@ class JointTransformerPrior(LatentPrior):
         return self._each_length(run, noisy, prompts, None)
 
     @contextmanager
-    def _injected(self, injection: MaskInjection | None) -> Iterator[None]:
-        """Installs the family's processors for a layout, and removes them whatever happens."""
-        if injection is None:
-            yield
-            return
-        layout = JointLayout(injection, patch_size=self.patch_size, text_first=self.text_first)
-        with replaced_processors(self.transformer, lambda original: self.processor(original, layout)):
+    def attention_replaced(self, injector: AttentionInjector, layout: RegionLayout) -> Iterator[None]:
+        joint = JointLayout(layout, patch_size=self.patch_size, text_first=self.text_first)
+        attention = JointAttention(injector, joint)
+        with replaced_processors(self.transformer, lambda original: self.processor(original, attention)):
             yield
 
-    def _each_length(self, run: Run, noisy: Tensor, prompts: EncodedPrompts, injection: MaskInjection | None) -> Tensor:
+    def _each_length(self, run: Run, noisy: Tensor, prompts: EncodedPrompts, injection: Injection | None) -> Tensor:
         """Runs the images whose prompts have the same number of tokens together, so that none sees padding."""
         latents = noisy.to(self.device, self.dtype)
         layouts = None if injection is None else injection.to(latents)

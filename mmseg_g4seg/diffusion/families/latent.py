@@ -25,6 +25,8 @@ MOST_KNOWN_PROMPTS = 256
 class LatentPrior(DiffusionPrior):
     """A diffusion model on the latents of an autoencoder, conditioned on text."""
 
+    pipelines: ClassVar[tuple[str, ...]] = ()
+    """Pipelines of diffusers, as `model_index.json` names them, whose folders the family reads."""
     parts: ClassVar[dict[str, tuple[str, str]]]
     """Subfolders of a prior, each with the library and class that load it: the constructor's arguments."""
     optional_parts: ClassVar[frozenset[str]] = frozenset()
@@ -32,7 +34,7 @@ class LatentPrior(DiffusionPrior):
     latents_per_channel: ClassVar[int] = 1
     """Latents that the denoiser reads as one token's channel; patches of FLUX.1 are packed so."""
     takes_controlnet: ClassVar[bool] = False
-    """Whether the constructor has an argument `controlnet`."""
+    """Whether ControlNets of the family's U-Net can be read from its hub."""
     known_prompts: dict[tuple[Any, ...], EncodedPrompts]
     """Prompts that were encoded, by template and names."""
     default_guidance: ClassVar[float]

@@ -4,18 +4,20 @@ Shapes: B images, H W image size, c latent channels, h w latent grid, P prompts,
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection, inject_masks
-from mmseg_g4seg.diffusion.injection.controlnet import check_controlnet, control_residuals
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.unet_layers import unet_attention_replaced
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import join_parts, stack_repeated
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.prediction import ClassName
+from mmseg_g4seg.registry import register
 
 from .consistency import boundary_scalings, guidance_embedding
 from .latent import LatentPrior
@@ -38,7 +40,6 @@ class UNetPrior(LatentPrior):
         text_encoders: Sequence[Any],
         scheduler: Any,
         guidance_scale: float | None = None,
-        controlnet: Any = None,
     ) -> None:
         """Args:
             vae: diffusers `AutoencoderKL`.
@@ -46,11 +47,9 @@ class UNetPrior(LatentPrior):
             text_encoders: transformers CLIP text models.
             scheduler: any diffusers scheduler with `alphas_cumprod`.
             guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
-            controlnet: diffusers `ControlNetModel` that was trained on segmentations, or None.
 
         Raises:
-            ValueError: if a guidance scale is given to a U-Net that reads none, or if the ControlNet
-                was made for another base.
+            ValueError: if a guidance scale is given to a U-Net that reads none.
         """
         super().__init__(
             vae,
@@ -64,10 +63,6 @@ class UNetPrior(LatentPrior):
         self.prediction_type = scheduler.config.prediction_type
         self._alphas_cumprod: list[float] = scheduler.alphas_cumprod.tolist()
         self.image_multiple = self.latent_stride * 2 ** (len(unet.config.block_out_channels) - 1)
-        self.controlnet, self.reads_control_image = controlnet, controlnet is not None
-        if controlnet is not None:
-            check_controlnet(controlnet.config, unet.config, latent_stride=self.latent_stride)
-            self.networks.append(controlnet.eval().requires_grad_(False))
 
     def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
         return stack_repeated(prompts)
@@ -77,13 +72,13 @@ class UNetPrior(LatentPrior):
         return self._alphas_cumprod[timestep]
 
     def denoise(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
     ) -> Tensor:
-        self.check_control(injection)
         latents = noisy.to(self.device, self.dtype)
-        embeds, layouts = prompts.embeds.to(latents), None if injection is None else injection.to(latents)
-        residuals = control_residuals(self.controlnet, latents, timestep, embeds, layouts)
-        with inject_masks(self.unet, layouts):
+        embeds = prompts.embeds.to(latents)
+        # two contexts, so that a plain pass touches no processor at all
+        placed = None if injection is None else injection.to(latents)
+        with nullcontext() if placed is None else placed.installed(self):
             output = self.unet(
                 latents,
                 timestep,
@@ -91,9 +86,12 @@ class UNetPrior(LatentPrior):
                 timestep_cond=self._guidance(latents),
                 added_cond_kwargs=self._added_conditions(latents, prompts),
                 return_dict=False,
-                **residuals,
+                **({} if placed is None else placed.arguments(latents, timestep, embeds)),
             )[0]
         return self.finite.note('U-Net', self.dtype, output).float()
+
+    def attention_replaced(self, injector: AttentionInjector, layout: RegionLayout) -> AbstractContextManager[None]:
+        return unet_attention_replaced(self.unet, injector, layout)
 
     def _guidance(self, latents: Tensor) -> Tensor | None:
         """(B, time_cond_proj_dim), or None where the U-Net reads no guidance scale."""
@@ -107,7 +105,7 @@ class UNetPrior(LatentPrior):
         return None
 
     def predict_latents(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: MaskInjection | None = None
+        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
     ) -> Tensor:
         clean = super().predict_latents(noisy, timestep, prompts, injection)
         scaling = self.scheduler.config.get('timestep_scaling')
@@ -138,10 +136,12 @@ class UNetPrior(LatentPrior):
         return self.finite.note('U-Net', self.dtype, features).float()
 
 
+@register
 class StableDiffusionPrior(UNetPrior):
     """Latent diffusion with one CLIP text encoder and a cross-attention U-Net."""
 
     takes_controlnet = True
+    pipelines: ClassVar[tuple[str, ...]] = ('LatentConsistencyModelPipeline', 'StableDiffusionPipeline')
     parts: ClassVar[dict[str, tuple[str, str]]] = {
         'vae': ('diffusers', 'AutoencoderKL'),
         'unet': ('diffusers', 'UNet2DConditionModel'),
@@ -159,7 +159,6 @@ class StableDiffusionPrior(UNetPrior):
         tokenizer: Any,
         scheduler: Any,
         guidance_scale: float | None = None,
-        controlnet: Any = None,
     ) -> None:
         """Args:
             vae: diffusers `AutoencoderKL`.
@@ -168,11 +167,9 @@ class StableDiffusionPrior(UNetPrior):
             tokenizer: transformers `CLIPTokenizer`.
             scheduler: any diffusers scheduler with `alphas_cumprod`.
             guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
-            controlnet: diffusers `ControlNetModel` that was trained on segmentations, or None.
 
         Raises:
-            ValueError: if a guidance scale is given to a U-Net that reads none, or if the ControlNet
-                was made for another base.
+            ValueError: if a guidance scale is given to a U-Net that reads none.
         """
         super().__init__(
             vae,
@@ -180,7 +177,6 @@ class StableDiffusionPrior(UNetPrior):
             text_encoders=[text_encoder],
             scheduler=scheduler,
             guidance_scale=guidance_scale,
-            controlnet=controlnet,
         )
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
 

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_g4seg.diffusion.injection.attention import split_heads
+from mmseg_g4seg.diffusion.injection.unet_layers import split_heads
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import T5PromptTokenizer, encode_clip_pair, join_parts
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.prediction import ClassName
+from mmseg_g4seg.registry import register
 
 from .joint_transformer import JointInjectionProcessor, JointTransformerPrior
 
@@ -31,7 +32,7 @@ class SD3InjectionProcessor(JointInjectionProcessor):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """(B, N, channels), and (B, T, channels) in joint layers -> the same."""
         has_text = encoder_hidden_states is not None
-        if self.layout.is_off(has_text=has_text):
+        if self.attention.is_off(has_text=has_text):
             return self.original(attn, hidden_states, encoder_hidden_states, **kwargs)
         query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
         key = split_heads(attn.to_k(hidden_states), attn.heads, attn.norm_k)
@@ -42,7 +43,7 @@ class SD3InjectionProcessor(JointInjectionProcessor):
             text_value = split_heads(attn.add_v_proj(encoder_hidden_states), attn.heads)
             query = torch.cat([query, text_query], dim=2)  # (B, heads, S, d)
             key, value = torch.cat([key, text_key], dim=2), torch.cat([value, text_value], dim=2)
-        output = self.layout.attend(query, key, value, has_text=has_text)
+        output = self.attention.attend(query, key, value, has_text=has_text)
         output = output.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (B, S, channels)
         image, text = output[:, : hidden_states.shape[1]], output[:, hidden_states.shape[1] :]
         image = attn.to_out[1](attn.to_out[0](image))
@@ -51,9 +52,11 @@ class SD3InjectionProcessor(JointInjectionProcessor):
         return image, text if attn.context_pre_only else attn.to_add_out(text)
 
 
+@register
 class StableDiffusion3Prior(JointTransformerPrior):
     """SD 3 (arXiv 2403.03206) and SD 3.5. Without T5, its tokens are zeros, as in diffusers."""
 
+    pipelines: ClassVar[tuple[str, ...]] = ('StableDiffusion3Pipeline',)
     parts: ClassVar[dict[str, tuple[str, str]]] = {
         'vae': ('diffusers', 'AutoencoderKL'),
         'transformer': ('diffusers', 'SD3Transformer2DModel'),

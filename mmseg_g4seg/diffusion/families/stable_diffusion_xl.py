@@ -12,16 +12,19 @@ from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import encode_clip_pair, join_parts
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.prediction import ClassName
+from mmseg_g4seg.registry import register
 
 from .stable_diffusion import UNetPrior
 
 
+@register
 class StableDiffusionXLPrior(UNetPrior):
     """SDXL (arXiv 2307.01952), base model, and U-Nets distilled from it (LCM).
 
     The image is given as uncropped and of its own size, as diffusers' pipeline does by default.
     """
 
+    pipelines: ClassVar[tuple[str, ...]] = ('StableDiffusionXLPipeline',)
     parts: ClassVar[dict[str, tuple[str, str]]] = {
         'vae': ('diffusers', 'AutoencoderKL'),
         'unet': ('diffusers', 'UNet2DConditionModel'),

@@ -1,0 +1,17 @@
+"""How a layout reaches a denoiser, one file a way; importing this lets configs name them all."""
+
+from .attention import MaskInjector, mask_biased_attention
+from .base import AttentionInjector, Injection, Injector, RegionLayout
+from .controlnet import ControlNetInjector
+from .dense_diffusion import DenseDiffusionInjector
+
+__all__ = [
+    'AttentionInjector',
+    'ControlNetInjector',
+    'DenseDiffusionInjector',
+    'Injection',
+    'Injector',
+    'MaskInjector',
+    'RegionLayout',
+    'mask_biased_attention',
+]

@@ -41,7 +41,7 @@ def control_colours(class_names: Sequence[ClassName], palette: Sequence[Sequence
         G4Seg's option of ControlNet-seg in place of attention injection (arXiv 2506.01539).
     """
     if palette is not None and len(palette) != len(class_names):
-        raise ValueError(f'control_palette: expected {len(class_names)} colours, one a class, got {len(palette)}')
+        raise ValueError(f'palette: expected {len(class_names)} colours, one a class, got {len(palette)}')
     uses = dict.fromkeys(ADE20K_COLOURS, 0)
     chosen: dict[int, Colour] = {}
     for i, known in enumerate(map(_known_colours, class_names)):

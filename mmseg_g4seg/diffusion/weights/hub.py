@@ -1,6 +1,7 @@
 """Sources of models: local folders, or ids on the Hugging Face hub; and what a source must have."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,8 @@ def refuse_missing_weights(info: Mapping[str, Any], what: str) -> None:
     missing = sorted(info['missing_keys'])
     if missing:
         raise ValueError(f'{what}: expected weights of every layer, {len(missing)} are missing, such as {missing[0]!r}')
+
+
+def has_accelerate() -> bool:
+    """Whether accelerate is there, without which diffusers cannot load weights straight into place."""
+    return find_spec('accelerate') is not None

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mmseg_g4seg.ops.binary_masks import merge_binary_masks
 from mmseg_g4seg.ops.masks import present_classes
-from mmseg_g4seg.prediction import ClassName, Key, Prediction
+from mmseg_g4seg.ops.noise import noise_key
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs, redecide
 
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,17 +31,10 @@ class BinaryMaskRefiner(Refiner):
     way out from the network's own soft output; see `merge_binary_masks`.
     """
 
-    def __init__(
-        self,
-        *,
-        min_area: float = 0.0,
-        background_index: int | None = None,
-        background_threshold: float | None = None,
-    ) -> None:
+    def __init__(self, *, min_area: float = 0.0) -> None:
         """Args:
-            min_area: least share of an image's pixels that a class must cover to be refined.
-            background_index: class that is never refined and takes what no other claims.
-            background_threshold: see `decide_labels`.
+            min_area: least share of an image's pixels that a class must cover to be refined; the background never is,
+                and takes what no other class claims.
 
         Raises:
             ValueError: if `min_area` is no share.
@@ -48,7 +42,6 @@ class BinaryMaskRefiner(Refiner):
         if not 0 <= min_area <= 1:
             raise ValueError(f'min_area: expected a share in [0, 1], got {min_area}')
         self.min_area = min_area
-        self.background_index, self.background_threshold = background_index, background_threshold
 
     @abstractmethod
     def refine_mask(self, image: Tensor, mask: Tensor, key: Key) -> Tensor:
@@ -68,32 +61,28 @@ class BinaryMaskRefiner(Refiner):
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Prediction]:
-        check_inputs(images, predictions, len(class_names))
+        classes = ClassList.of(classes)
+        check_inputs(images, predictions, len(classes))
         keys = list(range(len(images))) if keys is None else keys
-        return [self._refine(*case) for case in zip(images, predictions, keys, strict=True)]
+        return [self._refine(*case, classes) for case in zip(images, predictions, keys, strict=True)]
 
-    def _refine(self, image: Tensor, prediction: Prediction, key: Key) -> Prediction:
-        classes = present_classes(
-            prediction.label_map,
-            len(prediction.probs),
-            min_area=self.min_area,
-            background_index=self.background_index,
+    def _refine(self, image: Tensor, prediction: Prediction, key: Key, classes: ClassList) -> Prediction:
+        background = classes.background
+        present = present_classes(
+            prediction.label_map, len(prediction.probs), min_area=self.min_area, background_index=background
         )
-        if not classes:
+        if not present:
             return prediction
-        claims = torch.stack([self.refine_mask(image, prediction.label_map == c, f'{key}/{c}') for c in classes])
+        claims = torch.stack(
+            [self.refine_mask(image, prediction.label_map == c, noise_key(key, part=c)) for c in present]
+        )
         if not claims.isfinite().all():
             raise FloatingPointError(
                 f'{self.name}: expected finite probabilities of its network, got NaN or infinite ones'
             )
-        probs = merge_binary_masks(prediction.probs, classes, claims, background_index=self.background_index)
-        return redecide(
-            prediction,
-            probs,
-            background_index=self.background_index,
-            background_threshold=self.background_threshold,
-        )
+        probs = merge_binary_masks(prediction.probs, present, claims, background_index=background)
+        return redecide(prediction, probs, classes)

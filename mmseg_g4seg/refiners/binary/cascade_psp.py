@@ -4,12 +4,12 @@ Shapes: H W image size.
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmseg_g4seg.prediction import Key
+from mmseg_g4seg.registry import register
 
 from .base import BinaryMaskRefiner, normalise
 from .checkpoints import load_checkpoint
@@ -18,26 +18,41 @@ CACHE = Path('~/.segmentation-refinement')
 """Where the authors' package keeps its weights."""
 
 
+@register
 class CascadePSPRefiner(BinaryMaskRefiner):
     """Refines each class's mask with CascadePSP: a global pass, then, unless `fast`, local ones."""
 
     name = 'CascadePSP'
 
-    def __init__(self, network: nn.Module, *, fast: bool = False, max_side: int = 900, **options: Any) -> None:
+    def __init__(self, network: nn.Module, *, fast: bool = False, max_side: int = 900, min_area: float = 0.0) -> None:
         """Args:
             network: `load_cascade_psp`.
             fast: the global pass alone.
             max_side: of what goes through the network at once (the authors' L); lower saves memory, and
                 time: smaller images are enlarged to it.
-            options: see `BinaryMaskRefiner`.
+            min_area: see `BinaryMaskRefiner`.
 
         Raises:
             ValueError: if `max_side` is too small for the local passes, which overlap by 64 pixels.
         """
-        super().__init__(**options)
+        super().__init__(min_area=min_area)
         if max_side < 72:
             raise ValueError(f'max_side: expected at least 72, got {max_side}')
         self.network, self.fast, self.max_side = network.eval(), fast, max_side
+
+    @classmethod
+    def from_config(
+        cls,
+        weights: str | Path | None = None,
+        *,
+        download: bool = False,
+        fast: bool = False,
+        max_side: int = 900,
+        min_area: float = 0.0,
+    ) -> 'CascadePSPRefiner':
+        """Builds one as configs say it, by `load_cascade_psp`'s arguments in place of the network."""
+        network = load_cascade_psp(weights, download=download)
+        return cls(network, fast=fast, max_side=max_side, min_area=min_area)
 
     def refine_mask(self, image: Tensor, mask: Tensor, key: Key) -> Tensor:
         from segmentation_refinement.eval_helper import process_high_res_im, process_im_single_pass

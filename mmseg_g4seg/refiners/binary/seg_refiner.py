@@ -7,7 +7,6 @@ fine state, the network's own mask, with a probability that follows the network'
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from mmseg_g4seg.ops.noise import image_generator
 from mmseg_g4seg.prediction import Key
+from mmseg_g4seg.registry import register
 
 from .base import BinaryMaskRefiner, normalise
 from .checkpoints import load_checkpoint
@@ -24,6 +24,7 @@ COARSE_SHARE = torch.linspace(0.8, 0.0, TIMESTEPS, dtype=torch.float64).tolist()
 """Probability that a pixel is still coarse after each timestep (the authors' cumulative betas)."""
 
 
+@register
 class SegRefinerRefiner(BinaryMaskRefiner):
     """Refines each class's mask: five steps on the whole image, one more on patches that stay unsure."""
 
@@ -39,7 +40,7 @@ class SegRefinerRefiner(BinaryMaskRefiner):
         overlap: float = 0.3,
         patches_per_batch: int = 32,
         seed: int = 0,
-        **options: Any,
+        min_area: float = 0.0,
     ) -> None:
         """Args:
             network: `load_seg_refiner`.
@@ -49,17 +50,42 @@ class SegRefinerRefiner(BinaryMaskRefiner):
             overlap: intersection over union beyond which a patch is dropped for a less sure one.
             patches_per_batch: that go through the network at once.
             seed: of the draws.
-            options: see `BinaryMaskRefiner`.
+            min_area: see `BinaryMaskRefiner`.
 
         Raises:
             ValueError: if `side` is no multiple of 32.
         """
-        super().__init__(**options)
+        super().__init__(min_area=min_area)
         if side < 32 or side % 32:
             raise ValueError(f'side: expected a multiple of 32, got {side}')
         self.network, self.side, self.local = network.eval(), side, local
         self.sure, self.overlap, self.patches_per_batch = sure, overlap, patches_per_batch
         self.seed = seed
+
+    @classmethod
+    def from_config(
+        cls,
+        weights: str | Path,
+        *,
+        side: int = 256,
+        local: bool = True,
+        sure: float = 0.9,
+        overlap: float = 0.3,
+        patches_per_batch: int = 32,
+        seed: int = 0,
+        min_area: float = 0.0,
+    ) -> 'SegRefinerRefiner':
+        """Builds one as configs say it, by a checkpoint of its authors in place of the network."""
+        return cls(
+            load_seg_refiner(weights),
+            side=side,
+            local=local,
+            sure=sure,
+            overlap=overlap,
+            patches_per_batch=patches_per_batch,
+            seed=seed,
+            min_area=min_area,
+        )
 
     def refine_mask(self, image: Tensor, mask: Tensor, key: Key) -> Tensor:
         device = next(self.network.parameters()).device

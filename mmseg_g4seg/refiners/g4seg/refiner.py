@@ -1,166 +1,218 @@
 """G4Seg: refines masks by reconstructing the image under them (arXiv 2506.01539).
 
-Shapes: C classes of the data set, K classes selected in an image, H W image size, c latent
-channels, h w latent grid.
+Shapes: C classes of the data set, K classes selected in an image, H W image size, H' W' the prior's image size.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.batching import MemoryBudget
-from mmseg_g4seg.diffusion.inversion import check_inversion
+from mmseg_g4seg.diffusion.injection.attention import MaskInjector
+from mmseg_g4seg.diffusion.injection.base import Injector, injector_list
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.features.base import FeatureExtractor
-from mmseg_g4seg.features.denoiser import DenoiserFeatures
+from mmseg_g4seg.diffusion.weights.loading import as_prior
 from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps
-from mmseg_g4seg.prediction import ClassName, Key, Prediction
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
+from mmseg_g4seg.registry import register
 
-from .acceptance import Acceptance
-from .layouts import LayoutPass
-from .settings import G4SegSettings
+from .passes import Passes
+from .reconstruction import OneStep, Reconstruction
+from .updates.base import ClassProbs, Update
 from .updates.correspondence import CorrespondenceUpdate
-from .updates.likelihood import LikelihoodUpdate
 
 
+@register
 class G4SegRefiner(Refiner):
     """Refines multi-class predictions with a frozen text-to-image diffusion model, without training.
 
     Example:
-        >>> refiner = G4SegRefiner(load_prior('tiny'), settings=G4SegSettings(image_size=128))
+        >>> refiner = G4SegRefiner('tiny', image_size=128)
         >>> refined = refiner.refine(image, Prediction(probs, probs.argmax(0)), ['sky', 'tree'])
     """
 
     name = 'G4Seg'
 
     def __init__(
-        self, prior: DiffusionPrior, *, features: FeatureExtractor | None = None, settings: G4SegSettings | None = None
+        self,
+        prior: 'DiffusionPrior | str | Path | dict[str, Any]',
+        *,
+        update: Update | None = None,
+        injection: Injector | Sequence[Injector] | None = None,
+        image_size: int | Sequence[int] = 512,
+        prompt_template: str = 'a photo of {name}',
+        min_area: float = 0.0,
+        seed: int = 0,
+        passes_per_batch: int | None = None,
+        memory_budget: float | None = None,
     ) -> None:
         """Args:
-            prior: the diffusion model.
-            features: where reconstruction and original are compared; the prior's own decoder
-                features when not given.
-            settings: every other parameter.
+            prior: the diffusion model; or its name, folder, hub id, or a dict of `load_prior`'s arguments.
+            update: how what the prior says changes probabilities; the paper's `CorrespondenceUpdate` when not given.
+            injection: how a mask reaches the prior's denoiser, in one way or several; `MaskInjector` when not given,
+                an empty list for none.
+            image_size: side, or (height, width), that images are resized to for the prior; multiples of
+                the prior's `image_multiple`.
+            prompt_template: the prompt, `{name}` standing for the class name (or names).
+            min_area: least share of an image's pixels that a class must cover to be refined.
+            seed: of the noise; with an image's key it fixes every draw.
+            passes_per_batch: how many layouts (classes of one image or of several) go through the denoiser at once,
+                at most; as many as memory holds on a GPU, and 8 on a CPU, when not given.
+            memory_budget: what such a batch may take on a GPU, in GiB; nine tenths of what is free when not given.
 
         Raises:
-            ValueError: if the prior cannot take the image size, a timestep, or the inversion.
+            ValueError: if a number is out of range, a part is of another kind, or the prior cannot take the image
+                size, a timestep, or what is injected.
         """
-        self.prior = prior
-        self.features = features or DenoiserFeatures(prior)
-        self.settings = settings or G4SegSettings()
-        self.budget = MemoryBudget(self.settings.passes_per_batch, gibibytes=self.settings.memory_budget)
-        prior.check_image_size(self.settings.size)
-        if self.settings.generation is not None:
-            check_inversion(prior, self.settings.generation)
-        if self.settings.control_palette is not None and not prior.reads_control_image:
-            raise ValueError('control_palette: expected a prior with a ControlNet, which reads it, got one without')
-        for timestep in (self.settings.timestep, *self.settings.likelihood_timesteps):
-            prior.check_timestep(timestep)
+        self.update = CorrespondenceUpdate() if update is None else update
+        if not isinstance(self.update, Update):
+            raise ValueError(f'update: expected an Update, got a {type(update).__name__}')
+        self.injectors = injector_list(MaskInjector() if injection is None else injection)
+        self.image_size = _as_size(image_size)
+        self.prompt_template, self.min_area, self.seed = prompt_template, min_area, seed
+        if prompt_template.count('{name}') != 1:
+            raise ValueError(f"prompt_template: expected one '{{name}}' in it, got {prompt_template!r}")
+        if not 0 <= min_area <= 1:
+            raise ValueError(f'min_area: expected a share in [0, 1], got {min_area!r}')
+        if not isinstance(seed, int):
+            raise ValueError(f'seed: expected an integer, got {seed!r}')
+        self.budget = MemoryBudget(passes_per_batch, gibibytes=memory_budget)
+        self.prior = as_prior(prior)
+        self.prior.check_image_size(self.image_size)
+        self.update.check(self.prior)
+        for injector in self.injectors:
+            injector.check(self.prior)
 
     @torch.no_grad()
     def refine_batch(
         self,
         images: Sequence[Tensor],
         predictions: Sequence[Prediction],
-        class_names: Sequence[ClassName],
+        classes: ClassList | Sequence[ClassName],
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Prediction]:
-        names = self._names(class_names)
-        check_inputs(images, predictions, len(names))
+        classes = ClassList.of(classes)
+        check_inputs(images, predictions, len(classes))
         keys = list(range(len(images))) if keys is None else list(keys)
         if len(keys) != len(images):
             raise ValueError(f'expected one key an image, got {len(keys)} keys for {len(images)} images')
+        selected = [self.select(p, classes) for p in predictions]
+        active = [i for i, found in enumerate(selected) if found]
         refined = list(predictions)
-        active = [i for i, p in enumerate(predictions) if self._selected(p, names)]
         if not active:
             return refined
-        layout_pass = LayoutPass(self.prior, self.settings, names, self.budget)
-        encoded = layout_pass.encode([images[i] for i in active], [keys[i] for i in active])
-        update, accept = self._update(layout_pass), Acceptance(layout_pass)
-        for repetition in range(self.settings.iterations):
-            if repetition and self.settings.update == 'likelihood':  # the same noise would be the same evidence
-                encoded = [replace(image, key=f'{image.key}#{repetition}') for image in encoded]
-            current = [self._on_device(refined[i]) for i in active]
-            updated = update(encoded, current, [self._selected(p, names) for p in current])
-            merged = [self._merge(p, classes, probs) for p, (classes, probs) in zip(current, updated, strict=True)]
-            if self.settings.accept:
-                merged = accept(encoded, current, merged)
-            for i, prediction in zip(active, merged, strict=True):
-                refined[i] = prediction
+        passes = self.passes(classes)
+        encoded = passes.encode([images[i] for i in active], [keys[i] for i in active])
+        current = [self.on_device(predictions[i]) for i in active]
+        updated = self.update(passes, encoded, current, [selected[i] for i in active])
         self.prior.check_finite()
-        return [
-            Prediction(r.probs.to(p.probs.device), r.label_map.to(p.label_map.device))
-            for r, p in zip(refined, predictions, strict=True)
-        ]
+        for i, prediction, probs in zip(active, current, updated, strict=True):
+            merged, given = merge_update(prediction, probs, classes), predictions[i]
+            refined[i] = Prediction(merged.probs.to(given.probs.device), merged.label_map.to(given.label_map.device))
+        return refined
 
     @torch.no_grad()
     def reconstruct(
-        self, image: Tensor, prediction: Prediction, class_names: Sequence[ClassName], *, key: Key = 0
+        self,
+        image: Tensor,
+        prediction: Prediction,
+        classes: ClassList | Sequence[ClassName],
+        *,
+        key: Key = 0,
+        reconstruction: Reconstruction | None = None,
     ) -> Tensor:
         """Shows what the prior makes of an image under its mask, all classes injected at once.
 
-        Args as `refine`; returns (3, H, W) float32 RGB in [0, 1].
+        Args:
+            image: as for `refine`, (3, H, W).
+            prediction: likewise.
+            classes: likewise.
+            key: likewise.
+            reconstruction: how; the update's own when not given, or `OneStep` where it makes none.
+
+        Returns:
+            (3, H, W) float32 RGB in [0, 1].
         """
-        names = self._names(class_names)
-        check_inputs([image], [prediction], len(names))
-        selected = self._selected(prediction, names)
+        classes = ClassList.of(classes)
+        check_inputs([image], [prediction], len(classes))
+        selected = self.select(prediction, classes)
         if not selected:
             return image.float()
-        layout_pass = LayoutPass(self.prior, self.settings, names)
-        encoded = layout_pass.encode([image], [key])
-        prediction = self._on_device(prediction)
-        layout = layout_pass.place(0, encoded[0], prediction.label_map, selected)
-        latents = CorrespondenceUpdate(layout_pass, self.features).reconstruct(encoded, [layout])
-        rebuilt = resize_maps(self.prior.decode_latents(latents)[0], image.shape[-2:]).to(image.device)
+        reconstruction = reconstruction or getattr(self.update, 'reconstruction', None) or OneStep()
+        passes = self.passes(classes)
+        encoded = passes.encode([image], [key])
+        layout = passes.place(0, encoded[0], self.on_device(prediction).label_map, selected)
+        pixels = self.prior.decode_latents(reconstruction(passes, encoded, [layout]))[0]
         self.prior.check_finite()
-        return rebuilt
+        return resize_maps(pixels, image.shape[-2:]).to(image.device)
 
     def to(self, device: torch.device | str) -> 'G4SegRefiner':
-        """Moves prior and feature extractor to a device, in place."""
+        """Moves prior, update and injectors to a device, in place."""
         self.prior.to(device)
-        self.features.to(device)
+        self.update.to(device)
+        for injector in self.injectors:
+            injector.to(device)
         return self
 
-    def _names(self, class_names: Sequence[ClassName]) -> Sequence[ClassName]:
-        names = self.settings.class_names or class_names
-        if len(names) != len(class_names):
-            raise ValueError(f'class_names: expected {len(class_names)} names, one a class, got {len(names)}')
-        if not any(map(self.settings.knows, names)):
-            raise ValueError(f'known_classes: expected some of {list(names)}, got {self.settings.known_classes!r}')
-        return names
+    def passes(self, classes: ClassList) -> Passes:
+        """What an update asks the prior by, for one batch of images of these classes."""
+        return Passes(
+            self.prior,
+            self.injectors,
+            classes,
+            image_size=self.image_size,
+            prompt_template=self.prompt_template,
+            seed=self.seed,
+            budget=self.budget,
+        )
 
-    def _selected(self, prediction: Prediction, names: Sequence[ClassName]) -> list[int]:
+    def select(self, prediction: Prediction, classes: ClassList) -> list[int]:
+        """Classes to refine in an image: those that are there, that the prior knows, and that are no background.
+
+        Raises:
+            ValueError: if the prior knows none of the classes at all.
+        """
+        if not any(map(classes.knows, range(len(classes)))):
+            raise ValueError(f'known: expected some of {classes.labels}, got {list(classes.known or ())}')
         present = present_classes(
             prediction.label_map,
             len(prediction.probs),
-            min_area=self.settings.min_area,
-            background_index=self.settings.background_index,
+            min_area=self.min_area,
+            background_index=classes.background,
         )
-        return [c for c in present if self.settings.knows(names[c])]
+        return [c for c in present if classes.knows(c)]
 
-    def _on_device(self, prediction: Prediction) -> Prediction:
+    def on_device(self, prediction: Prediction) -> Prediction:
+        """A prediction in float32 on the prior's device."""
         device = self.prior.device
         return Prediction(prediction.probs.to(device, torch.float32), prediction.label_map.to(device))
 
-    def _update(self, layout_pass: LayoutPass) -> Any:
-        if self.settings.update == 'likelihood':
-            return LikelihoodUpdate(layout_pass)
-        return CorrespondenceUpdate(layout_pass, self.features)
 
-    def _merge(self, prediction: Prediction, classes: Sequence[int], updated: Tensor) -> Prediction:
-        """Merges updated classes; a pixel whose probabilities did not change keeps its coarse label."""
-        probs = merge_class_probs(prediction.probs, classes, updated)
-        changed = (
-            (probs != prediction.probs).any(dim=0) & (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
-        )
-        labels = decide_labels(
-            probs,
-            background_index=self.settings.background_index,
-            background_threshold=self.settings.background_threshold,
-        )
-        return replace(prediction, probs=probs, label_map=torch.where(changed, labels, prediction.label_map))
+def merge_update(prediction: Prediction, updated: ClassProbs, classes: ClassList) -> Prediction:
+    """Merges updated classes; a pixel whose probabilities did not change keeps its coarse label.
+
+    Args:
+        prediction: (C, H, W) probabilities and (H, W) labels before.
+        updated: K classes and their (K, H, W) probabilities.
+        classes: whose background and threshold decide.
+    """
+    probs = merge_class_probs(prediction.probs, *updated)
+    labelled = (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
+    changed = (probs != prediction.probs).any(dim=0) & labelled
+    # thresholding models call pixels background that argmax would not: their own labels stand until something changes
+    labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
+    return replace(prediction, probs=probs, label_map=torch.where(changed, labels, prediction.label_map))
+
+
+def _as_size(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of a side or a pair; ValueError if it is something else."""
+    sides = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        raise ValueError(f'image_size: expected an integer, or (height, width), got {image_size!r}')
+    return sides[0], sides[1]

@@ -1,7 +1,11 @@
 """The paper's update: reconstruct under the mask, match, mix (G4Seg, Eq. 2-5, 8, 9).
 
-Shapes: N layouts in a pass, R regions of a layout, c latent channels, h w latent grid, D feature
-channels, h' w' feature grid, H W image size.
+    S*[j] = beta S[j] + (1 - beta) S[match(j)]   where low <= S[j] <= high, S[j] elsewhere
+
+match(j) is the place of the original image whose features are nearest to those of place j of the reconstruction.
+
+Shapes: N layouts in a pass, R regions of a layout, K classes of an image, c latent channels, h w latent grid, D
+feature channels, h' w' feature grid, H W image size.
 """
 
 from collections.abc import Sequence
@@ -10,145 +14,142 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.batching import MemoryBudget
-from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler, reconstruct
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.features.base import FeatureExtractor
-from mmseg_g4seg.ops.guided_filter import guided_upsample
+from mmseg_g4seg.features.denoiser import DenoiserFeatures
+from mmseg_g4seg.ops.guided_filter import Upsampling, check_upsampling, upsample
 from mmseg_g4seg.ops.masks import resize_maps
-from mmseg_g4seg.ops.matching import gather_matches, match_features, match_softly, mutual_matches
+from mmseg_g4seg.ops.matching import read_matches
 from mmseg_g4seg.ops.posterior import mix_foreground_probs
 from mmseg_g4seg.prediction import Prediction
-from mmseg_g4seg.refiners.g4seg.layouts import ClassProbs, EncodedImage, Layout, LayoutPass, latents_and_noise
+from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
+from mmseg_g4seg.refiners.g4seg.passes import Passes
+from mmseg_g4seg.refiners.g4seg.reconstruction import OneStep, Reconstruction
+from mmseg_g4seg.registry import register
+
+from .base import ClassProbs, Update
 
 
-class CorrespondenceUpdate:
-    """Moves uncertain probabilities to those of the place that looks like the reconstruction.
+@register
+class CorrespondenceUpdate(Update):
+    """Moves uncertain probabilities to those of the place that looks like the reconstruction."""
 
-    One object serves one batch of images, as often as it is repeated.
-    """
+    def __init__(
+        self,
+        *,
+        beta: float = 0.8,
+        confidence_range: Sequence[float] = (0.2, 0.6),
+        reconstruction: Reconstruction | None = None,
+        features: FeatureExtractor | None = None,
+        temperature: float = 0.0,
+        joint: bool = False,
+        upsampling: Upsampling = 'bilinear',
+    ) -> None:
+        """Args:
+            beta: share of the old probability that is kept (Eq. 9); the paper takes 0.8 for open-vocabulary and 0.9
+                for weakly supervised masks.
+            confidence_range: foreground probabilities that may change (the filter CF).
+            reconstruction: how the image is generated under its mask; `OneStep` when not given.
+            features: where reconstruction and original are compared; `DenoiserFeatures` when not given.
+            temperature: of the matcher: 0 takes the single best match (Eq. 8); above, matches are averaged with the
+                softmax of similarity / temperature.
+            joint: inject all classes of an image in one pass, in place of one class at a time.
+            upsampling: of what the matches say, from the feature grid to the image's: `bilinear`, or `guided`, which
+                follows the image's edges.
 
-    def __init__(self, layout_pass: LayoutPass, features: FeatureExtractor) -> None:
-        self.layout_pass, self.features = layout_pass, features
-        self.prior, self.settings = layout_pass.prior, layout_pass.settings
-        self._originals: dict[int, Tensor] = {}
+        Raises:
+            ValueError: if a number is out of range, or a part is of another kind.
+        """
+        if not 0 <= beta <= 1:
+            raise ValueError(f'beta: expected a number in [0, 1], got {beta!r}')
+        low, high = confidence_range
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f'confidence_range: expected 0 <= low <= high <= 1, got {confidence_range!r}')
+        if not 0 <= temperature < float('inf'):
+            raise ValueError(f'temperature: expected a finite number of at least 0, got {temperature!r}')
+        self.beta, self.confidence_range, self.temperature, self.joint = beta, (low, high), temperature, joint
+        self.reconstruction = OneStep() if reconstruction is None else reconstruction
+        self.features = DenoiserFeatures() if features is None else features
+        self.upsampling = check_upsampling(upsampling)
+        if not isinstance(self.reconstruction, Reconstruction):
+            raise ValueError(f'reconstruction: expected a Reconstruction, got a {type(reconstruction).__name__}')
+        if not isinstance(self.features, FeatureExtractor):
+            raise ValueError(f'features: expected a FeatureExtractor, got a {type(features).__name__}')
+
+    def check(self, prior: DiffusionPrior) -> None:
+        self.reconstruction.check(prior)
+        self.features.check(prior)
+
+    def to(self, device: torch.device | str) -> 'CorrespondenceUpdate':
+        self.features.to(device)
+        return self
 
     def __call__(
-        self, images: Sequence[EncodedImage], predictions: Sequence[Prediction], classes: Sequence[Sequence[int]]
+        self,
+        passes: Passes,
+        images: Sequence[EncodedImage],
+        predictions: Sequence[Prediction],
+        selected: Sequence[Sequence[int]],
     ) -> list[ClassProbs]:
-        """Updates the foreground probabilities of the classes selected in each image.
-
-        Args:
-            images: encoded images.
-            predictions: one an image.
-            classes: the K classes selected in each image.
-
-        Returns:
-            For each image its classes and their probabilities, (K, H, W) float32 in [0, 1].
-        """
         layouts = [
-            self.layout_pass.place(i, images[i], predictions[i].label_map, group)
-            for i, selected in enumerate(classes)
-            for group in self._group(selected)
+            passes.place(i, images[i], predictions[i].label_map, group)
+            for i, classes in enumerate(selected)
+            for group in self._groups(classes)
         ]
-        originals = self._original_features(images, {layout.image for layout in layouts})
-        updated: list[list[Tensor]] = [[] for _ in images]
+        originals = self._original_features(passes, images)
 
         def match(batch: Sequence[Layout]) -> list[tuple[Tensor, Tensor]]:
-            targets = torch.stack([originals[layout.image] for layout in batch])
-            low = [self._low(predictions[layout.image], layout.classes, targets.shape[-2:]) for layout in batch]
-            return list(zip(low, self._matched(images, batch, targets, low), strict=True))
+            targets = torch.stack([originals[layout.image_index] for layout in batch])
+            generated = self._extract(passes, self.reconstruction(passes, images, batch))  # (N, D, h', w')
+            own = [predictions[layout.image_index].probs[list(layout.classes)] for layout in batch]
+            # one layout at a time: they may differ in regions, and a row of similarities is what memory is spent on
+            return [
+                (probs, self.matched_probs(generated[n : n + 1], targets[n : n + 1], probs, batch[n]))
+                for n, probs in enumerate(own)
+            ]
 
-        for layout, (before, after) in zip(layouts, self.layout_pass.run(match, layouts), strict=True):
-            probs = predictions[layout.image].probs[list(layout.classes)]
-            updated[layout.image].append(self._mix(probs, before, after, images[layout.image]))
+        updated: list[list[Tensor]] = [[] for _ in images]
+        for layout, (probs, matched) in zip(layouts, passes.run(match, layouts), strict=True):
+            target = upsample(matched, images[layout.image_index].image, self.upsampling).clamp(0, 1)
+            mixed = mix_foreground_probs(probs, target, self.beta, self.confidence_range)
+            updated[layout.image_index].append(mixed)
         return [
-            (selected, torch.cat(maps) if maps else prediction.probs[:0])
-            for selected, maps, prediction in zip(classes, updated, predictions, strict=True)
+            (classes, torch.cat(maps) if maps else prediction.probs[:0])
+            for classes, maps, prediction in zip(selected, updated, predictions, strict=True)
         ]
 
-    @staticmethod
-    def _low(prediction: Prediction, classes: Sequence[int], grid: Sequence[int]) -> Tensor:
-        """Probabilities on the feature grid: (R, h', w')."""
-        return resize_maps(prediction.probs[list(classes)], grid)
+    def matched_probs(self, generated: Tensor, original: Tensor, probs: Tensor, layout: Layout) -> Tensor:
+        """What the matches of a layout say.
 
-    def _matched(
-        self, images: Sequence[EncodedImage], batch: Sequence[Layout], targets: Tensor, low: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """What the matches say, averaged over draws of the noise: (R, h', w') for each layout."""
-        total = [torch.zeros_like(maps) for maps in low]
-        for draw in range(self.settings.correspondence_draws):
-            generated = self._generated_features(images, batch, draw)
-            for i, maps in enumerate(low):
-                total[i] += self._read_matches(generated[i : i + 1], targets[i : i + 1], maps[None])[0]
-        return [maps / self.settings.correspondence_draws for maps in total]
+        Args:
+            generated: (1, D, h', w') features of the reconstruction.
+            original: (1, D, h', w') features of the image.
+            probs: (R, H, W) float in [0, 1] of the layout's classes.
+            layout: that was injected.
 
-    def _read_matches(self, source: Tensor, target: Tensor, maps: Tensor) -> Tensor:
-        """Maps at the matches of each location: (1, R, h', w')."""
-        settings = self.settings
-        radius = None if settings.match_radius is None else settings.match_radius * max(maps.shape[-2:])
-        if settings.match_temperature > 0:
-            matched = match_softly(source, target, maps, temperature=settings.match_temperature, radius=radius)
-        else:
-            matched = gather_matches(maps, match_features(source, target, radius=radius)[0])
-        if not settings.match_mutual:
-            return matched
-        index, _ = match_features(source, target, radius=radius)
-        return torch.where(mutual_matches(source, target, index)[:, None], matched, maps)
+        Returns:
+            (R, h', w') float32: the probabilities at the match of each place.
+        """
+        low = resize_maps(probs, original.shape[-2:])
+        return read_matches(generated, original, low[None], temperature=self.temperature)[0]
 
-    def _group(self, selected: Sequence[int]) -> list[tuple[int, ...]]:
+    def _groups(self, classes: Sequence[int]) -> list[tuple[int, ...]]:
         """Classes that share a pass: each alone, or all together."""
-        if self.settings.joint:
-            return [tuple(selected)] if selected else []
-        return [(c,) for c in selected]
+        if self.joint:
+            return [tuple(classes)] if classes else []
+        return [(c,) for c in classes]
 
-    def _original_features(self, images: Sequence[EncodedImage], wanted: set[int]) -> dict[int, Tensor]:
-        """Features of the images themselves, once each, however often they are asked for: {image: (D, h', w')}."""
+    def _original_features(self, passes: Passes, images: Sequence[EncodedImage]) -> list[Tensor]:
+        """Features of the images themselves, once each, alone: (D, h', w') an image."""
 
-        def extract(batch: Sequence[int]) -> list[Tensor]:
-            return [self._extract(images[i].latents[None], images[i].pixels[None])[0] for i in batch]
+        def extract(batch: Sequence[EncodedImage]) -> list[Tensor]:
+            return [self._extract(passes, image.latents[None], image.pixels[None])[0] for image in batch]
 
-        new = sorted(wanted - set(self._originals))
-        features = MemoryBudget(1).run(extract, new, self.prior.device)
-        self._originals.update(zip(new, features, strict=True))
-        return self._originals
+        return MemoryBudget(1).run(extract, images, passes.prior.device)
 
-    def _generated_features(self, images: Sequence[EncodedImage], layouts: Sequence[Layout], draw: int) -> Tensor:
-        """Features of the one-step reconstructions: (N, D, h', w')."""
-        return self._extract(self.reconstruct(images, layouts, draw=draw), None)
-
-    def reconstruct(self, images: Sequence[EncodedImage], layouts: Sequence[Layout], *, draw: int = 0) -> Tensor:
-        """Generates each image under its layout, in one step or by inversion: (N, c, h, w) clean latents."""
-        generation = self.settings.generation
-        if generation is not None:
-            return self._generate(generation, images, layouts)
-        clean, noise = latents_and_noise(images, layouts, seed=self.settings.seed, draw=draw)
-        noisy = self.prior.add_noise(clean, noise, self.settings.timestep)
-        return self.layout_pass.predict_latents(noisy, self.settings.timestep, layouts)
-
-    def _generate(
-        self, settings: InversionSettings, images: Sequence[EncodedImage], layouts: Sequence[Layout]
-    ) -> Tensor:
-        """Inverts each image under its prompt, and generates it anew with its layout injected."""
-        prompts, _ = self.layout_pass.condition(layouts, self.settings.timestep)
-        empty = self.prior.encode_prompts([[]] * len(layouts), '{name}')
-        clean = torch.stack([images[layout.image].latents for layout in layouts])
-        sampler = Sampler(self.prior, prompts, empty, settings)
-        return reconstruct(sampler, clean, lambda timestep: self.layout_pass.condition(layouts, timestep)[1])
-
-    def _extract(self, latents: Tensor, pixels: Tensor | None) -> Tensor:
+    def _extract(self, passes: Passes, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """(N, c, h, w) latents -> (N, D, h', w'); what is generated is decoded where features read pixels."""
         if self.features.reads_pixels and pixels is None:
-            pixels = self.prior.decode_latents(latents)
-        features = self.features(latents, pixels)
-        return self.prior.finite.note('feature extractor', features.dtype, features)
-
-    def _mix(self, probs: Tensor, low: Tensor, matched: Tensor, image: EncodedImage) -> Tensor:
-        """Mixes (R, H, W) probabilities with those at the matches, (R, h', w') on the feature grid."""
-        if self.settings.mixing == 'residual':
-            target = probs + self._upsample(matched - low, image)
-        else:
-            target = self._upsample(matched, image)
-        return mix_foreground_probs(probs, target.clamp(0, 1), self.settings.beta, self.settings.confidence_range)
-
-    def _upsample(self, maps: Tensor, image: EncodedImage) -> Tensor:
-        if self.settings.upsampling == 'guided':
-            return guided_upsample(maps, image.image)
-        return resize_maps(maps, image.image.shape[-2:])
+            pixels = passes.prior.decode_latents(latents)
+        features = self.features(passes.prior, latents, pixels)
+        return passes.prior.finite.note('feature extractor', features.dtype, features)

@@ -1,6 +1,8 @@
 """Asks the prior directly: under which class does it best predict the noise in the uncertain pixels?
 
-G4Seg's Eq. 6 with the coarse p(S) kept: posterior ~ coarse probability * exp(-lambda * error).
+    p(S_j = c | x) ~ S_j(c) exp(-sharpness * error_j(c))
+
+G4Seg's Eq. 6 with the coarse p(S) kept; error_j(c) is the denoiser's squared error at pixel j with class c injected.
 
 Shapes: K classes selected in an image, N candidates, c latent channels, h w latent grid, H W image size.
 """
@@ -11,15 +13,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.ops.guided_filter import guided_upsample
-from mmseg_g4seg.ops.masks import resize_maps
-from mmseg_g4seg.ops.posterior import shift_proportions, weigh_candidates
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from mmseg_g4seg.ops.guided_filter import Upsampling, check_upsampling, upsample
+from mmseg_g4seg.ops.noise import noise_key
+from mmseg_g4seg.ops.posterior import average_boxes, shift_proportions, weigh_candidates
 from mmseg_g4seg.ops.views import View, crop_views
 from mmseg_g4seg.prediction import Prediction
-from mmseg_g4seg.refiners.g4seg.layouts import ClassProbs, EncodedImage, Layout, LayoutPass
-from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
+from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
+from mmseg_g4seg.refiners.g4seg.passes import Passes
+from mmseg_g4seg.registry import register
 
-from .noise_errors import noise_errors
+from .base import ClassProbs, Update
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,172 @@ class Question:
     """How well does a candidate explain what a view of an image shows?
 
     Attributes:
-        image: number of the image in the batch.
+        image_index: number of the image in the batch.
         candidate: class that the uncertain pixels take.
         view: of the image.
     """
 
-    image: int
+    image_index: int
     candidate: int
     view: View
+
+
+@register
+class LikelihoodUpdate(Update):
+    """Fills the uncertain pixels with each class in turn and reads the denoiser's error.
+
+    All classes of the image are injected at once; only the uncertain pixels differ between
+    candidates, and only where a candidate is plausible; all candidates see the same noise.
+    Background has no name: as a candidate it leaves the uncertain pixels to no region. With several
+    views of an image, each is asked about as an image of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600),
+        draws: int = 1,
+        crops: int = 1,
+        sharpness: float = 30.0,
+        bound: float | None = None,
+        proportions: bool = False,
+        smoothing: int | Sequence[int] = 3,
+        uncertain_below: float = 0.6,
+        candidate_threshold: float = 0.0,
+        upsampling: Upsampling = 'bilinear',
+    ) -> None:
+        """Args:
+            timesteps: noise levels that the error is averaged over.
+            draws: of the noise, at each of them.
+            crops: along each side of the image, overlapping and every second one mirrored: the prior is asked in each,
+                and its errors are averaged where crops overlap; 1 asks about the whole image.
+            sharpness: factor from error to negative log-likelihood.
+            bound: most that the prior may say for or against a class, in nats, whatever its error: at 0.4 the odds
+                of two classes change by a factor of exp(0.8) at most. None: no bound.
+            proportions: let an image's class proportions follow what the prior finds: a class that it gives more
+                of the image gains elsewhere in it, too, beyond `bound`. See `shift_proportions`.
+            smoothing: side, in latent cells, of the box that errors are averaged over, odd; or several, whose
+                averages are averaged: error maps at more than one scale.
+            uncertain_below: pixels whose highest class probability is below it may change.
+            candidate_threshold: least coarse probability of a class to be considered at a pixel; 0 considers every
+                class of the image everywhere.
+            upsampling: of the errors, from the latent grid to the image's: `bilinear`, or `guided`, which follows
+                the image's edges.
+
+        Raises:
+            ValueError: if a number is out of range.
+        """
+        sides = (smoothing,) if isinstance(smoothing, int) else tuple(smoothing)
+        for name, holds, expected, value in (
+            ('timesteps', len(timesteps) > 0, 'at least one timestep', timesteps),
+            ('draws', isinstance(draws, int) and draws >= 1, 'an integer of at least 1', draws),
+            ('crops', isinstance(crops, int) and crops >= 1, 'an integer of at least 1', crops),
+            ('sharpness', _is_number(sharpness), 'a finite number of at least 0', sharpness),
+            ('bound', bound is None or (_is_number(bound) and bound > 0), 'nats above 0, or None', bound),
+            ('smoothing', bool(sides) and all(s >= 1 and s % 2 == 1 for s in sides), 'odd numbers of cells', smoothing),
+            ('uncertain_below', 0 <= uncertain_below <= 1, 'a probability in [0, 1]', uncertain_below),
+            ('candidate_threshold', 0 <= candidate_threshold <= 1, 'a probability in [0, 1]', candidate_threshold),
+        ):
+            if not holds:
+                raise ValueError(f'{name}: expected {expected}, got {value!r}')
+        self.timesteps, self.draws, self.crops, self.smoothing = tuple(timesteps), draws, crops, sides
+        self.sharpness, self.bound, self.proportions = sharpness, bound, proportions
+        self.uncertain_below, self.candidate_threshold = uncertain_below, candidate_threshold
+        self.upsampling = check_upsampling(upsampling)
+
+    def check(self, prior: DiffusionPrior) -> None:
+        for timestep in self.timesteps:
+            prior.check_timestep(timestep)
+
+    def __call__(
+        self,
+        passes: Passes,
+        images: Sequence[EncodedImage],
+        predictions: Sequence[Prediction],
+        selected: Sequence[Sequence[int]],
+    ) -> list[ClassProbs]:
+        gathered = self.gather(passes, images, predictions, selected)
+        return [
+            (evidence.candidates, self.posterior(prediction.probs[evidence.candidates], evidence))
+            for prediction, evidence in zip(predictions, gathered, strict=True)
+        ]
+
+    def gather(
+        self,
+        passes: Passes,
+        images: Sequence[EncodedImage],
+        predictions: Sequence[Prediction],
+        selected: Sequence[Sequence[int]],
+    ) -> list[Evidence]:
+        """Asks the prior: arguments as for a call, what it says about each image."""
+        background = passes.classes.background
+        # what an uncertain pixel may be: a class of the image, or its background
+        candidates = [[*classes, *([] if background is None else [background])] for classes in selected]
+        open_to = [self._open_to(p, c) for p, c in zip(predictions, candidates, strict=True)]
+        shown: list[EncodedImage] = []
+        questions: list[Question] = []
+        layouts: list[Layout] = []
+        for i, classes in enumerate(selected):
+            for number, view in enumerate(self._views(images[i]) if classes else ()):
+                # a class that no pixel is open to needs no pass; with one alone there is nothing to choose
+                asked = [c for c, pixels in open_to[i].items() if view.of(pixels).any()]
+                if len(asked) < 2:
+                    continue
+                shown.append(self._show(passes, images[i], view, number))
+                for c in asked:
+                    filled = torch.where(open_to[i][c], c, predictions[i].label_map)
+                    layouts.append(passes.place(len(shown) - 1, shown[-1], view.of(filled), classes))
+                    questions.append(Question(i, c, view))
+        errors = self._errors(passes, shown, layouts)
+        answers = list(zip(questions, errors, strict=True))
+        return [
+            average_views(prediction.label_map, pixels, [a for a in answers if a[0].image_index == i])
+            for i, (pixels, prediction) in enumerate(zip(open_to, predictions, strict=True))
+        ]
+
+    def posterior(self, probs: Tensor, evidence: Evidence, elsewhere: Tensor | None = None) -> Tensor:
+        """Weighs N candidates by their errors: sharpness, bound, and class proportions.
+
+        Args:
+            probs: (N, H, W) float in [0, 1], coarse, of the candidates.
+            evidence: what the prior said.
+            elsewhere: see `shift_proportions`.
+
+        Returns:
+            (N, H, W): the posterior where a candidate may be, `probs` elsewhere.
+        """
+        if not evidence.candidates:
+            return probs
+        open_to = evidence.open_to
+        posterior = weigh_candidates(probs, open_to, evidence.errors, self.sharpness, self.bound)
+        return shift_proportions(probs, posterior, open_to, elsewhere) if self.proportions else posterior
+
+    def _errors(self, passes: Passes, shown: Sequence[EncodedImage], layouts: Sequence[Layout]) -> list[Tensor]:
+        """Error of each layout on its image's grid, (H, W): averaged over boxes, then upsampled."""
+        if not layouts:
+            return []
+        # one cell's error is mostly the noise's own; a wide box sees which class fits the whole region
+        smooth = average_boxes(
+            torch.stack(passes.noise_errors(shown, layouts, self.timesteps, self.draws)), self.smoothing
+        )
+        pairs = zip(smooth, layouts, strict=True)
+        return [upsample(e[None], shown[layout.image_index].image, self.upsampling)[0] for e, layout in pairs]
+
+    def _views(self, image: EncodedImage) -> list[View]:
+        height, width = image.image.shape[-2:]
+        return crop_views((height, width), self.crops)
+
+    def _show(self, passes: Passes, image: EncodedImage, view: View, number: int) -> EncodedImage:
+        """A view as an image of its own, with noise of its own."""
+        if self.crops == 1:
+            return image
+        (encoded,) = passes.encode([view.of(image.image)], [noise_key(image.key, part=number)])
+        return encoded
+
+    def _open_to(self, prediction: Prediction, candidates: Sequence[int]) -> dict[int, Tensor]:
+        """Pixels that each candidate may take, (H, W) bool: uncertain ones where it is plausible."""
+        uncertain = prediction.probs.amax(dim=0) < self.uncertain_below
+        return {c: uncertain & (prediction.probs[c] >= self.candidate_threshold) for c in candidates}
 
 
 def average_views(
@@ -75,115 +237,5 @@ def average_views(
     return Evidence(candidates, pixels, total / views.clamp_min(1))
 
 
-class LikelihoodUpdate:
-    """Fills the uncertain pixels with each class in turn and reads the denoiser's error.
-
-    All classes of the image are injected at once; only the uncertain pixels differ between
-    candidates, and only where a candidate is plausible; all candidates see the same noise.
-    Background has no name: as a candidate it leaves the uncertain pixels to no region. With several
-    views of an image, each is asked about as an image of its own.
-    """
-
-    def __init__(self, layout_pass: LayoutPass) -> None:
-        self.layout_pass = layout_pass
-        self.prior, self.settings = layout_pass.prior, layout_pass.settings
-
-    def __call__(
-        self, images: Sequence[EncodedImage], predictions: Sequence[Prediction], classes: Sequence[Sequence[int]]
-    ) -> list[ClassProbs]:
-        """Updates the probabilities of the classes selected in each image, and of its background.
-
-        Args:
-            images: encoded images.
-            predictions: one an image.
-            classes: the K classes selected in each image.
-
-        Returns:
-            For each image the candidates and their probabilities, (candidates, H, W) float32 in
-            [0, 1].
-        """
-        gathered = self.gather(images, predictions, classes)
-        return [
-            (evidence.candidates, self.posterior(prediction, evidence))
-            for prediction, evidence in zip(predictions, gathered, strict=True)
-        ]
-
-    def gather(
-        self, images: Sequence[EncodedImage], predictions: Sequence[Prediction], classes: Sequence[Sequence[int]]
-    ) -> list[Evidence]:
-        """Asks the prior: arguments as for a call, what it says about each image."""
-        open_to = [
-            self._open_to(p, self._candidates(selected)) for p, selected in zip(predictions, classes, strict=True)
-        ]
-        shown: list[EncodedImage] = []
-        questions: list[Question] = []
-        layouts: list[Layout] = []
-        for i, selected in enumerate(classes):
-            for number, view in enumerate(self._views(images[i]) if selected else ()):
-                # a class that no pixel is open to needs no pass; with one alone there is nothing to choose
-                candidates = [c for c, pixels in open_to[i].items() if view.of(pixels).any()]
-                if len(candidates) < 2:
-                    continue
-                shown.append(self._show(images[i], view, number))
-                for c in candidates:
-                    filled = torch.where(open_to[i][c], c, predictions[i].label_map)
-                    layouts.append(self.layout_pass.place(len(shown) - 1, shown[-1], view.of(filled), selected))
-                    questions.append(Question(i, c, view))
-        errors = noise_errors(self.layout_pass, shown, layouts)
-        upsampled = [self._upsample(e, shown[layout.image]) for e, layout in zip(errors, layouts, strict=True)]
-        answers = list(zip(questions, upsampled, strict=True))
-        return [
-            average_views(prediction.label_map, pixels, [a for a in answers if a[0].image == i])
-            for i, (pixels, prediction) in enumerate(zip(open_to, predictions, strict=True))
-        ]
-
-    def _views(self, image: EncodedImage) -> list[View]:
-        height, width = image.image.shape[-2:]
-        return crop_views((height, width), self.settings.likelihood_crops, self.settings.likelihood_crop_side)
-
-    def _show(self, image: EncodedImage, view: View, number: int) -> EncodedImage:
-        """A view as an image of its own, with noise of its own."""
-        if self.settings.likelihood_crops == 1:
-            return image
-        (encoded,) = self.layout_pass.encode([view.of(image.image)], [f'{image.key}/{number}'])
-        return encoded
-
-    def _upsample(self, errors: Tensor, image: EncodedImage) -> Tensor:
-        """Errors on the image's grid: (h, w) -> (H, W)."""
-        if self.settings.upsampling == 'guided':
-            return guided_upsample(errors[None], image.image)[0]
-        return resize_maps(errors[None], image.image.shape[-2:])[0]
-
-    def _candidates(self, selected: Sequence[int]) -> list[int]:
-        """What an uncertain pixel may be: a class of the image, or its background."""
-        background = self.settings.background_index
-        return [*selected] if background is None else [*selected, background]
-
-    def _open_to(self, prediction: Prediction, candidates: Sequence[int]) -> dict[int, Tensor]:
-        """Pixels that each candidate may take, (H, W) bool: uncertain ones where it is plausible."""
-        uncertain = prediction.probs.amax(dim=0) < self.settings.confidence_range[1]
-        return {c: uncertain & (prediction.probs[c] >= self.settings.candidate_threshold) for c in candidates}
-
-    def posterior(self, prediction: Prediction, evidence: Evidence) -> Tensor:
-        """Probabilities of the candidates, each where it may be: (candidates, H, W)."""
-        probs = prediction.probs[evidence.candidates]
-        return weigh_evidence(probs, evidence.open_to, evidence.errors, self.settings) if evidence.candidates else probs
-
-
-def weigh_evidence(
-    probs: Tensor, open_to: Tensor, errors: Tensor, settings: G4SegSettings, elsewhere: Tensor | None = None
-) -> Tensor:
-    """The posterior of N candidates by a refiner's settings: sharpness, bound, and class proportions.
-
-    Args:
-        probs: (N, H, W) float in [0, 1], coarse.
-        open_to: (N, H, W) bool, pixels that may take each.
-        errors: (N, H, W) float, of the prior.
-        settings: of the refiner.
-        elsewhere: see `shift_proportions`.
-
-    Returns:
-        (N, H, W): the posterior where a candidate may be, `probs` elsewhere.
-    """
-    posterior = weigh_candidates(probs, open_to, errors, settings.likelihood_sharpness, settings.likelihood_bound)
-    return shift_proportions(probs, posterior, open_to, elsewhere) if settings.likelihood_proportions else posterior
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < float('inf')

@@ -1,0 +1,50 @@
+"""What a source of coarse masks takes and gives; the methods (SeeDiff, SCLIP, CAM ...) are one file each beside this.
+
+Shapes: C classes of the data set, H W image size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
+
+
+class CoarseSource(ABC):
+    """Makes coarse masks where a user has none: images and the names of their classes in, predictions out.
+
+    What it gives goes straight into a `Refiner`. A source of your own is a subclass with `@register`.
+    """
+
+    def to(self, device: torch.device | str) -> 'CoarseSource':
+        """Moves what has weights to a device, in place."""
+        return self
+
+    def predict(self, image: Tensor, classes: ClassList | Sequence[ClassName], *, key: Key = 0) -> Prediction:
+        """Predicts one image; arguments and errors as `predict_batch`."""
+        return self.predict_batch([image], classes, keys=[key])[0]
+
+    @abstractmethod
+    def predict_batch(
+        self,
+        images: Sequence[Tensor],
+        classes: ClassList | Sequence[ClassName],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> list[Prediction]:
+        """Predicts several images, which may differ in size.
+
+        Args:
+            images: (3, H, W) float RGB in [0, 1] each.
+            classes: the C classes to tell apart.
+            keys: of the images, 0, 1, 2 ... when not given; with the seed they fix what is drawn at random.
+
+        Returns:
+            One prediction an image, on the image's grid and device: (C, H, W) probabilities that sum to 1, and
+            labels by the source's own rule.
+
+        Raises:
+            ValueError: if an image or a name does not fit; names which.
+        """

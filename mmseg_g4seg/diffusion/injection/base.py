@@ -1,0 +1,228 @@
+"""How a layout reaches a denoiser: what every way has in common.
+
+Shapes: B images, R regions (one for a single class, K for all classes of an image), c latent channels, h w latent
+grid, T text tokens, Q query tokens, Kt key tokens, d head dimension, H' W' image size of the prior.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mmseg_g4seg.prediction import ClassList
+
+if TYPE_CHECKING:
+    from mmseg_g4seg.diffusion.prior import DiffusionPrior
+
+    from .joint_attention import JointLayout
+
+
+@dataclass(frozen=True)
+class RegionLayout:
+    """Where the regions of B images are, and which text tokens name them.
+
+    Attributes:
+        region_masks: (B, R, h, w) float in [0, 1], the share of each latent cell that belongs to each region.
+        token_masks: (B, R, T) float in {0, 1}, 1 where a text token names the region.
+        noise_level: timestep / number of training timesteps, in [0, 1].
+        region_maps: (B, H', W') int64 at the prior's image size, 1 to R where a region is and 0 elsewhere; for
+            injectors that read pixels. None where none does.
+        region_classes: for each image the class indices of its regions 1 to R, where there are `region_maps`.
+        classes: of the data set, likewise.
+    """
+
+    region_masks: Tensor
+    token_masks: Tensor
+    noise_level: float = 0.4
+    region_maps: Tensor | None = None
+    region_classes: Sequence[Sequence[int]] = ()
+    classes: ClassList | None = None
+
+    def __post_init__(self) -> None:
+        if self.region_masks.ndim != 4 or self.token_masks.ndim != 3:
+            raise ValueError(
+                'expected region_masks (B, R, h, w) and token_masks (B, R, T), '
+                f'got {tuple(self.region_masks.shape)} and {tuple(self.token_masks.shape)}'
+            )
+        if self.region_masks.shape[:2] != self.token_masks.shape[:2]:
+            raise ValueError(
+                'region_masks and token_masks differ in images or regions: '
+                f'{tuple(self.region_masks.shape[:2])} and {tuple(self.token_masks.shape[:2])}'
+            )
+
+    def to(self, like: Tensor) -> 'RegionLayout':
+        """Moves the masks to the device and dtype of `like`, and the maps to its device."""
+        maps = None if self.region_maps is None else self.region_maps.to(like.device)
+        return replace(
+            self, region_masks=self.region_masks.to(like), token_masks=self.token_masks.to(like), region_maps=maps
+        )
+
+    def take(self, images: Sequence[int], tokens: int) -> 'RegionLayout':
+        """The layouts of some images, on the first `tokens` text tokens."""
+        index = list(images)
+        return replace(
+            self,
+            region_masks=self.region_masks[index],
+            token_masks=self.token_masks[index, :, :tokens],
+            region_maps=None if self.region_maps is None else self.region_maps[index],
+            region_classes=[self.region_classes[i] for i in index] if self.region_classes else (),
+        )
+
+
+class Injector:
+    """Brings a layout into one pass of a denoiser: by its attention, by further inputs, or both.
+
+    A way of your own is a subclass with `@register`, named by `type` in a refiner's `injection`.
+    """
+
+    reads_region_maps = False
+    """Whether it looks at `RegionLayout.region_maps`. If no injector does, nobody makes them."""
+
+    def check(self, prior: 'DiffusionPrior') -> None:
+        """Raises ValueError if a prior cannot take what this injects; called once, before any work."""
+
+    def to(self, device: torch.device | str) -> 'Injector':
+        """Moves what has weights to a device, in place."""
+        return self
+
+    @contextmanager
+    def installed(self, prior: 'DiffusionPrior', layout: RegionLayout) -> Iterator[None]:
+        """Changes the prior's denoiser for one pass, and undoes it whatever happens."""
+        yield
+
+    def arguments(self, layout: RegionLayout, latents: Tensor, timestep: int, embeds: Tensor) -> dict[str, Any]:
+        """Further arguments of the denoiser's forward pass.
+
+        Args:
+            layout: on the device and in the dtype of the latents.
+            latents: (B, c, h, w) noisy latents.
+            timestep: a training timestep.
+            embeds: (B, T, E) encoded prompts.
+        """
+        return {}
+
+
+class AttentionInjector(Injector, ABC):
+    """An injector that is a rule of attention; how a family's layers are reached is the family's matter."""
+
+    def __init__(self, *, cross_weight: float = 1.0, self_weight: float = 0.3) -> None:
+        """Args:
+            cross_weight: in attention from image to text; 0 leaves it as it is, bit by bit.
+            self_weight: in attention from image to image, likewise.
+
+        Raises:
+            ValueError: if a weight is below 0.
+        """
+        for name, weight in (('cross_weight', cross_weight), ('self_weight', self_weight)):
+            if not (isinstance(weight, int | float) and 0 <= weight < float('inf')):
+                raise ValueError(f'{name}: expected a finite number of at least 0, got {weight!r}')
+        self.cross_weight, self.self_weight = float(cross_weight), float(self_weight)
+
+    @contextmanager
+    def installed(self, prior: 'DiffusionPrior', layout: RegionLayout) -> Iterator[None]:
+        with prior.attention_replaced(self, layout):
+            yield
+
+    def is_off(self, *, is_cross: bool) -> bool:
+        """Whether a kind of layer is left as it is."""
+        return (self.cross_weight if is_cross else self.self_weight) == 0
+
+    @abstractmethod
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        query_regions: Tensor,
+        key_regions: Tensor,
+        *,
+        is_cross: bool,
+        noise_level: float,
+    ) -> Tensor:
+        """Attends in a layer of image queries alone, as U-Nets have them.
+
+        Args:
+            query: (B, heads, Q, d) float.
+            key: (B, heads, Kt, d) float.
+            value: (B, heads, Kt, d) float.
+            query_regions: (B, Q, R) float in [0, 1].
+            key_regions: (B, Kt, R) float in [0, 1].
+            is_cross: whether the keys are text.
+            noise_level: see `RegionLayout`.
+
+        Returns:
+            (B, heads, Q, d).
+        """
+
+    @abstractmethod
+    def attend_jointly(
+        self, query: Tensor, key: Tensor, value: Tensor, joint: 'JointLayout', *, has_text: bool
+    ) -> Tensor:
+        """Attends where image and text stand in one sequence, or in a layer of image tokens of such a model.
+
+        Args:
+            query: (B, heads, S, d) float; (B, heads, N, d) where there is no text.
+            key: as `query`.
+            value: as `query`.
+            joint: the layout along the sequence.
+            has_text: whether text is in it.
+
+        Returns:
+            As `query`.
+        """
+
+
+@dataclass(frozen=True)
+class Injection:
+    """What is injected in one pass: a layout, and the ways in which it reaches the denoiser.
+
+    Attributes:
+        layout: of B images.
+        injectors: any number; their arguments and changes add up.
+    """
+
+    layout: RegionLayout
+    injectors: Sequence[Injector]
+
+    def to(self, like: Tensor) -> 'Injection':
+        """On the device and in the dtype of `like`."""
+        return replace(self, layout=self.layout.to(like))
+
+    def take(self, images: Sequence[int], tokens: int) -> 'Injection':
+        """Of some images, see `RegionLayout.take`."""
+        return replace(self, layout=self.layout.take(images, tokens))
+
+    @contextmanager
+    def installed(self, prior: 'DiffusionPrior') -> Iterator[None]:
+        """Every injector's change of the denoiser at once."""
+        with ExitStack() as stack:
+            for injector in self.injectors:
+                stack.enter_context(injector.installed(prior, self.layout))
+            yield
+
+    def arguments(self, latents: Tensor, timestep: int, embeds: Tensor) -> dict[str, Any]:
+        """Every injector's further arguments, see `Injector.arguments`."""
+        found: dict[str, Any] = {}
+        for injector in self.injectors:
+            found.update(injector.arguments(self.layout, latents, timestep, embeds))
+        return found
+
+
+def injector_list(injection: Injector | Sequence[Injector] | None) -> list[Injector]:
+    """One injector, several, or none, as a list.
+
+    Raises:
+        ValueError: if one is something else.
+    """
+    listed = [] if injection is None else [injection] if isinstance(injection, Injector) else list(injection)
+    for injector in listed:
+        if not isinstance(injector, Injector):
+            raise ValueError(f'injection: expected injectors, got a {type(injector).__name__}')
+    rules = [type(injector).__name__ for injector in listed if isinstance(injector, AttentionInjector)]
+    if len(rules) > 1:  # the second would stand in front of the first, which nobody would notice
+        raise ValueError(f'injection: expected one rule of attention at the most, got {" and ".join(rules)}')
+    return listed

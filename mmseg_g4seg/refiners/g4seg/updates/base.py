@@ -1,0 +1,49 @@
+"""What an update rule is: how what the prior says changes probabilities.
+
+Shapes: K classes of an image, H W image size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage
+from mmseg_g4seg.refiners.g4seg.passes import Passes
+
+ClassProbs = tuple[Sequence[int], Tensor]
+"""Classes of one image with their probabilities, (classes, H, W) float32: what an update returns."""
+
+
+class Update(ABC):
+    """One rule. A rule of your own is a subclass with `@register`, named by `type` in a refiner's `update`."""
+
+    def check(self, prior: DiffusionPrior) -> None:  # noqa: B027  a rule need not ask anything of the prior
+        """Raises ValueError if a prior cannot be asked so; called once, before any work."""
+
+    def to(self, device: torch.device | str) -> 'Update':
+        """Moves what has weights to a device, in place."""
+        return self
+
+    @abstractmethod
+    def __call__(
+        self,
+        passes: Passes,
+        images: Sequence[EncodedImage],
+        predictions: Sequence[Prediction],
+        selected: Sequence[Sequence[int]],
+    ) -> list[ClassProbs]:
+        """Updates the probabilities of a batch of images.
+
+        Args:
+            passes: asks the prior.
+            images: encoded images.
+            predictions: one an image, on the prior's device.
+            selected: the K classes to refine in each image; never the background.
+
+        Returns:
+            For each image the classes that were updated and their probabilities, (classes, H, W) float32 in [0, 1].
+        """
