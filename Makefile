@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3; do \
 RUN = $(VENV)/bin/python
 READY = $(VENV)/.mmseg_g4seg_ready
 
-.PHONY: env demo test lint format clean
+.PHONY: env demo test lint docs format clean
 
 env: $(READY)
 
@@ -33,6 +33,9 @@ lint: env
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+docs: env
+	$(RUN) -m mkdocs build --strict
 
 format: env
 	$(RUN) -m ruff check --fix .

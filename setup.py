@@ -17,7 +17,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
-    package_data={'mmseg_g4seg': ['assets/**/*']},
+    package_data={'mmseg_g4seg': ['assets/**/*', 'py.typed']},
     # no host here: an environment that already has mmseg keeps the one it has
     install_requires=[
         'torch>=2.1',
