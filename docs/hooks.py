@@ -1,8 +1,8 @@
-"""Hooks of MkDocs: lists the modules of a folder in the reference, and checks links outside the site.
+"""Hooks of MkDocs: list the modules of a folder in the reference, and check what MkDocs does not.
 
 `::: package.folder.*` on a page stands for one `::: package.folder.module` a file, so that a new part needs no
-new line. README, notebook and the projects' pages are no pages of the site; without a check a renamed heading
-leaves links there that lead nowhere.
+new line. README, notebook and the projects' pages are no pages of the site: without a check a renamed heading
+leaves links there that lead nowhere. And commands name files that may move.
 """
 
 import re
@@ -17,11 +17,13 @@ ROOT = Path(__file__).parents[1]
 MODULES = re.compile(r'^::: (\S+)\.\*$', re.MULTILINE)
 LINK = re.compile(r'\[[^\]]*\]\(([^)\s]+)\)')
 BLOCK = re.compile(r'^```.*?^```', re.MULTILINE | re.DOTALL)
+NAMED_FILE = re.compile(r'(?<![\w./])(?:configs|projects|tests|tools)/[\w./-]+\.(?:md|pth|py|sh)\b')
 log = getLogger('mkdocs.plugins.hooks')  # a strict build fails on its warnings
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Writes out the modules of each folder, `base` first."""
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Writes out the modules of each folder, `base` first; warns of files that a page names in vain."""
+    check_named_files(page.file.src_uri, markdown)
     return MODULES.sub(lambda found: '\n\n'.join(f'::: {name}' for name in modules(found[1])), markdown)
 
 
@@ -36,6 +38,7 @@ def modules(package: str) -> list[str]:
 
 def on_pre_build(**_: Any) -> None:
     """Warns of each link outside the site whose file or heading is missing."""
+    check_named_files('README.md', (ROOT / 'README.md').read_text())
     command = ['git', 'ls-files', '--cached', '--others', '--exclude-standard', '*.md']
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for page in map(Path, listed.stdout.splitlines()):
@@ -46,6 +49,13 @@ def on_pre_build(**_: Any) -> None:
         for target in LINK.findall(text):
             if '://' not in target and not leads_somewhere(page, target):
                 log.warning(f'{page}: the link {target!r} leads nowhere')
+
+
+def check_named_files(page: str, text: str) -> None:
+    """Warns of each file of the repository that a command or a sentence names and that is missing."""
+    for name in sorted(set(NAMED_FILE.findall(text))):
+        if not (ROOT / name).exists():
+            log.warning(f'{page}: there is no {name}')
 
 
 def leads_somewhere(page: Path, target: str) -> bool:
