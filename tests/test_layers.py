@@ -1,4 +1,4 @@
-"""Imports go downward only, and nothing heavy is imported before it is needed."""
+"""Imports go downward only, folder against folder, and nothing heavy is imported before it is needed."""
 
 import ast
 import subprocess
@@ -7,64 +7,104 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / 'mmseg_g4seg'
-LAYERS = {
-    0: (
-        'areas',
-        'binary_masks',
-        'boundary',
-        'correspondence',
-        'guided_filter',
-        'masks',
-        'memory_budget',
-        'noise',
-        'paired_statistics',
-        'pixel_affinity',
-        'probability',
-        'scores',
-        'typed_config',
-    ),
-    1: ('prompts', 'attention', 'diffusion', 'features'),
-    2: ('refiners', 'files', 'converters', 'seeds', 'scenes', 'training'),
-    3: ('api', 'benchmark', 'experiments', 'mmseg', 'detectron2', 'reproduction'),
-}
-HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2'}
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / 'mmseg_g4seg'
+STEPS = (
+    ('registry', 'prediction'),
+    ('ops',),
+    ('io',),
+    ('diffusion',),
+    ('features',),
+    ('refiners', 'coarse'),
+    ('evaluation',),
+    ('hosts',),
+    ('cli',),
+)
+"""From the lowest; those of one step do not import each other."""
+ORDER = {name: step for step, names in enumerate(STEPS) for name in names}
+HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2', 'ray'}
 MODELS = {'diffusers', 'transformers', 'open_clip', 'tokenizers'}
-LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
+PROJECTS = sorted(p.name for p in (ROOT / 'projects').iterdir() if (p / '__init__.py').is_file())
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """Modules a file imports: (first name, whether it is the package's own)."""
+def imports(path: Path) -> list[str]:
+    """Full names of the modules that a file imports, those inside functions too."""
+    parts = path.relative_to(ROOT).with_suffix('').parts
     found = []
-    depth = len(path.relative_to(PACKAGE).parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found += [(alias.name.split('.')[0], False) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.append(((node.module or '').split('.')[0], False))
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            if node.level == depth:  # relative to the package's root
-                names = [node.module.split('.')[0]] if node.module else [alias.name for alias in node.names]
-                found += [(name, True) for name in names]
-            assert node.level <= depth
+            base = '.'.join(parts[: len(parts) - node.level]) if node.level else ''
+            module = '.'.join(part for part in (base, node.module or '') if part)
+            found += [f'{module}.{alias.name}' for alias in node.names]
     return found
 
 
-FILES = sorted(p for p in PACKAGE.rglob('*.py') if p != PACKAGE / '__init__.py')
+def files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob('*.py') if 'tests' not in p.parts and 'configs' not in p.parts)
+
+
+FILES = [p for p in files(PACKAGE) if p != PACKAGE / '__init__.py']
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_downward(path):
     place = path.relative_to(PACKAGE).parts[0].removesuffix('.py')
-    assert place in LAYER_OF, f'{place} has no layer: add it to LAYERS'
-    layer = LAYER_OF[place]
-    for name, own in imports(path):
-        if own:
-            assert LAYER_OF[name] <= layer, f'{path.name} (layer {layer}) imports {name} (layer {LAYER_OF[name]})'
-        elif name in HOSTS:
-            assert layer == 3, f'{path.name} (layer {layer}) imports the host {name}'
-        elif name in MODELS:
-            assert layer >= 1, f'{path.name} (layer 0) imports {name}'
+    assert place in ORDER, f'{place} has no step: add it to STEPS'
+    for name in imports(path):
+        first, *rest = name.split('.')
+        assert first != 'projects', f'{path.name} imports {name}: the package never imports a project'
+        if first == 'mmseg_g4seg':
+            other = rest[0] if rest else ''
+            assert other in ORDER, f'{path.name} imports {name}: expected a module, not the package itself'
+            same = other == place
+            assert same or ORDER[other] < ORDER[place], f'{path.name} ({place}) imports {name}, which is not below it'
+        elif first in HOSTS:
+            assert place in ('hosts', 'cli'), f'{path.name} ({place}) imports the host {name}'
+        elif first in MODELS:
+            assert ORDER[place] >= ORDER['diffusion'], f'{path.name} ({place}) imports {name}'
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_host_knows_its_own_library_alone(path):
+    """hosts/mmseg may import mmseg, hosts/detectron2 Detectron2; arrays and folder neither, and no host another."""
+    parts = path.relative_to(PACKAGE).parts
+    if parts[0] != 'hosts' or len(parts) < 2:
+        return
+    own = parts[1].removesuffix('.py')
+    allowed = {'mmseg': {'mmseg', 'mmengine', 'mmcv'}, 'detectron2': {'detectron2'}, 'ray_data': {'ray'}}.get(
+        own, set()
+    )
+    for name in imports(path):
+        first, *rest = name.split('.')
+        # config files are mmengine's, whoever reads them
+        assert first not in HOSTS - allowed - {'mmengine'}, f'{"/".join(parts)} imports {name}'
+        if first == 'mmseg_g4seg' and rest[0] == 'hosts' and len(rest) > 1:
+            assert rest[1] in (own, 'arrays'), f'{"/".join(parts)} imports another host: {name}'
+
+
+@pytest.mark.parametrize('project', PROJECTS)
+def test_projects_never_import_each_other(project):
+    # their tests may: the demo's scenes are the pictures that a training is tested on
+    found = [(p, name) for p in files(ROOT / 'projects' / project) for name in imports(p)]
+    others = [
+        f'{p.name}: {name}' for p, name in found if name.startswith('projects.') and name.split('.')[1] != project
+    ]
+    assert others == []
+
+
+def test_nothing_of_projects_is_installed():
+    packages = subprocess.run(
+        [sys.executable, 'setup.py', '-q', '--version'], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert packages.returncode == 0, packages.stderr
+    from setuptools import find_packages
+
+    assert not [p for p in find_packages(str(ROOT), include=['mmseg_g4seg', 'mmseg_g4seg.*']) if 'projects' in p]
+    text = (ROOT / 'setup.py').read_text()
+    assert "find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*'])" in text
 
 
 def run_python(code: str) -> str:
@@ -95,7 +135,7 @@ def test_refines_tensors_without_a_host():
     code = """
 import torch
 from mmseg_g4seg import Prediction, build_refiner
-refiner = build_refiner(dict(type='G4SegRefiner', prior='tiny', image_size=64, cross_weight=3.0))
+refiner = build_refiner(dict(type='G4SegRefiner', prior='tiny', image_size=64))
 image, probs = torch.rand(3, 40, 50), torch.rand(3, 40, 50).softmax(0)
 refined = refiner.refine(image, Prediction(probs, probs.argmax(0)), ['sky', 'tree', 'ball'])
 print(tuple(refined.label_map.shape), tuple(refined.probs.shape), 'mmseg' in sys.modules)

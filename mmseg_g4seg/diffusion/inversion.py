@@ -50,8 +50,9 @@ class InversionSettings:
             raise ValueError(f'steps: expected at least 1, got {self.steps}')
         if self.inner_steps < 1:
             raise ValueError(f'inner_steps: expected at least 1, got {self.inner_steps}')
-        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
-            raise ValueError(f'guidance: expected a finite number of at least 0, got {self.guidance_scale}')
+        scale = self.guidance_scale
+        if not (isinstance(scale, int | float) and math.isfinite(scale) and scale >= 0):
+            raise ValueError(f'guidance: expected a finite number of at least 0, got {scale!r}')
 
 
 @dataclass(frozen=True)

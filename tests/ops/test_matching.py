@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.ops import matching
-from mmseg_g4seg.ops.matching import far_apart, gather_matches, match_features, match_softly, mutual_matches
+from mmseg_g4seg.ops.matching import gather_matches, match_features, match_softly, read_matches
 
 
 def loop_match(source, target):
@@ -56,28 +56,13 @@ def test_different_shapes_are_refused():
         match_features(torch.rand(1, 4, 2, 2), torch.rand(1, 4, 2, 3))
 
 
-def test_matches_within_a_radius():
-    source, target = torch.randn(1, 4, 5, 6), torch.randn(1, 4, 5, 6)
-    index, _ = match_features(source, target, radius=1)
-    start = torch.arange(30)
-    assert ((index // 6 - start // 6).abs() <= 1).all()
-    assert ((index % 6 - start % 6).abs() <= 1).all()
-    similarity = torch.nn.functional.cosine_similarity(source.flatten(2)[..., None], target.flatten(2)[:, :, None], 1)
-    near = similarity.masked_fill(far_apart((5, 6), 1), -2)
-    assert torch.equal(index, near.argmax(-1))
-    assert far_apart((5, 6), 1)[0].sum() == 30 - 4
-
-
-@pytest.mark.parametrize('radius', [None, 2])
-def test_soft_matches_by_definition(radius, monkeypatch):
+def test_soft_matches_by_definition(monkeypatch):
     monkeypatch.setattr(matching, 'ROWS_PER_CHUNK', 7)
     source, target, maps = torch.randn(2, 4, 4, 5), torch.randn(2, 4, 4, 5), torch.rand(2, 3, 4, 5)
     similarity = torch.nn.functional.cosine_similarity(source.flatten(2)[..., None], target.flatten(2)[:, :, None], 1)
     weights = similarity / 0.3
-    if radius is not None:
-        weights = weights.masked_fill(far_apart((4, 5), radius), -torch.inf)
     expected = torch.einsum('bji,bki->bkj', weights.softmax(-1), maps.flatten(2)).view_as(maps)
-    torch.testing.assert_close(match_softly(source, target, maps, temperature=0.3, radius=radius), expected)
+    torch.testing.assert_close(match_softly(source, target, maps, temperature=0.3), expected)
 
 
 def test_soft_matches_become_the_best_match():
@@ -86,14 +71,12 @@ def test_soft_matches_become_the_best_match():
     torch.testing.assert_close(match_softly(source, target, maps, temperature=1e-4), best, atol=1e-3, rtol=0)
 
 
-def test_mutual_matches():
-    features = torch.randn(1, 32, 3, 4)
-    index, _ = match_features(features, features)
-    assert mutual_matches(features, features, index).all()
-    # all of the source looks like the target's first place, whose own match is one place of the source
-    source = features[:, :, :1, :1].expand(1, 32, 3, 4) + 0.01 * torch.randn(1, 32, 3, 4)
-    index, _ = match_features(source, features)
-    back = int(match_features(features, source)[0][0, 0])
-    expected = torch.tensor([[max(abs(j // 4 - back // 4), abs(j % 4 - back % 4)) <= 1 for j in range(12)]])
-    assert (index == 0).all()
-    assert torch.equal(mutual_matches(source, features, index).flatten(1), expected)
+@pytest.mark.parametrize('temperature', [0.0, 0.2])
+def test_what_is_read_at_the_matches(temperature):
+    source, target, maps = torch.randn(2, 8, 4, 5), torch.randn(2, 8, 4, 5), torch.rand(2, 3, 4, 5)
+    expected = (
+        match_softly(source, target, maps, temperature=0.2)
+        if temperature
+        else gather_matches(maps, match_features(source, target)[0])
+    )
+    assert torch.equal(read_matches(source, target, maps, temperature=temperature), expected)

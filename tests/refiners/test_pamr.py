@@ -3,7 +3,7 @@ import torch
 
 from mmseg_g4seg import PAMRRefiner, build_refiner
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.conftest import NAMES, random_case
 
 
@@ -35,8 +35,8 @@ def test_unlabelled_pixels_and_background_threshold():
     image, coarse = random_case()
     holes = coarse.label_map.clone()
     holes[:5] = 255
-    refiner = PAMRRefiner(1, background_index=0, background_threshold=1.1)
-    refined = refiner.refine(image, Prediction(coarse.probs, holes), NAMES)
+    classes = ClassList(NAMES, background=0, threshold=1.0)
+    refined = PAMRRefiner(1).refine(image, Prediction(coarse.probs, holes), classes)
     assert (refined.label_map[:5] == 255).all()
     assert (refined.label_map[5:] == 0).all()
 

@@ -16,7 +16,7 @@ class Sharpen(Refiner):
     def __init__(self, power):
         self.power, self.device = power, None
 
-    def refine_batch(self, images, predictions, class_names, *, keys=None):
+    def refine_batch(self, images, predictions, classes, *, keys=None):
         powers = [p.probs**self.power for p in predictions]
         return [Prediction(p / p.sum(0), p.argmax(0)) for p in powers]
 
@@ -48,6 +48,16 @@ def test_builds_from_configs(prior_folder):
     chain = build_refiner({'type': 'SequentialRefiner', 'refiners': [g4seg, Sharpen(2)]})
     image, coarse = random_case()
     assert [stage.name for stage in chain.refine_stages([image], [coarse], NAMES)] == ['G4Seg', 'sharpen']
+
+
+def test_classes_belong_to_the_chain():
+    chain = build_refiner(dict(type='SequentialRefiner', refiners=[Sharpen(2)], classes=dict(background='fish')))
+    assert chain.class_options == {'background': 'fish'}
+    inner = build_refiner(dict(type='PAMRRefiner', classes=dict(background='fish')))
+    with pytest.raises(ValueError, match='classes: expected beside the refiners of a chain, got it in a PAMRRefiner'):
+        SequentialRefiner([inner])
+    with pytest.raises(ValueError, match=r"refiner.refiners\[0\]: PAMRRefiner has no option 'classes'"):
+        build_refiner(dict(type='SequentialRefiner', refiners=[dict(type='PAMRRefiner', classes=dict(background=0))]))
 
 
 def test_empty_chain():

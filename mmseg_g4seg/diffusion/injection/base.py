@@ -218,7 +218,7 @@ def injector_list(injection: Injector | Sequence[Injector] | None) -> list[Injec
     Raises:
         ValueError: if one is something else.
     """
-    listed = [] if injection is None else [injection] if isinstance(injection, Injector) else list(injection)
+    listed = list(injection) if isinstance(injection, Sequence) else [] if injection is None else [injection]
     for injector in listed:
         if not isinstance(injector, Injector):
             raise ValueError(f'injection: expected injectors, got a {type(injector).__name__}')

@@ -101,7 +101,7 @@ def as_prior(prior: 'DiffusionPrior | str | Path | Mapping[str, Any]') -> Diffus
 
     Raises:
         ValueError: if an argument is not known; names the nearest.
-        Others as `load_prior`.
+        FileNotFoundError: as `load_prior`, whose other errors may follow.
     """
     if isinstance(prior, DiffusionPrior):
         return prior

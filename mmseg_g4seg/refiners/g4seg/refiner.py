@@ -31,7 +31,7 @@ from .updates.correspondence import CorrespondenceUpdate
 class G4SegRefiner(Refiner):
     """Refines multi-class predictions with a frozen text-to-image diffusion model, without training.
 
-    Example:
+    Examples:
         >>> refiner = G4SegRefiner('tiny', image_size=128)
         >>> refined = refiner.refine(image, Prediction(probs, probs.argmax(0)), ['sky', 'tree'])
     """
@@ -212,7 +212,7 @@ def merge_update(prediction: Prediction, updated: ClassProbs, classes: ClassList
 
 def _as_size(image_size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of a side or a pair; ValueError if it is something else."""
-    sides = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
+    sides = list(image_size) if isinstance(image_size, Sequence) else [image_size] * 2
     if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
         raise ValueError(f'image_size: expected an integer, or (height, width), got {image_size!r}')
     return sides[0], sides[1]

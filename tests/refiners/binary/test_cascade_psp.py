@@ -4,7 +4,7 @@ import torch
 
 from mmseg_g4seg import CascadePSPRefiner, build_refiner
 from mmseg_g4seg.ops.binary_masks import merge_binary_masks
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.binary.cascade_psp import load_cascade_psp
 from tests.conftest import NAMES, random_case
 
@@ -47,10 +47,8 @@ def test_identical_to_the_authors_refiner(release, fast, max_side):
 
 def test_refines_every_class_and_merges(release):
     image, coarse = case()
-    refiner = build_refiner(
-        dict(type='CascadePSPRefiner', weights=str(release / 'model'), fast=True, max_side=80, background_index=0)
-    )
-    refined = refiner.refine(image, coarse, NAMES)
+    refiner = build_refiner(dict(type='CascadePSPRefiner', weights=str(release / 'model'), fast=True, max_side=80))
+    refined = refiner.refine(image, coarse, ClassList(NAMES, background=0))
     torch.testing.assert_close(refined.probs.sum(0), torch.ones(72, 90))
     assert torch.equal(refined.label_map, refined.probs.argmax(0))
     with torch.no_grad():
@@ -67,8 +65,8 @@ def test_small_classes_stay_out(release):
     image, coarse = case()
     labels = torch.zeros_like(coarse.label_map)
     prediction = Prediction(coarse.probs, labels)
-    refiner = CascadePSPRefiner(load_cascade_psp(release / 'model'), background_index=0)
-    assert refiner.refine(image, prediction, NAMES) is prediction
+    refiner = CascadePSPRefiner(load_cascade_psp(release / 'model'))
+    assert refiner.refine(image, prediction, ClassList(NAMES, background=0)) is prediction
 
 
 def test_no_download_unless_asked(tmp_path, monkeypatch):

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmseg_g4seg.refiners.g4seg.updates.correspondence import CorrespondenceUpdate
-from mmseg_g4seg.refiners.g4seg.updates.noise_errors import noise_errors
+from mmseg_g4seg.diffusion.finite import FiniteWatch
+from mmseg_g4seg.refiners.g4seg.passes import Passes
+from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate
 from tests.conftest import IMAGE_SIZE, NAMES, random_case
-from tests.refiners.g4seg.test_g4seg import make
+from tests.refiners.g4seg.making import make
 
 READING_OPERATORS = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'unique_dim', 'equal', 'item'}
 READING_METHODS = ('tolist', 'cpu', 'numpy')
@@ -62,21 +63,40 @@ def test_what_is_counted(read_backs):
             assert bool(read_backs.found) == (read is not list)
 
 
-@pytest.mark.parametrize('settings', [{}, {'match_mutual': True}, {'joint': True, 'upsampling': 'guided'}])
-def test_the_passes_read_nothing_back(prior, read_backs, monkeypatch, settings):
+@pytest.mark.parametrize(
+    'update',
+    [
+        CorrespondenceUpdate(),
+        CorrespondenceUpdate(joint=True, temperature=0.1, upsampling='guided'),
+        LikelihoodUpdate(timesteps=(100, 300), draws=2),
+    ],
+    ids=['default', 'joint, soft, guided', 'likelihood'],
+)
+def test_the_passes_read_nothing_back(prior, read_backs, monkeypatch, update):
     """Of either update, once prompts are encoded: what is read back before and after does not depend on them."""
     image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
-    refiner = make(prior, **settings, passes_per_batch=2)
+    refiner = make(prior, update=update, passes_per_batch=2)
     refiner.refine(image, coarse, NAMES)
-    own = CorrespondenceUpdate._matched
+    own, batches = Passes.run, []
 
-    def counted(self, images, batch, targets, low):
-        noise_errors(self.layout_pass, images, batch)
-        with read_backs:
-            matched = own(self, images, batch, targets, low)
-            noise_errors(self.layout_pass, images, batch)
-        return matched
+    def counted(self, function, layouts):
+        def watched(batch):
+            batches.append(len(batch))
+            with read_backs:
+                return function(batch)
 
-    monkeypatch.setattr(CorrespondenceUpdate, '_matched', counted)
+        return own(self, watched, layouts)
+
+    monkeypatch.setattr(Passes, 'run', counted)
     refiner.refine(image, coarse, NAMES)
+    assert batches
     assert read_backs.found == []
+
+
+def test_whether_all_was_finite_is_read_once(prior, monkeypatch):
+    reads = []
+    refiner = make(prior, update=LikelihoodUpdate(timesteps=(100, 200, 300)), passes_per_batch=2)
+    monkeypatch.setattr(FiniteWatch, 'check', lambda watch: reads.append(len(watch._finite)))
+    refiner.refine(*random_case(IMAGE_SIZE, IMAGE_SIZE), NAMES)
+    assert len(reads) == 1
+    assert 1 <= reads[0] <= 4, 'one flag a part, however many passes'
