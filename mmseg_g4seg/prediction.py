@@ -88,6 +88,7 @@ class ClassList(Sequence[ClassName]):
         """
         if isinstance(names, str):
             raise TypeError(f'classes: expected a list of names, got the text {names!r}')
+        # tuples, so that a list of classes can be a key: prompts and colours are found once for each
         self.names: tuple[ClassName, ...] = tuple(name if isinstance(name, str) else tuple(name) for name in names)
         for name in self.names:
             synonyms(name)
@@ -159,6 +160,7 @@ class ClassList(Sequence[ClassName]):
         Raises:
             ValueError: if there are other than C names, or an option is not known.
         """
+        # background by index: new names must not move it
         own = dict(
             names=self.names,
             background=self.background,
@@ -178,6 +180,7 @@ class ClassList(Sequence[ClassName]):
         if background is None or background == 'none':
             return None
         if background == 'auto':
+            # `__background__` taken for a thing would be prompted by that name, and refined into objects
             plain = ([_plain(word) for word in synonyms(name)] for name in self.names)
             return next((i for i, words in enumerate(plain) if any(w in BACKGROUND_NAMES for w in words)), None)
         if isinstance(background, str):

@@ -61,6 +61,7 @@ def build(config: Any, kind: type[PART], *, where: str = '') -> PART:
     where = where or kind.__name__.lower()
     if isinstance(config, kind):
         return config
+    # the whole tree first: `sharpnes` in the last line of a chain should not cost the loading of the first prior
     check_config(config, where)
     part = _build(config)
     if not isinstance(part, kind):
@@ -134,6 +135,7 @@ def _factory(cls: type) -> Callable[..., Any]:
 
 
 def _build(config: Mapping[str, Any]) -> Any:
+    # inner parts first: a constructor takes built parts, and knows nothing of configs
     options = {name: _build_inside(value) for name, value in config.items() if name != 'type'}
     return _factory(_PARTS[config['type']])(**options)
 

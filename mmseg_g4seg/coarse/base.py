@@ -23,7 +23,7 @@ class CoarseSource(ABC):
         return self
 
     def predict(self, image: Tensor, classes: ClassList | Sequence[ClassName], *, key: Key = 0) -> Prediction:
-        """Predicts one image; arguments and errors as `predict_batch`."""
+        """Predicts one image, (3, H, W) float RGB in [0, 1]; arguments and errors as `predict_batch`."""
         return self.predict_batch([image], classes, keys=[key])[0]
 
     @abstractmethod

@@ -20,7 +20,7 @@ class FiniteWatch:
         Args:
             part: of the prior, as the error calls it.
             dtype: that the network computed in.
-            output: (...) float.
+            output: (B, ...) float.
         """
         finite = output.detach().isfinite().all()
         seen = self._finite.get((part, dtype))

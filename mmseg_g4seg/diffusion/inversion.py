@@ -84,14 +84,14 @@ class Sampler:
         return [(i + 1) * last // steps - 1 for i in range(steps)]
 
     def guided(self, noisy: Tensor, timestep: int, empty: EncodedPrompts, injection: Injection | None) -> Tensor:
-        """The denoiser's output under guidance; the mask goes into the pass that has the prompt."""
+        """The denoiser's guided output, (B, c, h, w); the mask goes into the pass that has the prompt."""
         named = self.prior.denoise(noisy, timestep, self.prompts, injection)
         if self.settings.guidance_scale == 1:
             return named
         return guide(self.prior.denoise(noisy, timestep, empty), named, self.settings.guidance_scale)
 
     def step(self, noisy: Tensor, output: Tensor, place: int) -> Tensor:
-        """From the timestep at a place to the one before it, or to clean latents."""
+        """From the timestep at a place to the one before it, or to clean latents: (B, c, h, w) twice -> (B, c, h, w)."""
         alpha = self.prior.alpha_cumprod(self.timesteps[place])
         clean = predict_x0(output, noisy, alpha, self.prior.prediction_type)
         if place == 0:

@@ -11,7 +11,7 @@ def device_seconds(images: Sequence[Tensor] | Tensor) -> float:
     """Seconds on a clock that waits for the queue of the images' device.
 
     Args:
-        images: tensors on one device, or none at all.
+        images: (3, H, W) each, on one device, or none at all.
     """
     if len(images) and images[0].is_cuda:
         torch.cuda.synchronize(images[0].device)

@@ -42,5 +42,5 @@ def image_generator(*, seed: int, key: int | str, draw: int = 0) -> torch.Genera
 
 
 def seeded_noise(shape: Sequence[int], seed: int) -> Tensor:
-    """Draws standard normal noise that belongs to no image, on the CPU: float32 of that shape."""
+    """Draws standard normal noise that belongs to no image, on the CPU: float32 of a shape such as (1, c, h, w)."""
     return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))

@@ -52,7 +52,7 @@ class Refiner(ABC):
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Stage]:
-        """As `refine_batch`, with the result of every stage of a chain, the last one final, timed."""
+        """As `refine_batch`, (3, H, W) each, with the result of every stage of a chain, the last one final, timed."""
         start = device_seconds(images)
         refined = self.refine_batch(images, predictions, classes, keys=keys)
         return [Stage(self.name, refined, device_seconds(images) - start)]
@@ -90,7 +90,7 @@ class Refiner(ABC):
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Prediction]:
-        """Refines several images, which may differ in size; arguments as `refine`, one an image.
+        """Refines several images, (3, H, W), which may differ in size; arguments as `refine`, one an image.
 
         `keys` are 0, 1, 2 … when not given.
         """
@@ -104,13 +104,16 @@ def redecide(prediction: Prediction, probs: Tensor, classes: ClassList) -> Predi
         probs: new probabilities.
         classes: whose background and threshold decide, see `decide_labels`.
     """
+    # a threshold is the coarse model's own rule: argmax in its place would call objects what it called background
     labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
+    # 255 in a mask from a file means that nobody knows: a refiner must not invent a label there
     labelled = (prediction.label_map >= 0) & (prediction.label_map < len(probs))
     return Prediction(probs, torch.where(labelled, labels, prediction.label_map))
 
 
 def check_inputs(images: Sequence[Tensor], predictions: Sequence[Prediction], num_classes: int) -> None:
-    """Raises ValueError, naming image and fault, unless images and predictions fit together."""
+    """Raises ValueError, naming image and fault, unless images (3, H, W) and predictions of C classes fit together."""
+    # zip would leave the rest out without a word
     if len(images) != len(predictions):
         raise ValueError(f'expected one prediction an image, got {len(images)} images, {len(predictions)} predictions')
     for i, (image, prediction) in enumerate(zip(images, predictions, strict=True)):
@@ -133,11 +136,13 @@ def _check_one(where: str, image: Tensor, prediction: Prediction, num_classes: i
             f'{where}: expected an integer label_map {tuple(image.shape[1:])}, got '
             f'{label_map.dtype} {tuple(label_map.shape)}'
         )
+    # a little beyond, since bicubic resizing overshoots; 0 to 255 is what is meant to be caught
     if not torch.isfinite(image).all() or image.min() < -1e-3 or image.max() > 1 + 1e-3:
         raise ValueError(f'{where}: expected pixels in [0, 1], got {float(image.min())} to {float(image.max())}')
     if not torch.isfinite(probs).all():
         count = int((~torch.isfinite(probs)).sum())
         raise ValueError(f'{where}: expected finite probs, got {count} that are NaN or infinite')
+    # logits mostly lie outside, and mixing them would give a mask that looks like any other
     if probs.min() < -1e-4 or probs.max() > 1 + 1e-4:
         raise ValueError(
             f'{where}: expected probs in [0, 1], got {float(probs.min())} to {float(probs.max())}; '

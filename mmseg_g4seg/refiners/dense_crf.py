@@ -124,6 +124,7 @@ class DenseCRFRefiner(Refiner):
     ) -> list[Prediction]:
         classes = ClassList.of(classes)
         check_inputs(images, predictions, len(classes))
+        # ADE20K has 150 classes and an image a dozen: inference over all of them would take ten times as long
         present = [present_classes(p.label_map, len(p.probs)) for p in predictions]
         tasks = [
             (self._pixels(image), self._scores(prediction, found), self.parameters, self.scale)
@@ -137,6 +138,7 @@ class DenseCRFRefiner(Refiner):
         ]
 
     def _run(self, tasks: list[tuple[np.ndarray, np.ndarray, CRFParameters, float]]) -> list[np.ndarray]:
+        # one image is no faster in another process, which takes seconds to start
         if self.workers == 0 or len(tasks) < 2:
             return [dense_crf(*task) for task in tasks]
         return list(self._pool.map(dense_crf, *zip(*tasks, strict=True)))
@@ -148,6 +150,7 @@ class DenseCRFRefiner(Refiner):
 
     def _pixels(self, image: Tensor) -> np.ndarray:
         """(3, H, W) in [0, 1] -> (h, w, 3) uint8."""
+        # pydensecrf reads bytes in order: a transposed view is copied first
         resized = resize_maps(image.float().cpu(), self._size(image.shape[-2:]))
         return np.ascontiguousarray((resized * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
@@ -162,6 +165,7 @@ class DenseCRFRefiner(Refiner):
     @staticmethod
     def _read(marginals: np.ndarray, prediction: Prediction, present: Sequence[int], classes: ClassList) -> Prediction:
         """Puts (K, h, w) marginals back among all classes, on the prediction's own grid and device."""
+        # what is not in the mask gets nothing: its probability went to the classes that are
         probs = torch.zeros_like(prediction.probs)
         refined = resize_maps(torch.from_numpy(marginals), probs.shape[-2:])
         probs[list(present)] = refined.to(probs)

@@ -96,4 +96,5 @@ class PAMRRefiner(Refiner):
         probs[scored] = pixel_adaptive_average(
             image.to(probs.device), probs[scored], self.dilations, self.iterations, memory_limit=self.memory_limit
         ).clamp_(0, 1)
+        # averages of sums of 1 are sums of 1, but for rounding
         return redecide(prediction, probs, classes)

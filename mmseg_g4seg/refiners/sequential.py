@@ -57,6 +57,7 @@ class SequentialRefiner(Refiner):
                 # names head the columns of a table: the second of a kind is told from the first
                 count = sum(s.name.split(' #')[0] == stage.name for s in stages)
                 stages.append(replace(stage, name=f'{stage.name} #{count + 1}') if count else stage)
+            # soft probabilities, not labels: the next one sees how sure this one was
             current = stages[-1].predictions
         return stages
 

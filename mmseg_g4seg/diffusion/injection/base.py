@@ -55,7 +55,7 @@ class RegionLayout:
             )
 
     def to(self, like: Tensor) -> 'RegionLayout':
-        """Moves the masks to the device and dtype of `like`, and the maps to its device."""
+        """Moves the masks to the device and dtype of `like`, (B, c, h, w) latents, and the maps to its device."""
         maps = None if self.region_maps is None else self.region_maps.to(like.device)
         return replace(
             self, region_masks=self.region_masks.to(like), token_masks=self.token_masks.to(like), region_maps=maps
@@ -189,7 +189,7 @@ class Injection:
     injectors: Sequence[Injector]
 
     def to(self, like: Tensor) -> 'Injection':
-        """On the device and in the dtype of `like`."""
+        """On the device and in the dtype of `like`, (B, c, h, w) latents."""
         return replace(self, layout=self.layout.to(like))
 
     def take(self, images: Sequence[int], tokens: int) -> 'Injection':
@@ -205,7 +205,7 @@ class Injection:
             yield
 
     def arguments(self, latents: Tensor, timestep: int, embeds: Tensor) -> dict[str, Any]:
-        """Every injector's further arguments, see `Injector.arguments`."""
+        """Every injector's further arguments for (B, c, h, w) latents, see `Injector.arguments`."""
         found: dict[str, Any] = {}
         for injector in self.injectors:
             found.update(injector.arguments(self.layout, latents, timestep, embeds))

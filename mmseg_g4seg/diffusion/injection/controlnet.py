@@ -76,7 +76,7 @@ class ControlNetInjector(Injector):
         return self
 
     def arguments(self, layout: RegionLayout, latents: Tensor, timestep: int, embeds: Tensor) -> dict[str, Any]:
-        """The U-Net's arguments that take the residuals; none with a scale of 0.
+        """The U-Net's arguments that take the residuals of (B, c, h, w) latents; none with a scale of 0.
 
         Raises:
             ValueError: if the layout's maps do not have the size that the latents stand for.

@@ -89,7 +89,7 @@ class DenseDiffusionInjector(AttentionInjector):
     def attend_jointly(
         self, query: Tensor, key: Tensor, value: Tensor, joint: 'JointLayout', *, has_text: bool
     ) -> Tensor:
-        """Image queries move in the ranges over text and over image keys apart; text queries do not move."""
+        """(B, heads, S, d): image queries move in the ranges over text and over image keys apart, text queries stay."""
         similarity = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         segments = hard_segments(joint.image)  # (B, N, R + 1)
         image, text = joint.slices() if has_text else (slice(None), slice(0))

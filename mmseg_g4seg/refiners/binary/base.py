@@ -75,11 +75,12 @@ class BinaryMaskRefiner(Refiner):
         present = present_classes(
             prediction.label_map, len(prediction.probs), min_area=self.min_area, background_index=background
         )
-        if not present:
+        if not present:  # all background, or too small: nothing to ask
             return prediction
         claims = torch.stack(
             [self.refine_mask(image, prediction.label_map == c, noise_key(key, part=c)) for c in present]
         )
+        # one NaN of a network would spread to every class of its pixel when claims are merged
         if not claims.isfinite().all():
             raise FloatingPointError(
                 f'{self.name}: expected finite probabilities of its network, got NaN or infinite ones'

@@ -147,7 +147,7 @@ class SegRefinerRefiner(BinaryMaskRefiner):
 
 
 def fine_probability(fine: Tensor, logits: Tensor, timestep: int) -> Tensor:
-    """Probability that each pixel is in the fine state after one more step, same shape as `fine`.
+    """Probability that each pixel is in the fine state after one more step: (..., H, W) as `fine`.
 
     A pixel moves from coarse to fine with the posterior of the two-state chain, given that the network
     is right there with probability 2 |sigmoid(logits) - 0.5|.

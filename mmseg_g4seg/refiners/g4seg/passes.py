@@ -70,6 +70,7 @@ class Passes:
         return MemoryBudget(1).run(encode_alone, list(zip(images, keys, strict=True)), self.prior.device)
 
     def _encode_one(self, image: Tensor, key: Key) -> EncodedImage:
+        # the whole image, whatever its sides: a crop would hide the place that a pixel could be matched to
         own = image.to(self.prior.device, torch.float32)
         pixels = resize_maps(own, self.image_size).clamp(0, 1)
         return EncodedImage(own, pixels, self.prior.encode_images(pixels[None])[0], key)
@@ -84,6 +85,7 @@ class Passes:
             classes: R classes.
         """
         region_masks = class_regions(label_map, classes, image.latents.shape[-2:])
+        # (H', W') a layout: 2 MB each at 512 x 512, which only a ControlNet looks at
         reads_maps = any(injector.reads_region_maps for injector in self.injectors)
         region_map = number_regions(label_map, classes, image.pixels.shape[-2:]) if reads_maps else None
         return Layout(image_index, tuple(classes), region_masks, region_map)
@@ -123,6 +125,7 @@ class Passes:
         """Squared error of one draw, averaged over latent channels: (N, h, w)."""
         clean, noise = self.latents_and_noise(images, batch, timestep=timestep, draw=draw)
         noisy = self.prior.add_noise(clean, noise, timestep)
+        # not |noise - output|: a v-prediction or flow model answers in units of its own
         output = self.prior.denoise(noisy, timestep, *self.condition(batch, timestep))
         target = noise_target(clean, noise, self.prior.alpha_cumprod(timestep), self.prior.prediction_type)
         return (output - target).square().mean(dim=1)
@@ -136,6 +139,7 @@ class Passes:
         """
         numbers = sorted({layout.image_index for layout in layouts})
         like = images[numbers[0]].latents
+        # by image and timestep alone, so that batch, order, device and number of GPUs change nothing
         keys = [noise_key(images[i].key, timestep=timestep) for i in numbers]
         drawn = torch.stack([image_noise(like.shape, seed=self.seed, key=key, draw=draw) for key in keys])
         noise = dict(zip(numbers, drawn.to(like), strict=True))  # drawn on the CPU, moved at once
@@ -149,6 +153,7 @@ class Passes:
         regions = prompts.token_masks.shape[1]
         # layouts of one pass may differ in regions: those that one lacks are empty, and no token names them
         masks = [F.pad(lay.region_masks, (0, 0, 0, 0, 0, regions - len(lay.classes))) for lay in layouts]
+        # all or none: one injector decides for every layout
         maps = [layout.region_map for layout in layouts if layout.region_map is not None]
         layout = RegionLayout(
             torch.stack(masks).to(prompts.token_masks),

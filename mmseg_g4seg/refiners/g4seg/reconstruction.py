@@ -43,6 +43,7 @@ class OneStep(Reconstruction):
         prior.check_timestep(self.timestep)
 
     def __call__(self, passes: Passes, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
+        # no timestep in the key: another noise level sees the same draw, so that levels can be compared
         clean, noise = passes.latents_and_noise(images, layouts)
         noisy = passes.prior.add_noise(clean, noise, self.timestep)
         return passes.predict_latents(noisy, self.timestep, layouts)
@@ -74,5 +75,6 @@ class NullTextInversion(Reconstruction):
         prompts, _ = passes.condition(layouts, 0)
         empty = passes.prior.encode_prompts([[]] * len(layouts), '{name}')
         clean = torch.stack([images[layout.image_index].latents for layout in layouts])
+        # what is injected is built anew at each timestep: DenseDiffusion's strength depends on it
         sampler = Sampler(passes.prior, prompts, empty, self.settings)
         return reconstruct(sampler, clean, lambda timestep: passes.condition(layouts, timestep)[1])

@@ -81,7 +81,9 @@ class G4SegRefiner(Refiner):
             raise ValueError(f'min_area: expected a share in [0, 1], got {min_area!r}')
         if not isinstance(seed, int):
             raise ValueError(f'seed: expected an integer, got {seed!r}')
+        # one for all batches: what the first one measured on a GPU holds for the next
         self.budget = MemoryBudget(passes_per_batch, gibibytes=memory_budget)
+        # last, since it may be gigabytes: a number out of range should not cost a minute
         self.prior = as_prior(prior)
         self.prior.check_image_size(self.image_size)
         self.update.check(self.prior)
@@ -99,6 +101,7 @@ class G4SegRefiner(Refiner):
     ) -> list[Prediction]:
         classes = ClassList.of(classes)
         check_inputs(images, predictions, len(classes))
+        # without keys two images of a batch would still differ, but one image would depend on its place
         keys = list(range(len(images))) if keys is None else list(keys)
         if len(keys) != len(images):
             raise ValueError(f'expected one key an image, got {len(keys)} keys for {len(images)} images')
@@ -111,6 +114,7 @@ class G4SegRefiner(Refiner):
         encoded = passes.encode([images[i] for i in active], [keys[i] for i in active])
         current = [self.on_device(predictions[i]) for i in active]
         updated = self.update(passes, encoded, current, [selected[i] for i in active])
+        # once a batch: a look at every pass would make the device wait each time
         self.prior.check_finite()
         for i, prediction, probs in zip(active, current, updated, strict=True):
             merged, given = merge_update(prediction, probs, classes), predictions[i]
@@ -178,6 +182,7 @@ class G4SegRefiner(Refiner):
         Raises:
             ValueError: if the prior knows none of the classes at all.
         """
+        # most likely the names are another language's, or another data set's: nothing would ever be refined
         if not any(map(classes.knows, range(len(classes)))):
             raise ValueError(f'known: expected some of {classes.labels}, got {list(classes.known or ())}')
         present = present_classes(

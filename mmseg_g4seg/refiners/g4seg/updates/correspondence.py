@@ -110,6 +110,7 @@ class CorrespondenceUpdate(Update):
 
         updated: list[list[Tensor]] = [[] for _ in images]
         for layout, (probs, matched) in zip(layouts, passes.run(match, layouts), strict=True):
+            # guided upsampling extrapolates a linear function of colour, beyond 0 and 1 at strong edges
             target = upsample(matched, images[layout.image_index].image, self.upsampling).clamp(0, 1)
             mixed = mix_foreground_probs(probs, target, self.beta, self.confidence_range)
             updated[layout.image_index].append(mixed)
@@ -135,6 +136,7 @@ class CorrespondenceUpdate(Update):
 
     def _groups(self, classes: Sequence[int]) -> list[tuple[int, ...]]:
         """Classes that share a pass: each alone, or all together."""
+        # one pass a class, as the paper has it: each class is told apart from everything else, not from the others
         if self.joint:
             return [tuple(classes)] if classes else []
         return [(c,) for c in classes]
@@ -142,6 +144,7 @@ class CorrespondenceUpdate(Update):
     def _original_features(self, passes: Passes, images: Sequence[EncodedImage]) -> list[Tensor]:
         """Features of the images themselves, once each, alone: (D, h', w') an image."""
 
+        # alone, so that an image's features do not depend on what is beside it: batched convolutions round differently
         def extract(batch: Sequence[EncodedImage]) -> list[Tensor]:
             return [self._extract(passes, image.latents[None], image.pixels[None])[0] for image in batch]
 
@@ -149,6 +152,7 @@ class CorrespondenceUpdate(Update):
 
     def _extract(self, passes: Passes, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
         """(N, c, h, w) latents -> (N, D, h', w'); what is generated is decoded where features read pixels."""
+        # the VAE's decoder is most of SD 2.1's cost (2.5 of 4.5 TFLOP), so only who reads pixels pays for it
         if self.features.reads_pixels and pixels is None:
             pixels = passes.prior.decode_latents(latents)
         features = self.features(passes.prior, latents, pixels)
