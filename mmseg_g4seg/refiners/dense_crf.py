@@ -21,6 +21,12 @@ from mmseg_g4seg.registry import register
 
 from .base import Refiner, check_inputs, redecide
 
+LARGEST = 1e6
+"""Beyond it float32 energies overflow, and marginals are NaN."""
+LATTICE_SIDE = 32767
+"""pydensecrf keeps the places of its lattice in 16 bits; kernels so narrow that there are more wrap around, and the
+narrowest (a deviation of 1e-8) end the process."""
+
 
 @dataclass(frozen=True)
 class CRFParameters:
@@ -44,8 +50,28 @@ class CRFParameters:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 0 or (name.endswith(('sxy', 'srgb')) and value == 0):
-                raise ValueError(f'{name}: expected a positive number, got {value}')
+            if not 0 <= value <= LARGEST or (name.endswith(('sxy', 'srgb')) and value == 0):  # NaN is neither
+                raise ValueError(f'{name}: expected a positive number of at most {LARGEST:g}, got {value}')
+
+    def check_fits(self, size: Sequence[int], scale: float) -> None:
+        """Raises ValueError where a kernel is too narrow for an image: pydensecrf would read beyond its own lattice.
+
+        Args:
+            size: (height, width) that inference runs at.
+            scale: of it to the pixels that deviations are meant for.
+        """
+        side = max(size)
+        for name, dimensions, extent, unit in (
+            ('gaussian_sxy', 2, side, scale),
+            ('bilateral_sxy', 5, side, scale),
+            ('bilateral_srgb', 5, 255, 1.0),
+        ):
+            least = (dimensions + 1) * extent / LATTICE_SIDE / unit
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f'{name}: expected at least {least:.3g} for an image of {size[0]} x {size[1]}, '
+                    f'got {getattr(self, name):g}'
+                )
 
 
 PRESETS: dict[str, CRFParameters] = {
@@ -186,6 +212,7 @@ def dense_crf(pixels: np.ndarray, probs: np.ndarray, parameters: CRFParameters, 
 
     Raises:
         ImportError: if pydensecrf is missing.
+        ValueError: if a kernel is too narrow for the image.
     """
     try:
         from pydensecrf import densecrf
@@ -193,6 +220,7 @@ def dense_crf(pixels: np.ndarray, probs: np.ndarray, parameters: CRFParameters, 
     except ImportError as error:
         raise ImportError('dense CRF needs pydensecrf2: pip install "mmseg_g4seg[crf]"') from error
     count, height, width = probs.shape
+    parameters.check_fits((height, width), scale)
     field = densecrf.DenseCRF2D(width, height, count)
     field.setUnaryEnergy(np.ascontiguousarray(unary_from_softmax(probs)))
     field.addPairwiseGaussian(sxy=parameters.gaussian_sxy * scale, compat=parameters.gaussian_compat)

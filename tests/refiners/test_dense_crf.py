@@ -86,3 +86,27 @@ def test_one_class_and_unlabelled_pixels():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         build_refiner({'type': 'DenseCRFRefiner', **options})
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'bilateral_srgb': 1e-8}, 'bilateral_srgb: expected at least 0.0467 for an image of 24 x 40, got 1e-08'),
+        ({'bilateral_sxy': 1e-3}, 'bilateral_sxy: expected at least'),
+        ({'gaussian_sxy': 1e-9}, 'gaussian_sxy: expected at least'),
+        ({'bilateral_srgb': float('nan')}, 'bilateral_srgb: expected a positive number'),
+        ({'bilateral_compat': 1e39}, 'bilateral_compat: expected a positive number of at most 1e'),
+    ],
+)
+def test_numbers_that_overflow_in_c(options, message):
+    """The first ended the process without a word, the last gave NaN."""
+    image, coarse = random_case()
+    with pytest.raises(ValueError, match=message):
+        build_refiner({'type': 'DenseCRFRefiner', **options}).refine(image, coarse, NAMES)
+
+
+def test_the_narrowest_kernels_that_fit():
+    image, coarse = random_case()
+    narrow = dict(bilateral_srgb=0.05, bilateral_sxy=0.01, gaussian_sxy=0.005)
+    refined = build_refiner({'type': 'DenseCRFRefiner', **narrow}).refine(image, coarse, NAMES)
+    torch.testing.assert_close(refined.probs.sum(0), torch.ones(24, 40))
