@@ -13,7 +13,7 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 from .refine import BadFile, FolderTask, Job, plan, refine_share
 from .report import make_table, summarise
@@ -69,7 +69,7 @@ def _finish(task: FolderTask, state: RunState) -> dict[str, Any]:
     jobs, aside = plan(task)
     report = state.finish([job.name for job in jobs], aside)
     table = make_table(report, task.classes.names)
-    write_whole(task.out / 'table.txt', table + '\n', scratch=state.scratch)
+    atomic_write(task.out / 'table.txt', table + '\n', scratch=state.scratch)
     state.close()
     return {**report, 'table': table, 'summary': summarise(report)}
 

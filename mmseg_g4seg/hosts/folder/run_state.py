@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 STATE, REPORT = '.refine_masks', 'report.json'
 
@@ -64,7 +64,7 @@ class RunState:
             )
         for folder in ('records', 'errors'):
             (self.scratch / folder).mkdir(parents=True, exist_ok=True)
-        write_whole(self.scratch / 'settings.json', _dump(self.settings))
+        atomic_write(self.scratch / 'settings.json', _dump(self.settings))
         self.resume()
 
     def resume(self) -> None:
@@ -78,13 +78,13 @@ class RunState:
 
     def save(self, name: str, result: Path, content: bytes, record: dict[str, Any]) -> None:
         """Writes the result of one image and its record."""
-        write_whole(self._record(name), _dump({'name': name, **record}))
-        write_whole(result, content, scratch=self.scratch)
+        atomic_write(self._record(name), _dump({'name': name, **record}))
+        atomic_write(result, content, scratch=self.scratch)
         self._error(name).unlink(missing_ok=True)
 
     def fail(self, name: str, path: Path, reason: str) -> None:
         """Notes that one image could not be refined, and the file that is at fault."""
-        write_whole(self._error(name), _dump({'name': name, 'path': str(path), 'error': reason}))
+        atomic_write(self._error(name), _dump({'name': name, 'path': str(path), 'error': reason}))
 
     def count(self) -> int:
         """How many images have been dealt with since `begin`, or in a run that was cut off before."""
@@ -100,7 +100,7 @@ class RunState:
             'images': [records[name] for name in names if name in records and name not in errors],
             'errors': [errors[name] for name in names if name in errors],
         }
-        write_whole(self.out / REPORT, _dump(report), scratch=self.scratch)
+        atomic_write(self.out / REPORT, _dump(report), scratch=self.scratch)
         return report
 
     def close(self) -> None:
