@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.ops.masks import soften_labels
-from mmseg_g4seg.prediction import Prediction
-
-from .class_files import Classes
+from mmseg_g4seg.prediction import ClassList, Prediction
 
 NEGLIGIBLE = 1 / 1024
 """A class whose probability stays below it everywhere is left out of sparse files."""
@@ -38,7 +36,7 @@ class MaskFormat(ABC):
 
     suffix: str
 
-    def __init__(self, classes: Classes) -> None:
+    def __init__(self, classes: ClassList) -> None:
         self.classes = classes
 
     @abstractmethod

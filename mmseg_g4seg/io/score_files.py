@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.scores import ScoreType, scores_to_probs
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 
-from .class_files import Classes
 from .mask_files import FileMask, MaskFormat, stored_classes
 from .safe_arrays import read_arrays
 
@@ -66,7 +65,7 @@ def dense_scores(content: Any, num_classes: int) -> tuple[Tensor, bool]:
 class ScoreFile(MaskFormat):
     """Probabilities (or other scores, see `score_type`) of all classes, or of those that have any."""
 
-    def __init__(self, classes: Classes, *, score_type: ScoreType = 'softmax', suffix: str = '.npz') -> None:
+    def __init__(self, classes: ClassList, *, score_type: ScoreType = 'softmax', suffix: str = '.npz') -> None:
         super().__init__(classes)
         self.score_type, self.suffix = score_type, suffix
 

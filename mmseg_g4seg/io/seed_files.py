@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 
-from .class_files import Classes
 from .mask_files import FileMask, MaskFormat, stored_classes
 from .safe_arrays import read_arrays
 
@@ -71,9 +70,9 @@ class SeedFile(MaskFormat):
 
     suffix = '.npy'
 
-    def __init__(self, classes: Classes, rule: BackgroundRule | None = None) -> None:
+    def __init__(self, classes: ClassList, rule: BackgroundRule | None = None) -> None:
         super().__init__(classes)
-        if classes.background_index != 0:
+        if classes.background != 0:
             raise ValueError('seeds leave the background out: expected class 0 to be the background')
         self.rule = rule or BackgroundRule()
 

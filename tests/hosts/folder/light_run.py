@@ -21,8 +21,8 @@ from typing import Any
 
 sys.modules.update(dict.fromkeys(('mmseg', 'mmengine', 'mmcv')))
 
-from mmseg_g4seg.hosts.folder.processes import refine_folder  # noqa: E402
-from mmseg_g4seg.hosts.folder.refine import FolderTask  # noqa: E402
+from mmseg_g4seg.hosts.folder.run import refine_folder  # noqa: E402
+from mmseg_g4seg.hosts.folder.task import FolderTask  # noqa: E402
 from mmseg_g4seg.refiners.build import REFINERS  # noqa: E402
 from mmseg_g4seg.refiners.pamr import PAMRRefiner  # noqa: E402
 
@@ -32,8 +32,8 @@ KILLS = 20
 class SlowRefiner(PAMRRefiner):
     """Takes its time."""
 
-    def __init__(self, seconds: float, **options: Any) -> None:
-        super().__init__(1, [1], **options)
+    def __init__(self, seconds: float) -> None:
+        super().__init__(1, [1])
         self.seconds = seconds
 
     def refine_batch(self, *arguments: Any, **options: Any) -> list:
