@@ -91,7 +91,7 @@ class ImageRefiner:
             ValueError: if shapes, ranges or names do not fit.
         """
         if not isinstance(classes, ClassList):
-            classes = ClassList(classes).with_options(getattr(self.refiner, 'class_options', {}))
+            classes = ClassList(classes).with_options(self.refiner.class_options)
         pixels, maps = _as_image(image), _as_maps(mask_or_probs)
         if maps.is_floating_point():
             coarse = Prediction(maps, maps.argmax(dim=0))

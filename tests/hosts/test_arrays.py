@@ -235,9 +235,8 @@ class TestProbabilities:
 class TestLoadRefiner:
     def test_tiny(self):
         refiner = load_refiner('tiny', image_size=64)
-        settings = refiner.refiner.settings
         assert isinstance(refiner.refiner, G4SegRefiner)
-        assert (settings.image_size, settings.cross_weight) == (64, 3.0)
+        assert (refiner.refiner.image_size, refiner.refiner.injectors[0].cross_weight) == ((64, 64), 3.0)
         refined = refiner(PIXELS, LABELS.numpy(), NAMES)
         np.testing.assert_array_equal(refined, refiner(PIXELS, LABELS.numpy(), NAMES))
         assert refined.shape == LABELS.shape
@@ -260,11 +259,13 @@ class TestLoadRefiner:
         shutil.copytree(prior_folder, folder)
         with pytest.raises(FileNotFoundError, match=r'folder of a prior with a refiner\.json'):
             load_refiner(folder)
-        (folder / 'refiner.json').write_text('{"image_size": [32, 48], "joint": true}')
+        update = '"update": {"type": "LikelihoodUpdate", "sharpness": 10.0, "uncertain_below": 0.7}'
+        (folder / 'refiner.json').write_text(f'{{"image_size": [32, 48], {update}}}')
         for source in (folder, str(folder)):
-            refiner = load_refiner(source, joint=False).refiner
+            refiner = load_refiner(source, update=dict(sharpness=20.0)).refiner
             assert isinstance(refiner, G4SegRefiner)
-            assert (refiner.settings.image_size, refiner.settings.joint) == ((32, 48), False)
+            assert refiner.image_size == (32, 48)
+            assert (refiner.update.sharpness, refiner.update.uncertain_below) == (20.0, 0.7)
 
     def test_config_file(self, tmp_path):
         pytest.importorskip('mmengine')
@@ -294,8 +295,8 @@ class TestLoadRefiner:
         [
             ('no_such_prior', FileNotFoundError, "expected one of .'tiny'"),
             ('no_such_file.py', FileNotFoundError, 'no such config file'),
-            (dict(iterations=1), ValueError, 'expected a type'),
-            (dict(type='Other'), ValueError, 'expected a type'),
+            (dict(iterations=1), ValueError, 'refiner: there is no part None'),
+            (dict(type='Other'), ValueError, "refiner: there is no part 'Other'"),
         ],
     )
     def test_bad_sources(self, source, error, message):
@@ -303,8 +304,14 @@ class TestLoadRefiner:
             load_refiner(source)
 
     def test_unknown_option(self):
-        with pytest.raises(ValueError, match=r"no parameter \['no_such_option'\]"):
+        with pytest.raises(ValueError, match="G4SegRefiner has no option 'no_such_option'"):
             load_refiner('tiny', no_such_option=1)
+        with pytest.raises(ValueError, match=r"refiner\.update: .*'sharpnes': did you mean 'sharpness'"):
+            load_refiner('tiny', update=dict(sharpnes=20))
+
+    def test_options_of_classes_reach_the_refiner(self):
+        refiner = load_refiner(dict(type='PAMRRefiner', classes=dict(background='cat')), classes=dict(known=['dog']))
+        assert refiner.refiner.class_options == dict(background='cat', known=['dog'])
 
 
 class TestMerged:

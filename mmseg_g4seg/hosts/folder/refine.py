@@ -93,7 +93,7 @@ class MaskWorker:
     @cached_property
     def classes(self) -> ClassList:
         """The masks' classes as the refiner's config wants them called and treated."""
-        return self.task.classes.with_options(getattr(self.refiner, 'class_options', {}))
+        return self.task.classes.with_options(self.refiner.class_options)
 
     def _coarse(self, mask: Path, size: tuple[int, int]) -> Prediction:
         reading = self.task.reading

@@ -17,8 +17,7 @@ import pytest
 
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
-from mmseg_g4seg.refiners.build import REFINERS
-from mmseg_g4seg.refiners.pamr import PAMRRefiner
+from tests.hosts.folder import slow_refiner
 from tests.hosts.folder.conftest import ROOT, SCRIPT, contents, make_task, write_pair
 from tests.scripts import run_script
 
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='looks into /pro
 
 
 def slow(seconds: float) -> dict[str, Any]:
-    """The refiner of `light_run.py`."""
+    """`SlowRefiner`, which `light_run.py` knows, too."""
     return dict(type='SlowRefiner', seconds=seconds)
 
 
@@ -41,7 +40,7 @@ def make_slow_task(root: Path, count: int, seconds: float) -> tuple[FolderTask, 
     (root / 'task').write_bytes(pickle.dumps(task))
     undisturbed = replace(task, out=root / 'undisturbed')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(REFINERS, 'SlowRefiner', lambda **_: PAMRRefiner(1, [1]))
+        patch.setattr(slow_refiner, 'sleep', lambda _: None)
         report = refine_folder(undisturbed)
     assert len(report['images']) == count
     assert len(report['errors']) == 1
