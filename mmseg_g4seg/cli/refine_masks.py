@@ -19,9 +19,9 @@ from typing import cast, get_args
 from mmseg_g4seg.hosts.arrays import read_refiner_config
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
+from mmseg_g4seg.io.background_rule import BackgroundRule, RuleName
 from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.formats import FORMATS, Reading
-from mmseg_g4seg.io.seed_files import BackgroundRule, RuleName
 from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList

@@ -99,6 +99,7 @@ class ImageRefiner:
             _check_sums(maps)
             return _like(self.refiner.refine(pixels, coarse, classes, key=key).probs, mask_or_probs)
         _check_labels(maps, classes)
+        # hard labels would leave no pixel in doubt, and so nothing to refine
         coarse = Prediction(soften_labels(maps, len(classes), self.soften * max(maps.shape)), maps)
         return _like(self.refiner.refine(pixels, coarse, classes, key=key).label_map, mask_or_probs)
 
@@ -177,6 +178,7 @@ def _as_maps(maps: Any) -> Tensor:
             raise ValueError(f'mask: expected a PIL image of one channel, got mode {maps.mode}')
         maps = np.array(maps)
     if isinstance(maps, np.ndarray):
+        # torch has no unsigned 16-bit arithmetic, and 8 bits have no room for 255 + 1
         wide = maps.astype(np.int64 if maps.dtype.kind in 'biu' else np.float32)
         maps = torch.from_numpy(np.ascontiguousarray(wide))
     if not isinstance(maps, Tensor):

@@ -6,10 +6,11 @@ from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList
 
+from .background_rule import BackgroundRule
 from .label_files import BinaryPNG, IndexPNG, PalettePNG
 from .mask_files import MaskFormat
 from .score_files import ScoreFile
-from .seed_files import BackgroundRule, CLIPESSeed, DiffSegmenterSeed, IRNSeed, SEAMCRFSeed, SEAMSeed, SeedFile
+from .seed_files import CLIPESSeed, DiffSegmenterSeed, IRNSeed, SEAMCRFSeed, SEAMSeed, SeedFile
 
 LABELS: dict[str, type[MaskFormat]] = {'index-png': IndexPNG, 'palette-png': PalettePNG, 'binary-png': BinaryPNG}
 SCORES = {'npz': '.npz', 'npy': '.npy'}

@@ -21,7 +21,7 @@ def open_whole(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            image.verify()
+            image.verify()  # leaves the image unusable, so that it is opened once more
         with Image.open(path) as image:
             image.load()
     except (OSError, ValueError):

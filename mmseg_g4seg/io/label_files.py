@@ -82,6 +82,7 @@ class PalettePNG(IndexPNG):
         if not _fits_byte(classes):
             raise ValueError(f'a palette PNG holds up to {IGNORE_INDEX} classes, got {len(classes)}')
         self.palette = index_colours(classes)
+        # ADE20K's palette has two classes of one colour: a mask could not be read back
         indices = (*range(len(classes)), classes.ignore_index)
         self.table = {int(self._pack(self.palette[i])): i for i in indices}
         if len(self.table) < len(indices):
@@ -91,6 +92,7 @@ class PalettePNG(IndexPNG):
         image = open_png(path)
         if image.mode not in ('P', 'RGB'):
             raise ValueError(f'expected a palette image or RGB, got mode {image.mode}')
+        # by colour, not by index: tools that optimise PNGs sort palettes anew
         packed = self._pack(np.asarray(image.convert('RGB')))
         colours, places = np.unique(packed, return_inverse=True)
         unknown = [f'#{colour:06x}' for colour in colours.tolist() if colour not in self.table]
@@ -129,7 +131,7 @@ class BinaryPNG(MaskFormat):
         image = open_png(path)
         if image.mode not in ('1', 'L', 'P'):
             raise ValueError(f'expected one channel of 0 and 255 (or 1), got mode {image.mode}')
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image).astype(np.int64)  # 1-bit images come as bool
         found = set(np.unique(values).tolist())
         if not (found <= {0, 255} or found <= {0, 1}):
             raise ValueError(f'expected 0 and 255 (or 0 and 1), got {sorted(found)[:8]}')

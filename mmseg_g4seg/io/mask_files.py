@@ -71,7 +71,7 @@ def make_prediction(
     if not any_size:
         _check_size(mask.probs, size, 'scores')
     probs = mask.probs
-    if probs.shape[1:] != size:
+    if probs.shape[1:] != size:  # scores on a network's grid: a step may be 4 or 8 pixels
         probs = F.interpolate(probs[None], size, mode='bilinear', align_corners=False)[0]
     return Prediction(probs, probs.argmax(dim=0))
 
@@ -89,6 +89,7 @@ def stored_classes(prediction: Prediction) -> list[int]:
     probs = prediction.probs
     labels = prediction.label_map[(prediction.label_map >= 0) & (prediction.label_map < len(probs))]
     present = torch.bincount(labels.flatten(), minlength=len(probs)) > 0
+    # a class that is present stays, however small: a file must give back the labels that were decided
     return torch.where(present | (probs.flatten(1).amax(dim=1) >= NEGLIGIBLE))[0].tolist()
 
 

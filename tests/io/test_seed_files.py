@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.io import savemat
 
+from mmseg_g4seg.io.background_rule import BackgroundRule
 from mmseg_g4seg.io.formats import SEEDS, build_format
 from mmseg_g4seg.io.safe_arrays import read_arrays
-from mmseg_g4seg.io.seed_files import BackgroundRule
 from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.hosts.folder.conftest import CLASSES, SIZE, random_prediction
 

@@ -150,6 +150,7 @@ def _under_torchrun(task: FolderTask, strict: bool, overwrite: bool) -> dict[str
             begun = plan, state = begin(task, overwrite=overwrite)
             jobs = state.remaining(plan.jobs)
             shares = [(state, jobs[i::world]) for i in range(world)]
+        # the others wait here until the folder is open
         dist.scatter_object_list(mine, shares)
         state, jobs = mine[0]
         worker = MaskWorker(_on_own_device(task), state)
@@ -162,6 +163,6 @@ def _under_torchrun(task: FolderTask, strict: bool, overwrite: bool) -> dict[str
 
 
 def _on_own_device(task: FolderTask) -> FolderTask:
-    if task.device != 'cuda':
+    if task.device != 'cuda':  # 'cuda:1' is one GPU by wish
         return task
     return replace(task, device=f'cuda:{os.environ.get("LOCAL_RANK", 0)}')

@@ -79,6 +79,7 @@ class RunState:
 
     def save(self, job: Job, content: bytes, record: dict[str, Any]) -> None:
         """Writes the refined mask of one job and its record."""
+        # the record first: a result without one could not be told from another tool's file
         atomic_write(self._record(job.name), _dump({'name': job.name, **record}))
         # from the scratch folder: a kill must not leave a half file among the results
         atomic_write(job.result, content, scratch=self.scratch)
@@ -94,7 +95,7 @@ class RunState:
 
     def finish(self, names: list[str], summary: dict[str, Any]) -> dict[str, Any]:
         """Writes the report, removes the scratch folder and returns the report."""
-        records = {**self._finished(), **self._read('records')}
+        records = {**self._finished(), **self._read('records')}  # newer ones win
         errors = self._read('errors')
         report = {
             'settings': self.settings,
