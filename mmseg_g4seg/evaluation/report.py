@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from prettytable import PrettyTable
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 from .gain import change_lines, count_changes, gain_lines, largest_changes
 from .stage_areas import COARSE, REFINED
@@ -102,10 +102,10 @@ class EvaluationReport:
     def write(self, folder: Path) -> None:
         """Writes `metrics.json`, `classes.csv`, `images.csv` and `table.txt`, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / 'classes.csv', self.classes_csv())
-        write_whole(folder / 'images.csv', self.images_csv())
-        write_whole(folder / 'metrics.json', self.json())
-        write_whole(folder / 'table.txt', self.text() + '\n')
+        atomic_write(folder / 'classes.csv', self.classes_csv())
+        atomic_write(folder / 'images.csv', self.images_csv())
+        atomic_write(folder / 'metrics.json', self.json())
+        atomic_write(folder / 'table.txt', self.text() + '\n')
 
     def _shown_metrics(self) -> list[str]:
         """The leading metric and, where measured, boundary IoU."""

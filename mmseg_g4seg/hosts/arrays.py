@@ -3,11 +3,11 @@
 Shapes: C classes, H W image size.
 
     refiner = load_refiner('tiny')
-    refined = refiner(image, mask_or_probs, class_names)
+    refined = refiner(image, mask_or_probs, ['background', 'cat', 'dog'])
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,15 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS
-from mmseg_g4seg.io.images import EIGHT_BIT
+from mmseg_g4seg.io.images import rgb_pixels
 from mmseg_g4seg.ops.masks import BORDER_WIDTH, soften_labels
-from mmseg_g4seg.prediction import ClassName, Prediction
+from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
 from mmseg_g4seg.refiners.build import build_refiner
 
 SETTINGS = 'refiner.json'
 """File in a prior's folder with the settings that suit it."""
-IGNORE_INDEX = 255
 
 Maps = TypeVar('Maps', np.ndarray, Tensor, Image.Image)
 
@@ -37,7 +36,8 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
         source: `tiny`; the folder of a prior with a `refiner.json`, as `python -m projects.train_prior` writes
             it; a config file with a line `refiner = dict(type=...)`; or such a dict.
         device: to run on.
-        options: over the source's, such as `background_index=0`.
+        options: over the source's; those of a part are merged into the part's own, as in
+            `load_refiner('tiny', update=dict(sharpness=20))`.
 
     Returns:
         An `ImageRefiner`, to be called with image, mask (or probabilities) and class names.
@@ -46,10 +46,7 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
         FileNotFoundError: if there is no such file or folder.
         ValueError: if the source holds no refiner, or an option is not known.
     """
-    config = read_refiner_config(source)
-    for name, value in options.items():
-        config = with_option(config, name, value)
-    refiner = build_refiner(config)
+    refiner = build_refiner(merged(read_refiner_config(source), options))
     assert isinstance(refiner, Refiner)
     return ImageRefiner(refiner.to(device))
 
@@ -69,7 +66,7 @@ class ImageRefiner:
         self,
         image: 'np.ndarray | Tensor | Image.Image',
         mask_or_probs: Maps,
-        class_names: Sequence[ClassName],
+        classes: Sequence[ClassName],
         *,
         key: int | str = 0,
     ) -> Maps:
@@ -78,10 +75,11 @@ class ImageRefiner:
         Args:
             image: PIL; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor
                 (3, H, W), likewise.
-            mask_or_probs: class indices (H, W), integer, 255 unlabelled, or PIL's `L` or `P`; or
-                probabilities (C, H, W), float, that sum to 1; or a bool mask of one object, with two
-                class names, the object's second.
-            class_names: C names.
+            mask_or_probs: class indices (H, W), integer, or PIL's `L` or `P`, 255 unlabelled (see
+                `ClassList.ignore_index`); or probabilities (C, H, W), float, that sum to 1; or a bool mask
+                of one object, with two class names, the object's second.
+            classes: C names, of which the one called background is never refined; or a `ClassList`, which is
+                taken as it is, whatever the refiner's config says of classes.
             key: of the image: with the seed it fixes the noise.
 
         Returns:
@@ -92,20 +90,18 @@ class ImageRefiner:
             TypeError: if image, mask or names are of another kind.
             ValueError: if shapes, ranges or names do not fit.
         """
-        if isinstance(class_names, str):
-            raise TypeError(f'class_names: expected a list of names, got the text {class_names!r}')
-        pixels = _as_image(image)
-        maps = _as_maps(mask_or_probs)
+        if not isinstance(classes, ClassList):
+            classes = ClassList(classes).with_options(self.refiner.class_options)
+        pixels, maps = _as_image(image), _as_maps(mask_or_probs)
         if maps.is_floating_point():
             coarse = Prediction(maps, maps.argmax(dim=0))
-            check_inputs([pixels], [coarse], len(class_names))
+            check_inputs([pixels], [coarse], len(classes))
             _check_sums(maps)
-            refined = self.refiner.refine(pixels, coarse, class_names, key=key)
-            return _like(refined.probs, mask_or_probs)
-        labels = _checked_labels(maps, len(class_names))
-        probs = soften_labels(labels, len(class_names), self.soften * max(labels.shape))
-        refined = self.refiner.refine(pixels, Prediction(probs, labels), class_names, key=key)
-        return _like(refined.label_map, mask_or_probs)
+            return _like(self.refiner.refine(pixels, coarse, classes, key=key).probs, mask_or_probs)
+        _check_labels(maps, classes)
+        # hard labels would leave no pixel in doubt, and so nothing to refine
+        coarse = Prediction(soften_labels(maps, len(classes), self.soften * max(maps.shape)), maps)
+        return _like(self.refiner.refine(pixels, coarse, classes, key=key).label_map, mask_or_probs)
 
 
 def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
@@ -142,19 +138,26 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     return config.to_dict()
 
 
-def with_option(config: dict[str, Any], name: str, value: Any, *, keep: bool = False) -> dict[str, Any]:
-    """The config with an option set, in every refiner of a chain; with `keep`, only where it is not set yet."""
-    if 'refiners' in config:
-        return {**config, 'refiners': [with_option(dict(c), name, value, keep=keep) for c in config['refiners']]}
-    return {name: value, **config} if keep else {**config, name: value}
+def merged(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with options over it: parts in it are merged, all else is replaced.
+
+    An option of another `type` replaces the part, whose own options the new type need not have.
+    """
+    result = dict(config)
+    for name, value in options.items():
+        part: Any = result.get(name)
+        if name == 'prior' and isinstance(part, str):  # short for its source
+            part = {'source': part}
+        if isinstance(part, Mapping) and isinstance(value, Mapping) and value.get('type') in (None, part.get('type')):
+            value = merged(part, value)
+        result[name] = value
+    return result
 
 
 def _as_image(image: Any) -> Tensor:
     """(3, H, W) float32 in [0, 1]."""
     if isinstance(image, Image.Image):
-        if image.mode not in EIGHT_BIT:
-            raise ValueError(f'image: expected a PIL image of 8 bits a channel, got mode {image.mode}')
-        image = np.array(image.convert('RGB'))
+        image = rgb_pixels(image)
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f'image: expected an array (height, width, 3), got {image.shape}')
@@ -175,6 +178,7 @@ def _as_maps(maps: Any) -> Tensor:
             raise ValueError(f'mask: expected a PIL image of one channel, got mode {maps.mode}')
         maps = np.array(maps)
     if isinstance(maps, np.ndarray):
+        # torch has no unsigned 16-bit arithmetic, and 8 bits have no room for 255 + 1
         wide = maps.astype(np.int64 if maps.dtype.kind in 'biu' else np.float32)
         maps = torch.from_numpy(np.ascontiguousarray(wide))
     if not isinstance(maps, Tensor):
@@ -187,14 +191,17 @@ def _as_maps(maps: Any) -> Tensor:
     return maps.float() if maps.is_floating_point() else maps.long()
 
 
-def _checked_labels(labels: Tensor, num_classes: int) -> Tensor:
-    unknown = labels[(labels < 0) | ((labels >= num_classes) & (labels != IGNORE_INDEX))].unique().tolist()
+def _check_labels(labels: Tensor, classes: ClassList) -> None:
+    """Raises ValueError unless (H, W) labels are class indices or unlabelled."""
+    unknown = labels[(labels < 0) | ((labels >= len(classes)) & (labels != classes.ignore_index))].unique().tolist()
     if unknown:
-        raise ValueError(f'mask: expected indices below {num_classes} (one a class name) or 255, got {unknown}')
-    return labels
+        raise ValueError(
+            f'mask: expected indices below {len(classes)} (one a class name) or {classes.ignore_index}, got {unknown}'
+        )
 
 
 def _check_sums(probs: Tensor) -> None:
+    """Raises ValueError unless (C, H, W) probabilities sum to 1, but for what float16 rounds."""
     total = probs.sum(dim=0)
     if total.numel() and float((total - 1).abs().max()) > 0.05:
         raise ValueError(

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 
-def write_whole(path: Path, content: str | bytes, *, scratch: Path | None = None) -> None:
+def atomic_write(path: Path, content: str | bytes, *, scratch: Path | None = None) -> None:
     """Writes a file so that no reader, and no kill, ever sees a part of it.
 
     Args:

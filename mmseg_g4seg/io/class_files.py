@@ -1,64 +1,39 @@
-"""What the classes of a folder of masks are called, which one is background, and their colours."""
+"""Files of class names and of their colours, read as UTF-8 whatever the locale."""
 
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from mmseg_g4seg.ops.palettes import voc_palette
-from mmseg_g4seg.prediction import IGNORE_INDEX
+from mmseg_g4seg.prediction import ClassList
 
 
-@dataclass(frozen=True)
-class Classes:
-    """Attributes:
-    names: C names.
-    background_index: the class that has no name of its own, if there is one.
-    palette: (256, 3) uint8, colour of each index.
-    """
-
-    names: Sequence[str]
-    background_index: int | None = None
-    palette: np.ndarray = field(default_factory=voc_palette)
-
-    def __post_init__(self) -> None:
-        if len(self.names) < 2:
-            raise ValueError(f'classes: expected at least two names, got {list(self.names)}')
-        if len(set(self.names)) < len(self.names):
-            raise ValueError(f'classes: expected different names, got {list(self.names)}')
-        if self.background_index is not None and not 0 <= self.background_index < len(self):
-            raise ValueError(f'background: expected an index below {len(self)}, got {self.background_index}')
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def ignore_index(self) -> int:
-        """What unlabelled pixels are written as."""
-        return IGNORE_INDEX if len(self) <= IGNORE_INDEX else 65535
-
-
-def read_classes(source: str, *, background: str | None = None, palette: Path | None = None) -> Classes:
+def read_classes(source: str, *, background: str | None = None, palette: Path | None = None) -> ClassList:
     """Reads class names.
 
     Args:
         source: a file of names, one a line, or the names themselves, with commas between.
-        background: name of the class that is never refined; a class called `background` is it when
-            not given; `none` for none.
-        palette: file of colours, `R G B` a line, 0 to 255, one a class at least; VOC's when not
-            given, and from where the file ends.
+        background: name of the class that is never refined; the one that is called so, in any usual
+            spelling, when not given; `none` for none.
+        palette: file of colours, `R G B` a line, 0 to 255, one a class at least; none when not given.
 
     Raises:
-        ValueError: if names or colours do not fit.
+        ValueError: if names or colours do not fit, or a file is no UTF-8.
     """
     names = [name.strip() for name in _listed_names(source) if name.strip()]
-    wanted = background or 'background'
-    if background not in (None, 'none') and background not in names:
-        raise ValueError(f'background: expected one of {names}, got {background!r}')
-    index = names.index(wanted) if wanted in names else None
-    return Classes(names, index, voc_palette() if palette is None else _read_palette(palette, len(names)))
+    colours = None if palette is None else _read_colours(palette, len(names))
+    return distinct_classes(ClassList(names, background=background or 'auto', palette=colours))
+
+
+def distinct_classes(classes: ClassList) -> ClassList:
+    """The same classes, if masks can be told apart by them.
+
+    Raises:
+        ValueError: if there is one class alone, or two of one name.
+    """
+    if len(classes) < 2:
+        raise ValueError(f'classes: expected at least two names, got {list(classes)}')
+    if len(set(classes)) < len(classes):
+        raise ValueError(f'classes: expected different names, got {list(classes)}')
+    return classes
 
 
 def _listed_names(source: str) -> list[str]:
@@ -66,21 +41,33 @@ def _listed_names(source: str) -> list[str]:
     with suppress(OSError):  # names with commas may be too long for a path
         path = Path(source) if Path(source).is_file() else None
     if path is not None:
-        return path.read_text().splitlines()
+        return _read_lines(path)
     if ',' not in source:
         raise ValueError(f'classes: expected a file of names or a list with commas, got {source!r}')
     return source.split(',')
 
 
-def _read_palette(path: Path, least: int) -> np.ndarray:
-    """Colours of a file; VOC's from there on, so that unlabelled pixels have one, too."""
-    rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+def _read_colours(path: Path, least: int) -> list[list[int]]:
+    """RGB colours of a file, 0 to 255: one for each of `least` classes, and any more up to 256."""
+    rows = [line.split() for line in _read_lines(path) if line.strip()]
     try:
-        colours = np.array(rows, dtype=np.int64)
+        colours = [[int(value) for value in row] for row in rows]
     except ValueError as error:
         raise ValueError(f'{path}: expected lines of three numbers, R G B') from error
-    if colours.ndim != 2 or colours.shape[1] != 3 or len(colours) > 256 or colours.min() < 0 or colours.max() > 255:
+    fits = all(len(colour) == 3 and 0 <= min(colour) <= max(colour) <= 255 for colour in colours)
+    if not fits or not 0 < len(colours) <= 256:
         raise ValueError(f'{path}: expected up to 256 lines of three numbers from 0 to 255')
     if len(colours) < least:
         raise ValueError(f'{path}: expected a colour for each of {least} classes, got {len(colours)}')
-    return np.concatenate([colours.astype(np.uint8), voc_palette()[len(colours) :]])
+    return colours
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        # Windows' editors put a byte-order mark first: with it '\ufeffbackground' would be an ordinary class
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: expected text in UTF-8, got other bytes ({error})') from error
+    if '\0' in text:  # UTF-16 without a mark: English names are valid UTF-8 then, a NUL after each letter
+        raise ValueError(f'{path}: expected text in UTF-8, got NUL bytes, as in UTF-16')
+    return text.splitlines()

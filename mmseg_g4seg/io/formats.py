@@ -1,12 +1,16 @@
-"""The formats of mask files, by name."""
+"""The formats of mask files, by name, and what a reader has to be told beside the name."""
 
+from dataclasses import dataclass, field
+
+from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.ops.scores import ScoreType
+from mmseg_g4seg.prediction import ClassList
 
-from .class_files import Classes
+from .background_rule import BackgroundRule
 from .label_files import BinaryPNG, IndexPNG, PalettePNG
 from .mask_files import MaskFormat
 from .score_files import ScoreFile
-from .seed_files import BackgroundRule, CLIPESSeed, DiffSegmenterSeed, IRNSeed, SEAMCRFSeed, SEAMSeed, SeedFile
+from .seed_files import CLIPESSeed, DiffSegmenterSeed, IRNSeed, SEAMCRFSeed, SEAMSeed, SeedFile
 
 LABELS: dict[str, type[MaskFormat]] = {'index-png': IndexPNG, 'palette-png': PalettePNG, 'binary-png': BinaryPNG}
 SCORES = {'npz': '.npz', 'npy': '.npy'}
@@ -20,8 +24,31 @@ SEEDS: dict[str, type[SeedFile]] = {
 FORMATS = (*LABELS, *SCORES, *SEEDS)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How mask files are read.
+
+    Attributes:
+        format: one of `FORMATS`.
+        score_type: what `.npz` and `.npy` hold.
+        rule: background of seeds.
+        soften: how labels become probabilities, see `make_prediction`.
+        any_size: whether scores may lie on another grid than the image's.
+    """
+
+    format: str
+    score_type: ScoreType = 'softmax'
+    rule: BackgroundRule = field(default_factory=BackgroundRule)
+    soften: float = BORDER_WIDTH
+    any_size: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.soften <= 1:
+            raise ValueError(f'soften: expected a share of the longer side in [0, 1], got {self.soften}')
+
+
 def build_format(
-    name: str, classes: Classes, *, score_type: ScoreType = 'softmax', rule: BackgroundRule | None = None
+    name: str, classes: ClassList, *, score_type: ScoreType = 'softmax', rule: BackgroundRule | None = None
 ) -> MaskFormat:
     """Builds a format.
 

@@ -21,7 +21,7 @@ def open_whole(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            image.verify()
+            image.verify()  # leaves the image unusable, so that it is opened once more
         with Image.open(path) as image:
             image.load()
     except (OSError, ValueError):
@@ -31,6 +31,19 @@ def open_whole(path: Path) -> Image.Image:
     return image
 
 
+def rgb_pixels(image: Image.Image) -> np.ndarray:
+    """Pixels as a viewer shows them, upright: (H, W, 3) uint8 RGB.
+
+    Cameras store what their sensor sees and say by an EXIF tag how to turn it; masks are drawn on the turned picture.
+
+    Raises:
+        ValueError: if there are other than 8 bits a channel.
+    """
+    if image.mode not in EIGHT_BIT:
+        raise ValueError(f'expected an image of 8 bits a channel, got mode {image.mode}')
+    return np.array(ImageOps.exif_transpose(image).convert('RGB'))
+
+
 def read_image(path: Path) -> Tensor:
     """Reads an image upright, as its EXIF tag says: (3, H, W) float32 RGB in [0, 1].
 
@@ -38,11 +51,7 @@ def read_image(path: Path) -> Tensor:
         OSError: if it cannot be read, or is cut short.
         ValueError: if it is damaged, or has other than 8 bits a channel.
     """
-    image = open_whole(path)
-    if image.mode not in EIGHT_BIT:
-        raise ValueError(f'expected an image of 8 bits a channel, got mode {image.mode}')
-    pixels = np.array(ImageOps.exif_transpose(image).convert('RGB'))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(rgb_pixels(open_whole(path))).permute(2, 0, 1).float() / 255
 
 
 def find_images(folder: Path) -> dict[str, list[Path]]:

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmseg_g4seg.prediction import IGNORE_INDEX, Prediction
+from mmseg_g4seg.ops.palettes import voc_palette
+from mmseg_g4seg.prediction import IGNORE_INDEX, ClassList, Prediction
 
-from .class_files import Classes
 from .images import open_whole
 from .mask_files import FileMask, MaskFormat, as_labels
 
@@ -29,9 +29,19 @@ def open_png(path: Path) -> Image.Image:
 
 
 def png_bytes(image: Image.Image) -> bytes:
+    """The content of a PNG file; the same image gives the same bytes."""
     buffer = io.BytesIO()
     image.save(buffer, 'PNG')
     return buffer.getvalue()
+
+
+def index_colours(classes: ClassList) -> np.ndarray:
+    """Colours of all indices of a byte: (256, 3) uint8.
+
+    VOC's where the classes' own end, so that unlabelled pixels have one, too.
+    """
+    own = np.array(classes.palette or [], np.uint8).reshape(-1, 3)
+    return np.concatenate([own, voc_palette()[len(own) :]])
 
 
 def read_index_png(path: Path, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
@@ -61,18 +71,20 @@ class IndexPNG(MaskFormat):
 
     def encode(self, prediction: Prediction) -> bytes:
         labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy()
-        return png_bytes(Image.fromarray(labels.astype(np.uint8 if len(self.classes) <= 255 else np.uint16)))
+        return png_bytes(Image.fromarray(labels.astype(np.uint8 if _fits_byte(self.classes) else np.uint16)))
 
 
 class PalettePNG(IndexPNG):
     """Class colours, in a palette image or as RGB: the colour decides, whatever its place in the palette."""
 
-    def __init__(self, classes: Classes) -> None:
+    def __init__(self, classes: ClassList) -> None:
         super().__init__(classes)
-        if len(classes) > 255:
-            raise ValueError(f'a palette PNG holds up to 255 classes, got {len(classes)}')
+        if not _fits_byte(classes):
+            raise ValueError(f'a palette PNG holds up to {IGNORE_INDEX} classes, got {len(classes)}')
+        self.palette = index_colours(classes)
+        # ADE20K's palette has two classes of one colour: a mask could not be read back
         indices = (*range(len(classes)), classes.ignore_index)
-        self.table = {int(self._pack(classes.palette[i])): i for i in indices}
+        self.table = {int(self._pack(self.palette[i])): i for i in indices}
         if len(self.table) < len(indices):
             raise ValueError(f'palette: expected different colours for the classes and for {classes.ignore_index}')
 
@@ -80,6 +92,7 @@ class PalettePNG(IndexPNG):
         image = open_png(path)
         if image.mode not in ('P', 'RGB'):
             raise ValueError(f'expected a palette image or RGB, got mode {image.mode}')
+        # by colour, not by index: tools that optimise PNGs sort palettes anew
         packed = self._pack(np.asarray(image.convert('RGB')))
         colours, places = np.unique(packed, return_inverse=True)
         unknown = [f'#{colour:06x}' for colour in colours.tolist() if colour not in self.table]
@@ -96,7 +109,7 @@ class PalettePNG(IndexPNG):
     def encode(self, prediction: Prediction) -> bytes:
         labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy()
         image = Image.fromarray(labels.astype(np.uint8))
-        image.putpalette(self.classes.palette.ravel().tolist())
+        image.putpalette(self.palette.ravel().tolist())
         return png_bytes(image)
 
 
@@ -108,17 +121,17 @@ class BinaryPNG(MaskFormat):
 
     suffix = '.png'
 
-    def __init__(self, classes: Classes) -> None:
+    def __init__(self, classes: ClassList) -> None:
         super().__init__(classes)
         if len(classes) != 2:
-            raise ValueError(f'binary-png holds one object: expected two classes, got {list(classes.names)}')
-        self.background = classes.background_index or 0
+            raise ValueError(f'binary-png holds one object: expected two classes, got {list(classes)}')
+        self.background = classes.background or 0
 
     def read(self, path: Path) -> FileMask:
         image = open_png(path)
         if image.mode not in ('1', 'L', 'P'):
             raise ValueError(f'expected one channel of 0 and 255 (or 1), got mode {image.mode}')
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image).astype(np.int64)  # 1-bit images come as bool
         found = set(np.unique(values).tolist())
         if not (found <= {0, 255} or found <= {0, 1}):
             raise ValueError(f'expected 0 and 255 (or 0 and 1), got {sorted(found)[:8]}')
@@ -128,3 +141,8 @@ class BinaryPNG(MaskFormat):
     def encode(self, prediction: Prediction) -> bytes:
         foreground = (prediction.label_map == 1 - self.background).cpu().numpy()
         return png_bytes(Image.fromarray(foreground.astype(np.uint8) * 255))
+
+
+def _fits_byte(classes: ClassList) -> bool:
+    """Whether 8 bits hold the classes and the value of unlabelled pixels."""
+    return classes.ignore_index == IGNORE_INDEX

@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.ops.masks import soften_labels
-from mmseg_g4seg.prediction import Prediction
-
-from .class_files import Classes
+from mmseg_g4seg.prediction import ClassList, Prediction
 
 NEGLIGIBLE = 1 / 1024
 """A class whose probability stays below it everywhere is left out of sparse files."""
@@ -38,7 +36,7 @@ class MaskFormat(ABC):
 
     suffix: str
 
-    def __init__(self, classes: Classes) -> None:
+    def __init__(self, classes: ClassList) -> None:
         self.classes = classes
 
     @abstractmethod
@@ -73,7 +71,7 @@ def make_prediction(
     if not any_size:
         _check_size(mask.probs, size, 'scores')
     probs = mask.probs
-    if probs.shape[1:] != size:
+    if probs.shape[1:] != size:  # scores on a network's grid: a step may be 4 or 8 pixels
         probs = F.interpolate(probs[None], size, mode='bilinear', align_corners=False)[0]
     return Prediction(probs, probs.argmax(dim=0))
 
@@ -91,6 +89,7 @@ def stored_classes(prediction: Prediction) -> list[int]:
     probs = prediction.probs
     labels = prediction.label_map[(prediction.label_map >= 0) & (prediction.label_map < len(probs))]
     present = torch.bincount(labels.flatten(), minlength=len(probs)) > 0
+    # a class that is present stays, however small: a file must give back the labels that were decided
     return torch.where(present | (probs.flatten(1).amax(dim=1) >= NEGLIGIBLE))[0].tolist()
 
 

@@ -87,7 +87,8 @@ class _DType:
     """A dtype as pickled: NumPy's own would take any state, so that bytes could pass for pointers."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
-        self.code, self.order = code, '='
+        self.code = code
+        self.order: Any = '='  # whatever a pickle says; NumPy judges it
 
     def __setstate__(self, state: tuple) -> None:
         self.order = state[1]

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.scores import ScoreType, scores_to_probs
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 
-from .class_files import Classes
 from .mask_files import FileMask, MaskFormat, stored_classes
 from .safe_arrays import read_arrays
 
@@ -45,33 +44,39 @@ def dense_scores(content: Any, num_classes: int) -> tuple[Tensor, bool]:
         raise ValueError(f'expected scores (classes, height, width), got {stored.shape}')
     rounded = stored.dtype == np.uint8
     probs = torch.from_numpy(np.ascontiguousarray(stored, np.float32)) / (255 if rounded else 1)
-    if 'classes' not in arrays:
-        if len(probs) != num_classes:
-            raise ValueError(f'expected ({num_classes}, h, w) scores, got {tuple(probs.shape)}')
-        return probs, rounded
-    classes = np.asarray(arrays['classes'])
+    if 'classes' in arrays:
+        return _spread(probs, np.asarray(arrays['classes']), num_classes), True
+    if len(probs) != num_classes:
+        raise ValueError(f'expected ({num_classes}, h, w) scores, got {tuple(probs.shape)}')
+    return probs, rounded
+
+
+def _spread(probs: Tensor, classes: np.ndarray, num_classes: int) -> Tensor:
+    """Scores (K, h, w) of some classes -> (C, h, w), 0 for the others."""
     if classes.dtype.kind not in 'iu' or classes.shape != probs.shape[:1]:
         raise ValueError(
             f'expected integer classes (K,) and probs (K, h, w), got {classes.dtype} {classes.shape}, '
             f'{tuple(probs.shape)}'
         )
-    known = set(range(num_classes))
-    if not set(classes.tolist()) <= known or len(set(classes.tolist())) < len(classes):
-        raise ValueError(f'expected different classes 0 to {num_classes - 1}, got {classes.tolist()}')
+    indices = classes.tolist()
+    # a class that is named twice would silently keep the last of its maps
+    if not set(indices) <= set(range(num_classes)) or len(set(indices)) < len(indices):
+        raise ValueError(f'expected different classes 0 to {num_classes - 1}, got {indices}')
     dense = torch.zeros(num_classes, *probs.shape[1:])
-    dense[torch.from_numpy(classes.astype(np.int64))] = probs
-    return dense, True
+    dense[indices] = probs
+    return dense
 
 
 class ScoreFile(MaskFormat):
     """Probabilities (or other scores, see `score_type`) of all classes, or of those that have any."""
 
-    def __init__(self, classes: Classes, *, score_type: ScoreType = 'softmax', suffix: str = '.npz') -> None:
+    def __init__(self, classes: ClassList, *, score_type: ScoreType = 'softmax', suffix: str = '.npz') -> None:
         super().__init__(classes)
         self.score_type, self.suffix = score_type, suffix
 
     def read(self, path: Path) -> FileMask:
         scores, inexact = dense_scores(read_arrays(path), len(self.classes))
+        # a class left out has probability 0, but no logit
         if inexact and self.score_type == 'logits':
             raise ValueError('logits: expected floats of all classes, got uint8 or some classes alone')
         if inexact and self.score_type == 'softmax':
@@ -86,6 +91,7 @@ class ScoreFile(MaskFormat):
         if self.suffix == '.npy':
             np.save(buffer, probs.numpy())
             return buffer.getvalue()
+        # an image shows a few of 150 classes
         kept = stored_classes(prediction)
         np.savez_compressed(buffer, classes=np.array(kept, np.int16), probs=probs[kept].numpy().astype(np.float16))
         return buffer.getvalue()

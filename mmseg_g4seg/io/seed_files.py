@@ -9,61 +9,20 @@ class k + 1.
 import io
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 
-from .class_files import Classes
+from .background_rule import BackgroundRule
 from .mask_files import FileMask, MaskFormat, stored_classes
 from .safe_arrays import read_arrays
 
-RuleName = Literal['power', 'threshold']
 TINY = 1e-6
-
-
-@dataclass(frozen=True)
-class BackgroundRule:
-    """The background's score, given the foreground's.
-
-    Attributes:
-        name: `power`, (1 - max)^value, or `threshold`, value everywhere.
-        value: the exponent, or the threshold.
-    """
-
-    name: RuleName = 'power'
-    value: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.name not in get_args(RuleName):
-            raise ValueError(f'background rule: expected one of {get_args(RuleName)}, got {self.name!r}')
-        if not self.value > 0 or (self.name == 'threshold' and self.value >= 1):
-            raise ValueError(
-                f'background rule: expected {"an exponent above 0" if self.name == "power" else "a share in (0, 1)"}, '
-                f'got {self.value}'
-            )
-
-    def background(self, best: Tensor) -> Tensor:
-        """Background scores where the best foreground score is `best`, any shape."""
-        if self.name == 'threshold':
-            return torch.full_like(best, self.value)
-        return (1 - best).clamp_min(0) ** self.value
-
-    def foreground(self, ratio: Tensor) -> Tensor:
-        """The best foreground score that stands in `ratio` to its background, in [0, 1]; any shape."""
-        if self.name == 'threshold':
-            return (ratio * self.value).clamp(0, 1)
-        low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
-        for _ in range(40):  # the ratio grows with the score: bisect, in float64
-            middle = (low + high) / 2
-            above = middle > ratio * self.background(middle)
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        return (low + high) / 2
 
 
 class SeedFile(MaskFormat):
@@ -71,9 +30,9 @@ class SeedFile(MaskFormat):
 
     suffix = '.npy'
 
-    def __init__(self, classes: Classes, rule: BackgroundRule | None = None) -> None:
+    def __init__(self, classes: ClassList, rule: BackgroundRule | None = None) -> None:
         super().__init__(classes)
-        if classes.background_index != 0:
+        if classes.background != 0:
             raise ValueError('seeds leave the background out: expected class 0 to be the background')
         self.rule = rule or BackgroundRule()
 

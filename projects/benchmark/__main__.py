@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import get_args
 
 from mmseg_g4seg.diffusion.weights.loading import DtypeName
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 from projects.benchmark.build import ARCHITECTURES
 from projects.benchmark.features import FeatureKind
 from projects.benchmark.options import PARTS, BenchmarkOptions
@@ -59,7 +59,7 @@ def main() -> int:
         parser.error(str(error))
     print(format_report(report))
     if json_file is not None:
-        write_whole(json_file, json.dumps(report.as_dict(), indent=1) + '\n')
+        atomic_write(json_file, json.dumps(report.as_dict(), indent=1) + '\n')
     return 0
 
 

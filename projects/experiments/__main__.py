@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.refiners.build import build_refiner
 from projects.experiments.pictures import draw_extremes
 from projects.experiments.plan import Run, read_experiment
@@ -82,8 +82,8 @@ def main() -> None:
             *([f'block{args.block}'] if args.block > 1 else []),
         ]
     )
-    write_whole(args.out / f'{stem}.csv', as_csv(rows))
-    write_whole(args.out / f'{stem}.md', as_markdown(rows))
+    atomic_write(args.out / f'{stem}.csv', as_csv(rows))
+    atomic_write(args.out / f'{stem}.md', as_markdown(rows))
     print(as_markdown(rows))
 
 

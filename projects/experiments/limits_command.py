@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 from projects.experiments.g4seg_parts import G4SegParts
 from projects.experiments.limits import measure_limits, split_folds
 from projects.experiments.limits_table import as_tables
@@ -45,7 +45,7 @@ def main() -> None:
     reports = {}
     for name in args.sets or experiment.sets:
         reports[name] = report_on(experiment.sets[name], find_refiners(experiment, name, args), args)
-        write_whole(args.out / 'limits.md', as_tables(reports))
+        atomic_write(args.out / 'limits.md', as_tables(reports))
     print(as_tables(reports))
 
 
@@ -71,7 +71,7 @@ def report_on(image_set: ImageSet, refiners: list[dict[str, Any]], args: argpars
     for parts in (likelihood, paper):
         parts.to(args.device)
     report = measure_limits(image_set, likelihood, paper, folds)
-    write_whole(path, json.dumps({'asked': asked, 'report': report}, indent=1))
+    atomic_write(path, json.dumps({'asked': asked, 'report': report}, indent=1))
     return report
 
 

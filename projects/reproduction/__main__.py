@@ -17,7 +17,7 @@ from typing import Any
 from mmengine.config import DictAction
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 from projects.reproduction.paper import TABLES, find_rows, find_table
 from projects.reproduction.plans import Places, plan_row
 from projects.reproduction.runs import run_plan
@@ -82,8 +82,8 @@ def main() -> int:
         failed += not run_plan(plan)
     rows = fill(table, plans)
     places.out.mkdir(parents=True, exist_ok=True)
-    write_whole(places.out / 'table.md', as_markdown(rows))
-    write_whole(places.out / 'table.csv', as_csv(rows))
+    atomic_write(places.out / 'table.md', as_markdown(rows))
+    atomic_write(places.out / 'table.csv', as_csv(rows))
     print(as_markdown(rows))
     return 1 if failed else 0
 

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 from .figures import DAMAGED, Figures, read_evaluation, read_refined_folder
 from .plans import LINKS, Plan
@@ -34,7 +34,7 @@ def run_plan(plan: Plan) -> bool:
         _set_aside(plan.folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
     for name, text in plan.files.items():
-        write_whole(plan.folder / name, text)
+        atomic_write(plan.folder / name, text)
     if plan.seeds is not None:
         plan.seeds.link(plan.folder / LINKS)
     _write_record(plan, finished=False)
@@ -75,7 +75,7 @@ def _made_from(plan: Plan) -> dict[str, Any]:
 
 
 def _write_record(plan: Plan, *, finished: bool) -> None:
-    write_whole(plan.folder / RECORD, json.dumps({**_made_from(plan), 'finished': finished}, indent=1) + '\n')
+    atomic_write(plan.folder / RECORD, json.dumps({**_made_from(plan), 'finished': finished}, indent=1) + '\n')
 
 
 def _read(plan: Plan) -> Figures | None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 
 def check_begun(folder: Path, options: dict[str, Any]) -> None:
@@ -20,7 +20,7 @@ def check_begun(folder: Path, options: dict[str, Any]) -> None:
     path = folder / 'options.json'
     asked = json.loads(json.dumps(options))
     if not path.exists():
-        write_whole(path, json.dumps(asked, indent=1) + '\n')
+        atomic_write(path, json.dumps(asked, indent=1) + '\n')
         return
     begun = json.loads(path.read_text())
     changed = [name for name in asked if asked[name] != begun.get(name)]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 from .architecture import TEXT_LENGTH, PriorParts, build_prior, build_tokenizer
 from .autoencoder import train_autoencoder
@@ -103,7 +103,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     train_denoiser(parts, training, validation, settings, folder, seed=task.seed)
     parts.save(folder / 'prior', half=task.half)
     suited = json.dumps(refiner_settings(task, settings, training), indent=1)
-    write_whole(folder / 'prior' / 'refiner.json', suited + '\n')
+    atomic_write(folder / 'prior' / 'refiner.json', suited + '\n')
     return folder / 'prior'
 
 

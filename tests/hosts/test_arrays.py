@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 
@@ -8,11 +9,12 @@ from PIL import Image
 
 from mmseg_g4seg import PAMRRefiner, load_refiner
 from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS
-from mmseg_g4seg.hosts.arrays import ImageRefiner, read_refiner_config, with_option
+from mmseg_g4seg.hosts import arrays
+from mmseg_g4seg.hosts.arrays import ImageRefiner, merged, read_refiner_config
+from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.ops.masks import soften_labels
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
-from mmseg_g4seg.refiners.sequential import SequentialRefiner
 from tests.conftest import ROOT, random_case
 
 TINY_CONFIG = ROOT / 'configs' / '_base_' / 'refiners' / 'g4seg_tiny.py'
@@ -59,6 +61,21 @@ class TestImages:
     def test_grey_is_colour_without_colour(self, refiner):
         grey = Image.fromarray(PIXELS).convert('L')
         assert torch.equal(refiner(grey, LABELS, NAMES), refiner(grey.convert('RGB'), LABELS, NAMES))
+
+    @pytest.mark.parametrize('orientation', range(1, 9))
+    def test_a_picture_is_turned_as_its_tag_says(self, refiner, tmp_path, orientation):
+        """Cameras store what the sensor saw; masks are drawn on what a viewer shows."""
+        turn = Image.Transpose
+        turns = [turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM]
+        turns += [turn.TRANSPOSE, turn.ROTATE_90, turn.TRANSVERSE, turn.ROTATE_270]
+        stored = Image.fromarray(PIXELS)
+        if orientation > 1:  # as the tag's standard numbers the ways to store an upright picture
+            stored = stored.transpose(turns[orientation - 2])
+        stored.getexif()[0x0112] = orientation
+        stored.save(tmp_path / 'a.png', exif=stored.getexif())
+        for image in (stored, Image.open(tmp_path / 'a.png')):
+            np.testing.assert_array_equal(refiner(image, LABELS.numpy(), NAMES), refined_labels())
+        np.testing.assert_array_equal(read_image(tmp_path / 'a.png').permute(1, 2, 0) * 255, PIXELS)
 
     @pytest.mark.parametrize(
         ('image', 'error', 'message'),
@@ -149,6 +166,42 @@ class TestMasks:
             refiner(PIXELS, LABELS, 'cat')
 
 
+class TestClasses:
+    class Watched(PAMRRefiner):
+        """Says what it was told of classes."""
+
+        def refine_batch(self, images, predictions, classes, **options):
+            self.classes = classes
+            return super().refine_batch(images, predictions, classes, **options)
+
+    @pytest.mark.parametrize('maps', [LABELS, COARSE.probs], ids=['labels', 'probs'])
+    def test_names_become_a_class_list(self, maps):
+        watched = self.Watched(1, [1])
+        ImageRefiner(watched)(IMAGE, maps, [['cat', 'kitten'], 'Background', 'dog', 'tree'])
+        assert watched.classes == ClassList([('cat', 'kitten'), 'Background', 'dog', 'tree'], background=1)
+
+    def test_the_refiners_config_may_say_more_of_them(self):
+        watched = self.Watched(1, [1])
+        watched.class_options = dict(background='dog', known=['cat', 'dog'])
+        ImageRefiner(watched)(IMAGE, LABELS, NAMES)
+        assert watched.classes == ClassList(NAMES, background='dog', known=['cat', 'dog'])
+
+    def test_a_class_list_is_taken_as_it_is(self):
+        watched = self.Watched(1, [1])
+        watched.class_options = dict(background='dog')
+        given = ClassList(NAMES, background=None)
+        ImageRefiner(watched)(IMAGE, LABELS, given)
+        assert watched.classes is given
+
+    def test_more_classes_than_a_byte_holds(self):
+        labels = LABELS.clone().long()
+        labels[0], labels[1] = 65535, 255
+        refined = ImageRefiner(PAMR)(IMAGE, labels, [f'class {i}' for i in range(300)])
+        assert (refined[0] == 65535).all()
+        with pytest.raises(ValueError, match=r'or 65535, got \[300\]'):
+            ImageRefiner(PAMR)(IMAGE, labels.clamp(max=300), [f'class {i}' for i in range(300)])
+
+
 class TestProbabilities:
     @pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
     def test_arrays(self, refiner, dtype):
@@ -181,10 +234,9 @@ class TestProbabilities:
 
 class TestLoadRefiner:
     def test_tiny(self):
-        refiner = load_refiner('tiny', image_size=64, background_index=0)
-        settings = refiner.refiner.settings
+        refiner = load_refiner('tiny', image_size=64)
         assert isinstance(refiner.refiner, G4SegRefiner)
-        assert (settings.image_size, settings.background_index, settings.cross_weight) == (64, 0, 3.0)
+        assert (refiner.refiner.image_size, refiner.refiner.injectors[0].cross_weight) == ((64, 64), 3.0)
         refined = refiner(PIXELS, LABELS.numpy(), NAMES)
         np.testing.assert_array_equal(refined, refiner(PIXELS, LABELS.numpy(), NAMES))
         assert refined.shape == LABELS.shape
@@ -207,11 +259,13 @@ class TestLoadRefiner:
         shutil.copytree(prior_folder, folder)
         with pytest.raises(FileNotFoundError, match=r'folder of a prior with a refiner\.json'):
             load_refiner(folder)
-        (folder / 'refiner.json').write_text('{"image_size": [32, 48], "joint": true}')
+        update = '"update": {"type": "LikelihoodUpdate", "sharpness": 10.0, "uncertain_below": 0.7}'
+        (folder / 'refiner.json').write_text(f'{{"image_size": [32, 48], {update}}}')
         for source in (folder, str(folder)):
-            refiner = load_refiner(source, joint=False).refiner
+            refiner = load_refiner(source, update=dict(sharpness=20.0)).refiner
             assert isinstance(refiner, G4SegRefiner)
-            assert (refiner.settings.image_size, refiner.settings.joint) == ((32, 48), False)
+            assert refiner.image_size == (32, 48)
+            assert (refiner.update.sharpness, refiner.update.uncertain_below) == (20.0, 0.7)
 
     def test_config_file(self, tmp_path):
         pytest.importorskip('mmengine')
@@ -226,24 +280,23 @@ class TestLoadRefiner:
 
     def test_dictionary(self):
         config = dict(type='PAMRRefiner', iterations=2)
-        assert load_refiner(config, background_index=1).refiner.background_index == 1
+        assert load_refiner(config, iterations=3).refiner.iterations == 3
         assert config == dict(type='PAMRRefiner', iterations=2)
 
-    def test_options_reach_every_refiner_of_a_chain(self):
-        chain = dict(type='SequentialRefiner', refiners=[dict(type='PAMRRefiner', background_index=2)] * 2)
-        loaded = load_refiner(chain, background_index=0).refiner
-        assert isinstance(loaded, SequentialRefiner)
-        assert [refiner.background_index for refiner in loaded.refiners] == [0, 0]
-        kept = with_option(chain, 'background_index', 0, keep=True)
-        assert [refiner['background_index'] for refiner in kept['refiners']] == [2, 2]
+    def test_options_reach_what_is_built(self, monkeypatch):
+        built = []
+        monkeypatch.setattr(arrays, 'build_refiner', lambda config: built.append(config) or PAMR)
+        config = dict(type='Any', update=dict(type='U', sharpness=10, smoothing=3), min_area=0.1)
+        load_refiner(config, update=dict(sharpness=20), min_area=0.2)
+        assert built == [dict(type='Any', update=dict(type='U', sharpness=20, smoothing=3), min_area=0.2)]
 
     @pytest.mark.parametrize(
         ('source', 'error', 'message'),
         [
             ('no_such_prior', FileNotFoundError, "expected one of .'tiny'"),
             ('no_such_file.py', FileNotFoundError, 'no such config file'),
-            (dict(iterations=1), ValueError, 'expected a type'),
-            (dict(type='Other'), ValueError, 'expected a type'),
+            (dict(iterations=1), ValueError, 'refiner: there is no part None'),
+            (dict(type='Other'), ValueError, "refiner: there is no part 'Other'"),
         ],
     )
     def test_bad_sources(self, source, error, message):
@@ -251,5 +304,38 @@ class TestLoadRefiner:
             load_refiner(source)
 
     def test_unknown_option(self):
-        with pytest.raises(ValueError, match=r"no parameter \['no_such_option'\]"):
+        with pytest.raises(ValueError, match="G4SegRefiner has no option 'no_such_option'"):
             load_refiner('tiny', no_such_option=1)
+        with pytest.raises(ValueError, match=r"refiner\.update: .*'sharpnes': did you mean 'sharpness'"):
+            load_refiner('tiny', update=dict(sharpnes=20))
+
+    def test_options_of_classes_reach_the_refiner(self):
+        refiner = load_refiner(dict(type='PAMRRefiner', classes=dict(background='cat')), classes=dict(known=['dog']))
+        assert refiner.refiner.class_options == dict(background='cat', known=['dog'])
+
+
+class TestMerged:
+    CONFIG = dict(prior='tiny', update=dict(type='A', beta=0.8, features=dict(type='F', block=1)), sizes=[1, 2])  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ('options', 'changed'),
+        [
+            (dict(), dict()),
+            (dict(other=1), dict(other=1)),
+            (dict(sizes=[3]), dict(sizes=[3])),
+            (dict(update=None), dict(update=None)),
+            (dict(update=dict(beta=0.9)), dict(update=dict(type='A', beta=0.9, features=dict(type='F', block=1)))),
+            (
+                dict(update=dict(type='A', features=dict(block=2))),
+                dict(update=dict(type='A', beta=0.8, features=dict(type='F', block=2))),
+            ),
+            # the options of another part need not fit
+            (dict(update=dict(type='B', sharpness=3)), dict(update=dict(type='B', sharpness=3))),
+            (dict(prior='other'), dict(prior='other')),
+            (dict(prior=dict(dtype='float16')), dict(prior=dict(source='tiny', dtype='float16'))),
+        ],
+    )
+    def test_parts_are_merged(self, options, changed):
+        before = copy.deepcopy(self.CONFIG)
+        assert merged(self.CONFIG, options) == {**self.CONFIG, **changed}
+        assert before == self.CONFIG

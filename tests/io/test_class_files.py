@@ -1,8 +1,15 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from mmseg_g4seg.io.class_files import Classes, read_classes
+from mmseg_g4seg.io.class_files import distinct_classes, read_classes
+from mmseg_g4seg.io.label_files import index_colours
 from mmseg_g4seg.ops.palettes import voc_palette
+from mmseg_g4seg.prediction import ClassList
+from tests.conftest import ROOT
 
 
 def test_palette_is_vocs():
@@ -21,33 +28,96 @@ def test_palette_is_vocs():
 def test_names_from_a_file_and_from_a_list(tmp_path):
     path = tmp_path / 'classes.txt'
     path.write_text('background\ntraffic light\n\n cat \n')
-    assert list(read_classes(str(path)).names) == ['background', 'traffic light', 'cat']
-    assert list(read_classes('background, traffic light,cat').names) == ['background', 'traffic light', 'cat']
+    assert list(read_classes(str(path))) == ['background', 'traffic light', 'cat']
+    assert list(read_classes('background, traffic light,cat')) == ['background', 'traffic light', 'cat']
+
+
+def test_a_line_is_one_name(tmp_path):
+    path = tmp_path / 'classes.txt'
+    path.write_text('background\ncat, kitten\n')
+    assert list(read_classes(str(path))) == ['background', 'cat, kitten']
 
 
 def test_a_list_may_be_longer_than_any_path():
     names = [f'class {i}' for i in range(1000)]
-    assert list(read_classes(','.join(names)).names) == names
+    assert list(read_classes(','.join(names))) == names
 
 
 @pytest.mark.parametrize(('background', 'index'), [(None, 1), ('none', None), ('cat', 0), ('background', 1)], ids=str)
 def test_background(background, index):
-    assert read_classes('cat,background', background=background).background_index == index
+    assert read_classes('cat,background', background=background).background == index
 
 
 def test_no_background_unless_one_is_called_so():
-    assert read_classes('cat,dog').background_index is None
+    assert read_classes('cat,dog').background is None
 
 
 def test_unlabelled_value_grows_with_the_classes():
-    assert Classes([str(i) for i in range(255)]).ignore_index == 255
-    assert Classes([str(i) for i in range(256)]).ignore_index == 65535
+    assert ClassList([str(i) for i in range(255)]).ignore_index == 255
+    assert ClassList([str(i) for i in range(256)]).ignore_index == 65535
+
+
+@pytest.mark.parametrize('spelling', ['background', 'Background', '__background__', 'BACKGROUND'])
+def test_every_spelling_of_background(tmp_path, spelling):
+    path = tmp_path / 'classes.txt'
+    path.write_text(f'dog\n{spelling}\ncat\n')
+    assert read_classes(str(path)).background == 1
+
+
+class TestEncodings:
+    NAMES = ('background', 'cha\u00eene', 'cat')
+
+    def read(self, tmp_path, encoding: str, names=NAMES) -> ClassList:
+        path = tmp_path / 'classes.txt'
+        path.write_bytes('\r\n'.join([*names, '']).encode(encoding))
+        return read_classes(str(path))
+
+    @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig'])
+    def test_utf_8_with_a_byte_order_mark_and_without(self, tmp_path, encoding):
+        classes = self.read(tmp_path, encoding)
+        assert list(classes) == list(self.NAMES)
+        assert classes.background == 0
+
+    @pytest.mark.parametrize(
+        'encoding', ['utf-16', 'utf-16-le', 'utf-16-be', 'utf-32', 'latin-1', 'cp1252', 'mac-roman']
+    )
+    def test_others_are_named(self, tmp_path, encoding):
+        with pytest.raises(ValueError, match=r'classes\.txt: expected text in UTF-8'):
+            self.read(tmp_path, encoding)
+
+    @pytest.mark.parametrize('encoding', ['utf-16-le', 'utf-16-be'])
+    def test_utf_16_of_english_names_is_valid_utf_8(self, tmp_path, encoding):
+        with pytest.raises(ValueError, match=r'classes\.txt: expected text in UTF-8, got NUL'):
+            self.read(tmp_path, encoding, ['background', 'cat'])
+
+    def test_palettes_too(self, tmp_path):
+        path = tmp_path / 'colours.txt'
+        path.write_bytes('1 2 3\n4 5 6\n'.encode('utf-8-sig'))
+        assert read_classes('cat,dog', palette=path).palette == [(1, 2, 3), (4, 5, 6)]
+        path.write_bytes('1 2 3\n4 5 6\n'.encode('utf-16'))
+        with pytest.raises(ValueError, match=r'colours\.txt: expected text in UTF-8'):
+            read_classes('cat,dog', palette=path)
+
+    def test_whatever_the_locale(self, tmp_path):
+        path = tmp_path / 'classes.txt'
+        path.write_bytes('\n'.join(self.NAMES).encode())
+        code = (
+            'import locale, sys; sys.modules.update(dict.fromkeys(("mmseg", "mmengine")))\n'
+            'from mmseg_g4seg.io.class_files import read_classes\n'
+            'print(locale.getpreferredencoding(False), ascii(list(read_classes(sys.argv[1]))))'
+        )
+        plain = {'LC_ALL': 'C', 'PYTHONCOERCECLOCALE': '0', 'PYTHONPATH': str(ROOT)}
+        command = [sys.executable, '-X', 'utf8=0', '-c', code, str(path)]
+        done = subprocess.run(command, env={**os.environ, **plain}, capture_output=True, text=True, check=True)
+        encoding, _, names = done.stdout.strip().partition(' ')
+        assert encoding != 'utf-8'
+        assert names == ascii(list(self.NAMES))
 
 
 def test_own_palette_goes_on_with_vocs(tmp_path):
     path = tmp_path / 'colours.txt'
     path.write_text('1 2 3\n4 5 6\n')
-    palette = read_classes('cat,dog', palette=path).palette
+    palette = index_colours(read_classes('cat,dog', palette=path))
     assert palette[:2].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert palette[255].tolist() == [224, 224, 192]
 
@@ -86,4 +156,10 @@ def test_bad_names(source, background, message):
 
 def test_background_is_one_of_the_classes():
     with pytest.raises(ValueError, match='background'):
-        Classes(['cat', 'dog'], 2)
+        ClassList(['cat', 'dog'], background=2)
+
+
+@pytest.mark.parametrize(('names', 'message'), [(['cat'], 'two names'), (['cat', 'dog', 'cat'], 'different names')])
+def test_classes_that_masks_cannot_tell_apart(names, message):
+    with pytest.raises(ValueError, match=message):
+        distinct_classes(ClassList(names))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_g4seg.io.class_files import Classes
-from mmseg_g4seg.io.formats import FORMATS, build_format
+from mmseg_g4seg.io.formats import FORMATS, Reading, build_format
 from mmseg_g4seg.io.mask_files import FileMask, make_prediction
+from mmseg_g4seg.prediction import ClassList
 from tests.hosts.folder.conftest import SIZE, random_prediction
 
-OBJECT = Classes(['background', 'cat'], 0)
+OBJECT = ClassList(['background', 'cat'])
 """Two classes, so that every format can hold them."""
 
 
@@ -51,6 +51,12 @@ def test_the_same_bytes_at_another_time(monkeypatch, name):
 def test_unknown_format():
     with pytest.raises(ValueError, match='index-png'):
         build_format('gif', OBJECT)
+
+
+@pytest.mark.parametrize('soften', [-0.1, 1.1, float('nan')])
+def test_softening_is_a_share_of_the_image(soften):
+    with pytest.raises(ValueError, match='soften'):
+        Reading('index-png', soften=soften)
 
 
 class TestMakePrediction:

@@ -5,23 +5,22 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_g4seg.io.class_files import Classes
 from mmseg_g4seg.io.formats import build_format
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.ops.palettes import voc_palette
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.hosts.folder.conftest import CLASSES, SIZE, random_pixels
 
 LABELS = np.random.default_rng(0).choice([0, 1, 2, 3, 255], SIZE)
-OBJECT = Classes(['background', 'cat'], 0)
+OBJECT = ClassList(['background', 'cat'])
 
 
-def as_prediction(labels: np.ndarray, classes: Classes = CLASSES) -> Prediction:
+def as_prediction(labels: np.ndarray, classes: ClassList = CLASSES) -> Prediction:
     probs = torch.full((len(classes), *labels.shape), 1 / len(classes))
     return Prediction(probs, torch.from_numpy(labels.astype(np.int64)))
 
 
-def read(name: str, path, classes: Classes = CLASSES) -> np.ndarray:
+def read(name: str, path, classes: ClassList = CLASSES) -> np.ndarray:
     label_map = build_format(name, classes).read(path).label_map
     assert label_map is not None
     assert label_map.dtype == torch.int64
@@ -37,7 +36,7 @@ def palette_image(indices: np.ndarray, palette: np.ndarray) -> Image.Image:
 class TestIndexPNG:
     @pytest.mark.parametrize(('count', 'mode', 'unlabelled'), [(4, 'L', 255), (255, 'L', 255), (300, 'I;16', 65535)])
     def test_round_trip(self, tmp_path, count, mode, unlabelled):
-        classes = Classes([str(i) for i in range(count)])
+        classes = ClassList([str(i) for i in range(count)])
         labels = np.random.default_rng(1).choice([0, 3, count - 1, unlabelled], SIZE)
         path = tmp_path / 'a.png'
         path.write_bytes(build_format('index-png', classes).encode(as_prediction(labels, classes)))
@@ -134,11 +133,11 @@ class TestPalettePNG:
         palette = voc_palette()
         palette[places[0]] = palette[places[1]]
         with pytest.raises(ValueError, match='different colours'):
-            build_format('palette-png', Classes(CLASSES.names, 0, palette))
+            build_format('palette-png', ClassList(CLASSES.names, palette=palette))
 
     def test_too_many_classes(self):
         with pytest.raises(ValueError, match='up to 255'):
-            build_format('palette-png', Classes([str(i) for i in range(256)]))
+            build_format('palette-png', ClassList([str(i) for i in range(256)]))
 
 
 class TestBinaryPNG:
@@ -146,7 +145,7 @@ class TestBinaryPNG:
 
     @pytest.mark.parametrize('background', [0, 1])
     def test_round_trip(self, tmp_path, background):
-        classes, path = Classes(['a', 'b'], background), tmp_path / 'a.png'
+        classes, path = ClassList(['a', 'b'], background=background), tmp_path / 'a.png'
         path.write_bytes(build_format('binary-png', classes).encode(as_prediction(self.MASK, classes)))
         np.testing.assert_array_equal(np.array(Image.open(path)), np.where(background == self.MASK, 0, 255))
         np.testing.assert_array_equal(read('binary-png', path, classes), self.MASK)

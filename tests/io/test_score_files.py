@@ -2,16 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_g4seg.io.class_files import Classes
 from mmseg_g4seg.io.formats import build_format
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.hosts.folder.conftest import CLASSES, SIZE, random_prediction
 
 PREDICTION = random_prediction()
 PROBS = PREDICTION.probs.numpy()
 
 
-def read(path, name: str = 'npz', classes: Classes = CLASSES, **options) -> np.ndarray:
+def read(path, name: str = 'npz', classes: ClassList = CLASSES, **options) -> np.ndarray:
     probs = build_format(name, classes, **options).read(path).probs
     assert probs is not None
     assert probs.dtype == torch.float32
@@ -26,7 +25,7 @@ def test_round_trip(tmp_path, name, tolerance):
 
 
 def test_npz_holds_the_classes_that_matter(tmp_path):
-    classes = Classes([str(i) for i in range(150)])
+    classes = ClassList([str(i) for i in range(150)])
     probs = torch.full((150, *SIZE), 1e-5)
     probs[[7, 140]] = PREDICTION.probs[:2] / PREDICTION.probs[:2].sum(dim=0)
     labels = torch.full(SIZE, 7)
@@ -72,7 +71,7 @@ def test_sparse(tmp_path, dtype):
 
 
 def test_many_rounded_classes_may_exceed_one(tmp_path):
-    classes = Classes([str(i) for i in range(150)])
+    classes = ClassList([str(i) for i in range(150)])
     np.savez(tmp_path / 'a.npz', probs=np.full((150, *SIZE), round(255 / 150), np.uint8))
     np.testing.assert_allclose(read(tmp_path / 'a.npz', classes=classes), 1 / 150, rtol=1e-5)
 

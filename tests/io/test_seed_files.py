@@ -5,11 +5,10 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from mmseg_g4seg.io.class_files import Classes
+from mmseg_g4seg.io.background_rule import BackgroundRule
 from mmseg_g4seg.io.formats import SEEDS, build_format
 from mmseg_g4seg.io.safe_arrays import read_arrays
-from mmseg_g4seg.io.seed_files import BackgroundRule
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.hosts.folder.conftest import CLASSES, SIZE, random_prediction
 
 KEYS = [2, 0]
@@ -212,7 +211,7 @@ def test_bad_rules(name, value):
 @pytest.mark.parametrize('background', [None, 1])
 def test_the_background_is_class_0(background):
     with pytest.raises(ValueError, match='class 0'):
-        build_format('seam', Classes(CLASSES.names, background))
+        build_format('seam', ClassList(CLASSES.names, background=background))
 
 
 def test_files_read_without_running_anything(tmp_path):

@@ -8,26 +8,28 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
+
+from .plan import Job
 
 STATE, REPORT = '.refine_masks', 'report.json'
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunState:
-    """Attributes:
-    out: folder of the results.
-    settings: what the results follow from; a run goes on only with the same.
-    finished: records of an earlier run that came to its end.
+    """Where a run stands. All of it is in files, so that every process of a run may have a copy.
+
+    Attributes:
+        out: folder of the results.
+        settings: what the results follow from; a run goes on only with the same.
     """
 
     out: Path
     settings: dict[str, Any]
-    finished: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def scratch(self) -> Path:
@@ -64,27 +66,28 @@ class RunState:
             )
         for folder in ('records', 'errors'):
             (self.scratch / folder).mkdir(parents=True, exist_ok=True)
-        write_whole(self.scratch / 'settings.json', _dump(self.settings))
-        self.resume()
+        atomic_write(self.scratch / 'settings.json', _dump(self.settings))
 
-    def resume(self) -> None:
-        """Reads what an earlier run finished; every process that takes a share calls it."""
-        report = self.out / REPORT
-        if report.exists():
-            self.finished = {record['name']: record for record in json.loads(report.read_text())['images']}
+    def remaining(self, jobs: list[Job]) -> list[Job]:
+        """Those of the jobs that have no result, or no record of it."""
+        finished = self._finished()
+        return [
+            job
+            for job in jobs
+            if not (job.result.is_file() and (job.name in finished or self._record(job.name).exists()))
+        ]
 
-    def is_done(self, name: str, result: Path) -> bool:
-        return result.is_file() and (name in self.finished or self._record(name).exists())
+    def save(self, job: Job, content: bytes, record: dict[str, Any]) -> None:
+        """Writes the refined mask of one job and its record."""
+        # the record first: a result without one could not be told from another tool's file
+        atomic_write(self._record(job.name), _dump({'name': job.name, **record}))
+        # from the scratch folder: a kill must not leave a half file among the results
+        atomic_write(job.result, content, scratch=self.scratch)
+        self._error(job.name).unlink(missing_ok=True)
 
-    def save(self, name: str, result: Path, content: bytes, record: dict[str, Any]) -> None:
-        """Writes the result of one image and its record."""
-        write_whole(self._record(name), _dump({'name': name, **record}))
-        write_whole(result, content, scratch=self.scratch)
-        self._error(name).unlink(missing_ok=True)
-
-    def fail(self, name: str, path: Path, reason: str) -> None:
-        """Notes that one image could not be refined, and the file that is at fault."""
-        write_whole(self._error(name), _dump({'name': name, 'path': str(path), 'error': reason}))
+    def fail(self, job: Job, path: Path, reason: str) -> None:
+        """Notes that a job could not be done, and the file that is at fault."""
+        atomic_write(self._error(job.name), _dump({'name': job.name, 'path': str(path), 'error': reason}))
 
     def count(self) -> int:
         """How many images have been dealt with since `begin`, or in a run that was cut off before."""
@@ -92,7 +95,7 @@ class RunState:
 
     def finish(self, names: list[str], summary: dict[str, Any]) -> dict[str, Any]:
         """Writes the report, removes the scratch folder and returns the report."""
-        records = {**self.finished, **self._read('records')}
+        records = {**self._finished(), **self._read('records')}  # newer ones win
         errors = self._read('errors')
         report = {
             'settings': self.settings,
@@ -100,12 +103,19 @@ class RunState:
             'images': [records[name] for name in names if name in records and name not in errors],
             'errors': [errors[name] for name in names if name in errors],
         }
-        write_whole(self.out / REPORT, _dump(report), scratch=self.scratch)
+        atomic_write(self.out / REPORT, _dump(report), scratch=self.scratch)
         return report
 
     def close(self) -> None:
         """Removes what only a run under way needs."""
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _finished(self) -> dict[str, dict[str, Any]]:
+        """Records of an earlier run that came to its end."""
+        report = self.out / REPORT
+        if not report.exists():
+            return {}
+        return {record['name']: record for record in json.loads(report.read_text())['images']}
 
     def _known_settings(self) -> dict[str, Any] | None:
         if (self.scratch / 'settings.json').exists():

@@ -19,7 +19,7 @@ from mmseg_g4seg.evaluation.areas import mean_iou
 from mmseg_g4seg.evaluation.gain import boundary_gain_report, gain_report
 from mmseg_g4seg.evaluation.report import BOUNDARY, EvaluationReport, mean_seconds
 from mmseg_g4seg.evaluation.stage_areas import COARSE, REFINED, count_areas, dense_areas, stage_label_maps
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.label_files import png_bytes
 
 from .class_names import announce_dataset
@@ -114,7 +114,7 @@ class RefinementMetric(IoUMetric):
         for stage, target in folders.items():
             target.mkdir(parents=True, exist_ok=True)
             labels = Image.fromarray((label_maps[stage] + shift).numpy().astype(dtype))
-            write_whole(target / f'{Path(sample["img_path"]).stem}.png', png_bytes(labels))
+            atomic_write(target / f'{Path(sample["img_path"]).stem}.png', png_bytes(labels))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Sums up a run: prints the report, writes it where wanted, returns the metrics."""

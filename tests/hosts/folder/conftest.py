@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_g4seg.hosts.folder.refine import FolderTask
-from mmseg_g4seg.io.class_files import Classes
-from mmseg_g4seg.io.formats import build_format
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.hosts.folder.task import FolderTask
+from mmseg_g4seg.io.formats import Reading, build_format
+from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.conftest import ROOT, random_case
 
 SCRIPT = ROOT / 'tools' / 'refine_masks.py'
-CLASSES = Classes(['background', 'cat', 'dog', 'tree'], 0)
-PAMR: dict[str, Any] = dict(type='PAMRRefiner', iterations=1, dilations=[1], background_index=0)
+CLASSES = ClassList(['background', 'cat', 'dog', 'tree'])
+PAMR: dict[str, Any] = dict(type='PAMRRefiner', iterations=1, dilations=[1])
 CONFIG = f'refiner = {PAMR!r}\n'
 SIZE = (24, 32)
 
@@ -33,7 +32,7 @@ def random_pixels(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 def write_pair(root: Path, name: str, mask_format: str, *, seed: int = 0, suffix: str = '.png') -> tuple[Path, Path]:
     """Writes an image and its mask below `root`, and says where."""
-    mask_file = build_format(mask_format, CLASSES if mask_format != 'binary-png' else Classes(['background', 'cat'], 0))
+    mask_file = build_format(mask_format, CLASSES if mask_format != 'binary-png' else ClassList(['background', 'cat']))
     image, mask = root / 'images' / f'{name}{suffix}', root / 'masks' / f'{name}{mask_file.suffix}'
     for path in (image, mask):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +45,7 @@ def make_task(root: Path, *, count: int = 3, input_format: str = 'index-png', **
     """A folder of `count` images and masks, and how to refine it into `root / 'out'`."""
     for i in range(count):
         write_pair(root, f'image_{i}', input_format, seed=i)
-    given: dict[str, Any] = dict(refiner=PAMR, classes=CLASSES, input_format=input_format, out=root / 'out')
+    given = dict(refiner=PAMR, classes=CLASSES, reading=Reading(input_format), out=root / 'out')
     return FolderTask(root / 'images', root / 'masks', **{**given, **options})
 
 

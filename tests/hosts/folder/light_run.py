@@ -17,31 +17,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.modules.update(dict.fromkeys(('mmseg', 'mmengine', 'mmcv')))
 
-from mmseg_g4seg.hosts.folder.processes import refine_folder  # noqa: E402
-from mmseg_g4seg.hosts.folder.refine import FolderTask  # noqa: E402
-from mmseg_g4seg.refiners.build import REFINERS  # noqa: E402
-from mmseg_g4seg.refiners.pamr import PAMRRefiner  # noqa: E402
+from mmseg_g4seg.hosts.folder.run import refine_folder  # noqa: E402
+from mmseg_g4seg.hosts.folder.task import FolderTask  # noqa: E402
+from tests.hosts.folder import slow_refiner  # noqa: E402, F401
 
 KILLS = 20
-
-
-class SlowRefiner(PAMRRefiner):
-    """Takes its time."""
-
-    def __init__(self, seconds: float, **options: Any) -> None:
-        super().__init__(1, [1], **options)
-        self.seconds = seconds
-
-    def refine_batch(self, *arguments: Any, **options: Any) -> list:
-        time.sleep(self.seconds)
-        return super().refine_batch(*arguments, **options)
-
-
-REFINERS['SlowRefiner'] = SlowRefiner
 
 
 def start(task: FolderTask, prepare: Callable[[], None] = lambda: None) -> int:

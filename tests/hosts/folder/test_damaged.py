@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from mmseg_g4seg.io.class_files import Classes
 from mmseg_g4seg.io.formats import FORMATS, LABELS, SCORES, build_format
+from mmseg_g4seg.ops.palettes import voc_palette
+from mmseg_g4seg.prediction import ClassList
 from tests.hosts.folder.conftest import CLASSES, SIZE, contents, make_task, random_pixels, random_prediction
 
-OBJECT = Classes(['background', 'cat'], 0)
+OBJECT = ClassList(['background', 'cat'])
 DIRECTORY = None
 PROBS = random_prediction(5).probs.numpy()
 MAPS = PROBS[1:3]
@@ -67,10 +68,10 @@ def wrong_masks(name: str, flag: str, generator: np.random.Generator) -> dict[st
             'two channels': picture(labels, mode='LA'),
         }
     if name == 'palette-png':
-        pixels = CLASSES.palette[labels]
+        pixels = voc_palette()[labels]
         return {
             'unknown colour': picture(with_value(pixels, 77, generator)),
-            'colour of no class': picture(CLASSES.palette[with_value(labels, 4, generator)]),
+            'colour of no class': picture(voc_palette()[with_value(labels, 4, generator)]),
             'grey': picture(labels),
             'transparent': picture(pixels, mode='RGBA'),
         }

@@ -8,13 +8,11 @@ import torch
 from PIL import Image
 
 from mmseg_g4seg.hosts.arrays import ImageRefiner
-from mmseg_g4seg.hosts.folder import processes
 from mmseg_g4seg.hosts.folder import refine as folder_module
-from mmseg_g4seg.hosts.folder.processes import refine_folder
 from mmseg_g4seg.hosts.folder.refine import BadFile
-from mmseg_g4seg.io.class_files import Classes
-from mmseg_g4seg.io.formats import FORMATS
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.hosts.folder.run import refine_folder
+from mmseg_g4seg.io.formats import FORMATS, Reading
+from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.build import build_refiner
 from mmseg_g4seg.refiners.pamr import PAMRRefiner
 from tests.hosts.folder.conftest import (
@@ -68,7 +66,7 @@ class TestResults:
         task = make_task(tmp_path)
         report = refine_folder(task)
         assert sorted(contents(task.out)) == ['image_0.png', 'image_1.png', 'image_2.png', 'report.json', 'table.txt']
-        refiner = ImageRefiner(PAMRRefiner(1, [1], background_index=0))
+        refiner = ImageRefiner(PAMRRefiner(1, [1]))
         changed = 0
         for i in range(3):
             coarse = labels_of(task.masks / f'image_{i}.png')
@@ -82,7 +80,7 @@ class TestResults:
     @pytest.mark.parametrize('output', ['npz', 'irn', 'palette-png'])
     @pytest.mark.parametrize('given', FORMATS)
     def test_all_formats(self, tmp_path, given, output):
-        classes = Classes(['background', 'cat'], 0) if given == 'binary-png' else CLASSES
+        classes = ClassList(['background', 'cat']) if given == 'binary-png' else CLASSES
         task = make_task(tmp_path, count=1, input_format=given, output_format=output, classes=classes)
         assert not refine_folder(task)['errors']
         mask = task.writer().read(next(task.out.glob('image_0.*')))
@@ -123,7 +121,7 @@ class TestResults:
 
     def test_a_class_of_the_truth_alone_has_its_row(self, tmp_path):
         write_labels(tmp_path / 'labels', 1)
-        task = make_task(tmp_path, count=1, truth=tmp_path / 'labels', classes=Classes([*CLASSES.names, 'fish'], 0))
+        task = make_task(tmp_path, count=1, truth=tmp_path / 'labels', classes=ClassList([*CLASSES, 'fish']))
         truth = labels_of(tmp_path / 'labels' / 'image_0.png')
         truth[5, 5] = 4
         Image.fromarray(truth.astype(np.uint8)).save(tmp_path / 'labels' / 'image_0.png')
@@ -132,7 +130,7 @@ class TestResults:
         assert 'fish' not in refine_folder(replace(task, truth=None, out=tmp_path / 'other'))['table']
 
     def test_more_classes_than_a_byte_holds(self, tmp_path):
-        classes = Classes([f'class {i}' for i in range(300)])
+        classes = ClassList([f'class {i}' for i in range(300)])
         labels = np.full(SIZE, 255, np.uint16)
         labels[:, 8:], labels[0] = 299, 65535
         for name in ('masks', 'labels'):
@@ -186,16 +184,17 @@ class TestResults:
         errors = refine_folder(replace(task, images=task.masks, out=tmp_path / 'third'))['errors']
         assert [error['error'] for error in errors] == ['no image of its name']
 
-    def test_threads_of_torch_are_given_back(self, tmp_path):
+    def test_threads_of_torch_are_given_back(self, tmp_path, monkeypatch):
         before = torch.get_num_threads()
         seen = []
-        task = make_task(tmp_path, threads=before + 1)
-        processes.refine_share(
-            task,
-            processes._begin(task, False)[1],
-            processes.plan(task)[0],
-            each=lambda: seen.append(torch.get_num_threads()),
-        )
+
+        class Refiner(PAMRRefiner):
+            def refine_batch(self, *arguments, **options):
+                seen.append(torch.get_num_threads())
+                return super().refine_batch(*arguments, **options)
+
+        monkeypatch.setattr(folder_module, 'build_refiner', lambda _: Refiner(1, [1]))
+        refine_folder(make_task(tmp_path, threads=before + 1))
         assert seen == [before + 1] * 3
         assert torch.get_num_threads() == before
 
@@ -237,9 +236,9 @@ class TestResume:
     @pytest.mark.parametrize(
         ('name', 'change'),
         [
-            ('soften', dict(soften=0.02)),
+            ('soften', dict(reading=Reading('index-png', soften=0.02))),
             ('refiner', dict(refiner={**PAMR, 'iterations': 2})),
-            ('classes', dict(classes=Classes(['background', 'a', 'b', 'c'], 0))),
+            ('classes', dict(classes=ClassList(['background', 'a', 'b', 'c']))),
             ('formats', dict(output_format='palette-png')),
             ('masks', dict(masks='other')),
             ('truth', dict(truth='other')),
@@ -332,12 +331,12 @@ class TestErrors:
         ]
 
     def test_strict_stops_at_once(self, tmp_path):
-        task = make_task(tmp_path, strict=True)
+        task = make_task(tmp_path)
         (task.masks / 'image_1.png').write_text('text')
         with pytest.raises(BadFile, match=r'image_1\.png: .*cannot identify'):
-            refine_folder(task)
+            refine_folder(task, strict=True)
         assert [p.name for p in task.out.glob('*.png')] == ['image_0.png']
-        assert len(refine_folder(replace(task, strict=False))['errors']) == 1
+        assert len(refine_folder(task)['errors']) == 1
 
     @pytest.mark.parametrize('name', ['images', 'masks', 'truth'])
     def test_missing_folders(self, tmp_path, name):
@@ -353,18 +352,18 @@ class TestErrors:
 
     def test_no_masks(self, tmp_path):
         with pytest.raises(ValueError, match=r'expected masks \(\.npz\)'):
-            refine_folder(replace(make_task(tmp_path), input_format='npz'))
+            refine_folder(replace(make_task(tmp_path), reading=Reading('npz')))
         assert not (tmp_path / 'out').exists()
 
     @pytest.mark.parametrize(
         ('change', 'message'),
         [
-            (dict(soften=-0.1), 'soften'),
-            (dict(soften=float('nan')), 'soften'),
             (dict(threads=0), 'threads'),
-            (dict(input_format='gif'), 'format'),
+            (dict(reading=Reading('gif')), 'format'),
+            (dict(classes=ClassList(['cat', 'cat'])), 'different names'),
+            (dict(classes=ClassList(['cat'])), 'two names'),
             (dict(output_format='binary-png'), 'two classes'),
-            (dict(output_format='seam', classes=Classes(CLASSES.names)), 'class 0'),
+            (dict(output_format='seam', classes=ClassList(CLASSES.names, background=None)), 'class 0'),
         ],
     )
     def test_bad_settings(self, tmp_path, change, message):
@@ -389,7 +388,7 @@ class TestTool:
         assert contents(task.out) == contents_of_a_fresh_run(replace(task, truth=truth), tmp_path / 'fresh')
 
     def test_object(self, tmp_path, tool, config):
-        classes = Classes(['background', 'cat'], 0)
+        classes = ClassList(['background', 'cat'])
         task = make_task(tmp_path, input_format='binary-png', classes=classes)
         assert tool(task.images, task.masks, task.out, '--object', 'cat', '--refiner', config) == 0
         assert contents(task.out) == contents_of_a_fresh_run(task, tmp_path / 'fresh')

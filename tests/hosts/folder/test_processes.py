@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from mmseg_g4seg.hosts.folder.processes import refine_folder
-from mmseg_g4seg.hosts.folder.refine import FolderTask
-from mmseg_g4seg.refiners.build import REFINERS
-from mmseg_g4seg.refiners.pamr import PAMRRefiner
+from mmseg_g4seg.hosts.folder.run import refine_folder
+from mmseg_g4seg.hosts.folder.task import FolderTask
+from tests.hosts.folder import slow_refiner
 from tests.hosts.folder.conftest import ROOT, SCRIPT, contents, make_task, write_pair
 from tests.scripts import run_script
 
@@ -29,8 +28,8 @@ pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='looks into /pro
 
 
 def slow(seconds: float) -> dict[str, Any]:
-    """The refiner of `light_run.py`."""
-    return dict(type='SlowRefiner', seconds=seconds, background_index=0)
+    """`SlowRefiner`, which `light_run.py` knows, too."""
+    return dict(type='SlowRefiner', seconds=seconds)
 
 
 def make_slow_task(root: Path, count: int, seconds: float) -> tuple[FolderTask, dict[str, bytes]]:
@@ -41,7 +40,7 @@ def make_slow_task(root: Path, count: int, seconds: float) -> tuple[FolderTask, 
     (root / 'task').write_bytes(pickle.dumps(task))
     undisturbed = replace(task, out=root / 'undisturbed')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(REFINERS, 'SlowRefiner', lambda **_: PAMRRefiner(1, [1], background_index=0))
+        patch.setattr(slow_refiner, 'sleep', lambda _: None)
         report = refine_folder(undisturbed)
     assert len(report['images']) == count
     assert len(report['errors']) == 1
@@ -140,8 +139,8 @@ def test_two_processes_under_torchrun(tmp_path):
 
 
 def test_the_tool_itself_killed_and_finished(tmp_path, config):
-    config.write_text("refiner = dict(type='PAMRRefiner', background_index=0)\n")
-    task = make_task(tmp_path, count=40, refiner=dict(type='PAMRRefiner', background_index=0))
+    config.write_text("refiner = dict(type='PAMRRefiner')\n")
+    task = make_task(tmp_path, count=40, refiner=dict(type='PAMRRefiner'))
     folders = [str(folder) for folder in (task.images, task.masks, task.out)]
     names = ['--classes', ','.join(task.classes.names), '--format', 'index-png', '--refiner', str(config)]
     command = [sys.executable, str(SCRIPT), *folders, *names]

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import TRAIN_IDS
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 from .check_report import CheckReport
 from .label_statistics import UNREADABLE, LabelStatistics, read_pairs
@@ -58,8 +58,8 @@ def check_dataset(config: Config, split: SplitName, out: Path, *, images: int = 
     dataset = _build(settings, report)
     if dataset is not None:
         _examine(dataset, settings, report, out, images, seed)
-    write_whole(out / 'report.json', json.dumps(asdict(report), indent=1) + '\n')
-    write_whole(out / 'table.txt', report.table() + '\n')
+    atomic_write(out / 'report.json', json.dumps(asdict(report), indent=1) + '\n')
+    atomic_write(out / 'table.txt', report.table() + '\n')
     return report
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.images import open_whole
 from mmseg_g4seg.io.label_files import png_bytes
 
@@ -103,7 +103,7 @@ def _run_job(job: Job, *, convert: Convert, overwrite: bool) -> Summary:
         return Summary(skipped=1, pixels=count_ids(found))
     try:
         label_map = convert(job.source)
-        write_whole(job.target, png_bytes(Image.fromarray(label_map)))
+        atomic_write(job.target, png_bytes(Image.fromarray(label_map)))
     except (OSError, ValueError) as error:
         return Summary(failures=[(job.name, str(error))])
     return Summary(written=1, pixels=count_ids(label_map))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 from .batch import Job, Summary, run_jobs
 
@@ -159,7 +159,7 @@ def write_lists(lists: Mapping[str, list[str]], labels: Path, out: Path) -> list
     failures = []
     for name, stems in lists.items():
         there = [stem for stem in stems if (labels / f'{stem}.png').is_file()]
-        write_whole(out / f'{name}.txt', ''.join(f'{stem}\n' for stem in there))
+        atomic_write(out / f'{name}.txt', ''.join(f'{stem}\n' for stem in there))
         missing = sorted(set(stems) - set(there))
         if missing:
             failures.append(

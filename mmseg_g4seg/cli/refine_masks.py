@@ -1,0 +1,127 @@
+"""Refines a folder of masks: images and coarse masks (or scores) in, refined ones out.
+
+    python tools/refine_masks.py IMAGES MASKS OUT --classes classes.txt --format npz
+    python tools/refine_masks.py IMAGES MASKS OUT --object dog --format binary-png --refiner tiny
+    torchrun --nproc-per-node 4 tools/refine_masks.py IMAGES MASKS OUT ... --device cuda
+
+Every mask is named after its image. Called again after a kill it goes on where it stopped. What cannot
+be read or does not fit goes into OUT/report.json with its path, the run goes on, and the exit code is 1
+at the end. OUT/table.txt has the pixels of every class before and after, and IoU with --labels.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import cast, get_args
+
+from mmseg_g4seg.hosts.arrays import read_refiner_config
+from mmseg_g4seg.hosts.folder.run import refine_folder
+from mmseg_g4seg.hosts.folder.task import FolderTask
+from mmseg_g4seg.io.background_rule import BackgroundRule, RuleName
+from mmseg_g4seg.io.class_files import read_classes
+from mmseg_g4seg.io.formats import FORMATS, Reading
+from mmseg_g4seg.ops.masks import BORDER_WIDTH
+from mmseg_g4seg.ops.scores import ScoreType
+from mmseg_g4seg.prediction import ClassList
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the tool with the given arguments, the command line's by default; returns the exit code."""
+    args = parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # file names need not be valid text
+    try:
+        report = refine_folder(build_task(args), workers=args.workers, strict=args.strict, overwrite=args.overwrite)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    if report:
+        print(report['table'])
+    return 1 if report.get('errors') else 0
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line; ends the process where it is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', type=Path, help='folder of images')
+    parser.add_argument('masks', type=Path, help='folder of masks, named after their images')
+    parser.add_argument('out', type=Path, help='folder of the refined masks')
+    _add_classes(parser)
+    _add_reading(parser)
+    parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
+    parser.add_argument('--out-format', choices=FORMATS, help='of the refined masks; default: the same')
+    parser.add_argument('--labels', type=Path, help='folder of true labels (index PNGs) to measure against')
+    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
+    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
+    parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
+    parser.add_argument('--strict', action='store_true', help='stop at the first error')
+    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    args = parser.parse_args(arguments)
+    if args.format is None and args.object is None:
+        parser.error('--format is needed beside --classes')
+    return args
+
+
+def build_task(args: argparse.Namespace) -> FolderTask:
+    """What the arguments ask for.
+
+    Raises:
+        OSError: if a file or folder is missing.
+        ValueError: if arguments do not fit.
+    """
+    if args.object is not None:
+        classes = ClassList(['background', args.object], background=0)
+    else:
+        classes = read_classes(args.classes, background=args.background, palette=args.palette)
+    return FolderTask(
+        images=args.images,
+        masks=args.masks,
+        out=args.out,
+        refiner=read_refiner_config(args.refiner),
+        classes=classes,
+        reading=Reading(
+            args.format or 'binary-png',
+            score_type=args.score_type,
+            rule=args.background_rule,
+            soften=args.soften,
+            any_size=args.any_size,
+        ),
+        output_format=args.out_format,
+        truth=args.labels,
+        device=args.device,
+        threads=args.threads,
+    )
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
+    named = parser.add_mutually_exclusive_group(required=True)
+    named.add_argument('--classes', help='file of class names, one a line, or the names with commas between')
+    named.add_argument('--object', help='name of the one object that binary masks show')
+    parser.add_argument('--background', help="class that is never refined; default: the one called 'background'")
+    parser.add_argument('--palette', type=Path, help="file of colours, 'R G B' a line; default: VOC's")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--format', choices=FORMATS, help='of the masks (binary-png with --object)')
+    parser.add_argument('--score-type', choices=get_args(ScoreType), default='softmax', help='what npz, npy hold')
+    parser.add_argument(
+        '--background-rule',
+        type=_background_rule,
+        default=BackgroundRule(),
+        metavar='RULE',
+        help='of seeds: power:ALPHA, (1 - max)^ALPHA, or threshold:SHARE; default power:1',
+    )
+    parser.add_argument(
+        '--soften', type=float, default=BORDER_WIDTH, help='blur of labels into probabilities, share of the longer side'
+    )
+    parser.add_argument('--any-size', action='store_true', help='scores may lie on another grid than the image')
+
+
+def _background_rule(text: str) -> BackgroundRule:
+    name, _, value = text.partition(':')
+    try:
+        return BackgroundRule(cast(RuleName, name), float(value))  # which checks it
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'expected power:ALPHA or threshold:SHARE, got {text!r} ({error})') from error

@@ -1,0 +1,61 @@
+"""The list of a run's work."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmseg_g4seg.io.images import by_name, find_images
+
+from .task import FolderTask
+
+
+@dataclass(frozen=True)
+class Job:
+    """One mask.
+
+    Attributes:
+        name: of the mask and its image, without suffix.
+        masks: its file; none or several are an error.
+        images: likewise of its image.
+        result: file of the refined mask.
+    """
+
+    name: str
+    masks: list[Path]
+    images: list[Path]
+    result: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of the work, and what is left aside.
+
+    Attributes:
+        jobs: in order of name.
+        ignored_files: other entries of the masks' folder.
+        images_without_mask: names of images.
+    """
+
+    jobs: list[Job]
+    ignored_files: list[str]
+    images_without_mask: list[str]
+
+
+def make_plan(task: FolderTask) -> Plan:
+    """Lists the work: every entry of the masks' folder with the format's suffix.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    suffix, written = task.reader().suffix, task.writer().suffix
+    entries = sorted(task.masks.iterdir())
+    masks = by_name(path for path in entries if path.suffix.lower() == suffix)
+    if not masks:
+        raise ValueError(f'expected masks ({suffix}) in {task.masks}, found none')
+    images = find_images(task.images)
+    if task.images.resolve() == task.masks.resolve():  # where a mask in PNG looks like a second image of its name
+        images = {name: [path for path in paths if path.suffix.lower() != suffix] for name, paths in images.items()}
+    return Plan(
+        jobs=[Job(name, paths, images.get(name, []), task.out / (name + written)) for name, paths in masks.items()],
+        ignored_files=[path.name for path in entries if path.suffix.lower() != suffix],
+        images_without_mask=[name for name in images if name not in masks],
+    )

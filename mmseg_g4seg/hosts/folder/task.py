@@ -1,0 +1,89 @@
+"""What a run over a folder is asked to do."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmseg_g4seg.io.class_files import distinct_classes
+from mmseg_g4seg.io.formats import Reading, build_format
+from mmseg_g4seg.io.label_files import index_colours
+from mmseg_g4seg.io.mask_files import MaskFormat
+from mmseg_g4seg.prediction import ClassList
+
+
+@dataclass(frozen=True)
+class FolderTask:
+    """What is refined, and how; all of it can be sent to another process.
+
+    Attributes:
+        images: folder of images.
+        masks: folder of mask files, each of its image's name.
+        out: folder of the refined masks.
+        refiner: config, see `build_refiner`.
+        classes: of the masks.
+        reading: how the masks are read.
+        output_format: of the refined masks, one of `FORMATS`; the input's when not given.
+        truth: folder of labels (index PNGs) to measure against.
+        device: that the refiner runs on.
+        threads: of each process on the CPU; another number changes the last bits of floats.
+    """
+
+    images: Path
+    masks: Path
+    out: Path
+    refiner: dict[str, Any]
+    classes: ClassList
+    reading: Reading
+    output_format: str | None = None
+    truth: Path | None = None
+    device: str = 'cpu'
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name, folder in self._inputs().items():
+            if folder is not None and not folder.is_dir():
+                raise FileNotFoundError(f'{name}: no such folder: {folder}')
+        if self.out.resolve() in (self.masks.resolve(), self.images.resolve()):
+            raise ValueError(f'out: expected a folder of its own, got that of the inputs, {self.out}')
+        if self.threads < 1:
+            raise ValueError(f'threads: expected at least 1, got {self.threads}')
+        distinct_classes(self.classes)
+        # both now: classes that a format cannot hold are the whole run's fault, not that of its first mask
+        self.reader()
+        self.writer()
+
+    def reader(self) -> MaskFormat:
+        """What reads the masks."""
+        reading = self.reading
+        return build_format(reading.format, self.classes, score_type=reading.score_type, rule=reading.rule)
+
+    def writer(self) -> MaskFormat:
+        """What encodes the refined masks."""
+        return build_format(self._formats()[1], self.classes, rule=self.reading.rule)
+
+    def settings(self) -> dict[str, Any]:
+        """What the results follow from, as plain JSON."""
+        formats, reading, classes = self._formats(), self.reading, self.classes
+        settings = {
+            'refiner': self.refiner,
+            'classes': classes.names,
+            'background_index': classes.background,
+            'threshold': classes.threshold,
+            'known': classes.known,
+            'palette': index_colours(classes).tolist() if 'palette-png' in formats else None,
+            'formats': formats,
+            'score_type': reading.score_type,
+            'background_rule': asdict(reading.rule),
+            'soften': reading.soften,
+            'any_size': reading.any_size,
+            **{name: folder and str(folder.resolve()) for name, folder in self._inputs().items()},
+        }
+        # lists for tuples: they are compared with those of an earlier run, which come from its report
+        return json.loads(json.dumps(settings, default=repr))
+
+    def _inputs(self) -> dict[str, Path | None]:
+        return {'images': self.images, 'masks': self.masks, 'truth': self.truth}
+
+    def _formats(self) -> list[str]:
+        return [self.reading.format, self.output_format or self.reading.format]
