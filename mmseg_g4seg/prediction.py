@@ -61,7 +61,7 @@ class ClassList(Sequence[ClassName]):
         background: index of the class that is none of the others: no region of a layout, no object. None: none is.
         threshold: where the coarse model calls pixels background unless a foreground class reaches a probability:
             that probability. None decides by argmax.
-        palette: C colours, RGB in 0 to 255, or None.
+        palette: RGB colours in 0 to 255, C at least (a file may have one for unlabelled pixels, too), or None.
         known: names of the classes that a prior was trained on. None: all, as with a prior that reads any word.
     """
 
@@ -102,7 +102,7 @@ class ClassList(Sequence[ClassName]):
         if isinstance(known, str) or (known is not None and not known):
             raise ValueError(f'known: expected a list of names, or None, got {known!r}')
         self.threshold = threshold
-        self.palette = None if palette is None else [tuple(int(v) for v in c) for c in palette[: len(self.names)]]
+        self.palette = None if palette is None else [tuple(int(v) for v in c) for c in palette]
         self.known: tuple[ClassName, ...] | None = None if known is None else tuple(known)
 
     @classmethod

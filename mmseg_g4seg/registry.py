@@ -62,24 +62,24 @@ def build(config: Any, kind: type[PART], *, where: str = '') -> PART:
     if isinstance(config, kind):
         return config
     # the whole tree first: `sharpnes` in the last line of a chain should not cost the loading of the first prior
-    check_config(config, where)
+    check_config(config, where, kind)
     part = _build(config)
     if not isinstance(part, kind):
         raise ValueError(f'{where}: expected one of {names_of(kind)}, got a {type(part).__name__}')
     return part
 
 
-def check_config(config: Any, where: str) -> None:
+def check_config(config: Any, where: str, kind: type = object) -> None:
     """Checks the names in a config, and in those inside it, without building anything; see `build`."""
     if not isinstance(config, Mapping):
         raise ValueError(f'{where}: expected dict(type=..., ...), got {config!r}')
-    kind = config.get('type')
-    if kind not in _PARTS:
-        raise ValueError(f'{where}: there is no part {kind!r}{_nearest(str(kind), sorted(_PARTS))}')
-    options = {name: value for name, value in config.items() if name != 'type'}
-    _check_options(_PARTS[kind], options, where)
-    for name, value in options.items():
-        for place, inner in _inner_configs(value, f'{where}.{name}'):
+    name = config.get('type')
+    if name not in _PARTS:
+        raise ValueError(f'{where}: there is no part {name!r}{_nearest(str(name), names_of(kind))}')
+    options = {option: value for option, value in config.items() if option != 'type'}
+    _check_options(_PARTS[name], options, where)
+    for option, value in options.items():
+        for place, inner in _inner_configs(value, f'{where}.{option}'):
             check_config(inner, place)
 
 
@@ -131,7 +131,9 @@ def _owner(cls: type, option: str) -> str:
 
 
 def _factory(cls: type) -> Callable[..., Any]:
-    return getattr(cls, 'from_config', cls)
+    """What a config's options go to: `from_config`, unless a subclass has a constructor of its own."""
+    owner = next((base for base in cls.__mro__ if {'from_config', '__init__'} & set(vars(base))), cls)
+    return getattr(cls, 'from_config', cls) if 'from_config' in vars(owner) else cls
 
 
 def _build(config: Mapping[str, Any]) -> Any:

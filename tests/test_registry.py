@@ -5,8 +5,9 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from mmseg_g4seg import Prediction, Refiner, build_refiner
+from mmseg_g4seg import DenseCRFRefiner, Prediction, Refiner, build_refiner
 from mmseg_g4seg.diffusion.injection import Injector
+from mmseg_g4seg.refiners.dense_crf import CRFParameters
 from mmseg_g4seg.refiners.g4seg.reconstruction import OneStep, Reconstruction
 from mmseg_g4seg.refiners.g4seg.updates import Update
 from mmseg_g4seg.registry import build, names_of, register
@@ -109,6 +110,20 @@ def test_two_parts_of_one_name():
         @register
         class OneStep(Reconstruction):
             pass
+
+
+@register
+class NarrowCRFRefiner(DenseCRFRefiner):
+    """With a constructor of its own, whose options count in place of the parent's `from_config`."""
+
+    def __init__(self, *, width: float = 1.0) -> None:
+        super().__init__(CRFParameters(gaussian_sxy=width))
+
+
+def test_a_subclass_with_options_of_its_own():
+    assert build_refiner(dict(type='NarrowCRFRefiner', width=2.0)).parameters.gaussian_sxy == 2.0
+    with pytest.raises(ValueError, match="NarrowCRFRefiner has no option 'preset'; DenseCRFRefiner has it"):
+        build_refiner(dict(type='NarrowCRFRefiner', preset='irn'))
 
 
 def test_names_of_a_kind():

@@ -91,7 +91,7 @@ class Sampler:
         return guide(self.prior.denoise(noisy, timestep, empty), named, self.settings.guidance_scale)
 
     def step(self, noisy: Tensor, output: Tensor, place: int) -> Tensor:
-        """From the timestep at a place to the one before it, or to clean latents: (B, c, h, w) twice -> (B, c, h, w)."""
+        """From a timestep to the one before it, or to clean latents: (B, c, h, w) twice -> (B, c, h, w)."""
         alpha = self.prior.alpha_cumprod(self.timesteps[place])
         clean = predict_x0(output, noisy, alpha, self.prior.prediction_type)
         if place == 0:

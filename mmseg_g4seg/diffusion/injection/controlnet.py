@@ -107,5 +107,6 @@ class ControlNetInjector(Injector):
     def _class_colours(self, classes: ClassList) -> Tensor:
         """(C, 3) uint8; found once a data set, since every name is looked up."""
         if self._colours is None or self._colours[0] != classes:
-            self._colours = (classes, control_colours(classes, classes.palette))
+            own = None if classes.palette is None else classes.palette[: len(classes)]
+            self._colours = (classes, control_colours(classes, own))
         return self._colours[1]
