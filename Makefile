@@ -33,6 +33,7 @@ lint: env
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) .ci/style.py
 
 docs: env
 	$(RUN) -m mkdocs build --strict

@@ -1,12 +1,30 @@
 """Package metadata; the pinned, tested set of versions is requirements/tested.txt."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'mmseg_g4seg/__init__.py').read_text()).group(1)
+
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs and tools where mim and `_base_ = 'mmseg_g4seg::...'` look for them, as mmseg's own wheel does."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / 'mmseg_g4seg' / '.mim'
+        for name in ('configs', 'tools'):
+            shutil.rmtree(target / name, ignore_errors=True)
+            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'model-index.yml', target)
+
 
 setup(
     name='mmseg_g4seg',
@@ -16,6 +34,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.10',
+    cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
     package_data={'mmseg_g4seg': ['assets/**/*', 'py.typed']},
     # no host here: an environment that already has mmseg keeps the one it has
