@@ -69,7 +69,7 @@ def test_imports_go_downward(path):
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_host_knows_its_own_library_alone(path):
-    """hosts/mmseg may import mmseg, hosts/detectron2 Detectron2; arrays and folder neither, and no host another."""
+    """hosts/mmseg may import mmseg, hosts/detectron2 Detectron2; arrays and folder neither."""
     parts = path.relative_to(PACKAGE).parts
     if parts[0] != 'hosts' or len(parts) < 2:
         return
@@ -82,7 +82,7 @@ def test_a_host_knows_its_own_library_alone(path):
         # config files are mmengine's, whoever reads them
         assert first not in HOSTS - allowed - {'mmengine'}, f'{"/".join(parts)} imports {name}'
         if first == 'mmseg_g4seg' and rest[0] == 'hosts' and len(rest) > 1:
-            assert rest[1] in (own, 'arrays'), f'{"/".join(parts)} imports another host: {name}'
+            assert rest[1] in (own, 'arrays', 'folder'), f'{"/".join(parts)} imports another host: {name}'
 
 
 @pytest.mark.parametrize('project', PROJECTS)
