@@ -137,6 +137,13 @@ class TestRun:
         gains = [float(mean_iou(a) - mean_iou(b)) for a, b in zip(after, before, strict=True)]
         assert (row['better'], row['worse']) == (sum(g > 0 for g in gains), sum(g < 0 for g in gains))
 
+    def test_classes_of_the_refiners_config(self, data):
+        """No class reaches a threshold of 1, so that all is background."""
+        options = dict(background='tree', threshold=1.0)
+        _, _, results = self.run(data, {**PAMR, 'classes': options}, ['im0'])
+        record = results['im0']
+        assert record.class_pixels[-1].tolist() == [20 * 24 * (c == 1) for c in record.classes]
+
     def test_a_bad_label_map_is_named(self, data):
         Image.fromarray(np.full((20, 24), 7, np.uint8)).save(data / 'labels/im1.png')
         with pytest.raises(ValueError, match=r'labels/im1\.png: .*7'):
