@@ -30,6 +30,7 @@ def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index
     counted = labelled_pixels(truth, num_classes, ignore_index)
     predicted, labelled = label_map[counted].long(), truth[counted].long()
     right = predicted[predicted == labelled]
+    # a mask's own unlabelled pixels (255, -1) are of no class: they miss the truth, but add to no prediction
     predicted = predicted[(predicted >= 0) & (predicted < num_classes)]
     return torch.stack([torch.bincount(values, minlength=num_classes) for values in (right, predicted, labelled)])
 
@@ -45,6 +46,16 @@ def class_iou(areas: Tensor) -> Tensor:
     return intersection / (predicted + labelled - intersection)
 
 
+def class_figures(areas: Tensor) -> dict[str, Tensor]:
+    """What is measured of a mask: (3, C) -> `IoU` and `Acc`, (C,) float64 in [0, 1], and `aAcc` of all pixels, ()."""
+    intersection, _, labelled = areas.double()
+    return {
+        'aAcc': intersection.sum() / labelled.sum(),
+        'IoU': class_iou(areas),
+        'Acc': intersection / labelled,
+    }
+
+
 def mean_iou(areas: Tensor, classes: Sequence[int] | None = None) -> Tensor:
     """Mean over classes: (..., 3, C) -> (...) float64.
 
@@ -53,6 +64,7 @@ def mean_iou(areas: Tensor, classes: Sequence[int] | None = None) -> Tensor:
         classes: that count; those with a labelled pixel when not given.
     """
     iou = class_iou(areas)
+    # a class with neither prediction nor label is NaN, and left out: as 0 it would pull down every small data set
     if classes is not None:
         return iou[..., list(classes)].nanmean(dim=-1)
     return iou.where(areas[..., 2, :] > 0, torch.nan).nanmean(dim=-1)

@@ -1,4 +1,4 @@
-"""Runs one refiner over one set, image by image, and keeps each image's areas.
+"""Runs one refiner over one set, image by image, and keeps each image's record.
 
 Shapes: C classes, H W image size.
 
@@ -10,24 +10,20 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from mmseg_g4seg.evaluation.areas import class_areas
+from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, measure_image
 from mmseg_g4seg.io.images import find_images, read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import make_prediction
-from mmseg_g4seg.ops.boundary import boundary_areas
 from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 
 from .plan import ImageSet, Run
-
-COARSE = 'coarse'
 
 
 def result_path(folder: Path, run: Run) -> Path:
@@ -37,15 +33,19 @@ def result_path(folder: Path, run: Run) -> Path:
     return folder / run.set_name / f'{safe}-{digest}.jsonl'
 
 
-def read_results(path: Path) -> dict[str, dict[str, Any]]:
-    """Lines of a run by image."""
+def read_results(path: Path) -> dict[str, ImageRecord]:
+    """Records of a run, by image.
+
+    Raises:
+        ValueError: if they are of an earlier version.
+    """
     results = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
-            row = json.loads(line)
+            record = ImageRecord.from_dict(json.loads(line))
         except json.JSONDecodeError:  # the line that a kill cut off
             continue
-        results[row['image']] = row
+        results[record.name] = record
     return results
 
 
@@ -71,7 +71,7 @@ def run_images(run: Run, image_set: ImageSet, folder: Path, *, names: list[str],
         if file.tell() and not path.read_text().endswith('\n'):
             file.write('\n')
         for name in tqdm(missing, f'{run.set_name}: {run.name}', mininterval=5):
-            file.write(json.dumps(measure(name, image_set, refiner)) + '\n')
+            file.write(json.dumps(measure(name, image_set, refiner).as_dict()) + '\n')
             file.flush()
 
 
@@ -108,18 +108,11 @@ def read_case(name: str, image_set: ImageSet) -> ImageCase:
     return ImageCase(path.name, image, coarse, truth)
 
 
-def measure(name: str, image_set: ImageSet, refiner: Refiner) -> dict[str, Any]:
-    """Areas of one image's coarse and refined masks, of every stage of a chain, and seconds."""
-    case, classes = read_case(name, image_set), image_set.reader().classes
-    stages = refiner.refine_stages([case.image], [case.coarse], classes.names, keys=[case.key])
-    labels = {COARSE: case.coarse.label_map, **{stage.name: stage.predictions[0].label_map for stage in stages}}
-    return {
-        'image': name,
-        'areas': {stage: _listed(class_areas(m, case.truth, len(classes))) for stage, m in labels.items()},
-        'boundary': {stage: _listed(boundary_areas(m, case.truth, len(classes))) for stage, m in labels.items()},
-        'seconds': {stage.name: round(stage.seconds, 4) for stage in stages},
-    }
-
-
-def _listed(areas: torch.Tensor) -> list[list[int]]:
-    return areas.tolist()
+def measure(name: str, image_set: ImageSet, refiner: Refiner) -> ImageRecord:
+    """Refines one image, and counts the areas of every stage; those between the refiners keep the refiners' names."""
+    case, classes = read_case(name, image_set), image_set.reader().classes.with_options(refiner.class_options)
+    stages = refiner.refine_stages([case.image], [case.coarse], classes, keys=[case.key])
+    maps = {COARSE: case.coarse.label_map, **{stage.name: stage.predictions[0].label_map for stage in stages[:-1]}}
+    maps[REFINED] = stages[-1].predictions[0].label_map
+    seconds = {stage.name: round(stage.seconds, 4) for stage in stages}
+    return measure_image(name, maps, case.truth, len(classes), seconds=seconds)

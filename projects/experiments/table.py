@@ -5,12 +5,12 @@ import io
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
-
-from mmseg_g4seg.evaluation.statistics import INITIAL_IOU_BINS, compare
+from mmseg_g4seg.evaluation.build import build_report
+from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord
+from mmseg_g4seg.evaluation.report import REFINE
+from mmseg_g4seg.evaluation.statistics import INITIAL_IOU_BINS, Comparison
 
 from .plan import ImageSet, Run
-from .run import COARSE
 
 Half = Literal['all', 'even', 'odd']
 """Images by their place in the order of names: settings are chosen on one half, reported on the other."""
@@ -43,10 +43,10 @@ def choose_half(names: Sequence[str], half: Half) -> list[str]:
 def make_rows(
     run: Run,
     image_set: ImageSet,
-    results: dict[str, dict[str, Any]],
+    results: dict[str, ImageRecord],
     names: Sequence[str],
     *,
-    against: dict[str, dict[str, Any]] | None = None,
+    against: dict[str, ImageRecord] | None = None,
     block: int = 1,
 ) -> list[dict[str, Any]]:
     """Rows of one run over the images named, those that have no result left out.
@@ -59,39 +59,30 @@ def make_rows(
         against: results of another run, whose masks take the coarse ones' place.
         block: neighbouring images that the bootstrap draws together, see `bootstrap_interval`.
     """
-    lines = [results[name] for name in names if name in results and (against is None or name in against)]
-    if not lines:
+    records = [results[name] for name in names if name in results and (against is None or name in against)]
+    if not records:
         return []
-    baseline = lines if against is None else [against[line['image']] for line in lines]
-    start = COARSE if against is None else list(baseline[0]['areas'])[-1]
-    stages = [stage for stage in lines[0]['areas'] if stage != COARSE]
-    counted = image_set.counted_classes()
+    report = build_report(
+        records,
+        image_set.reader().classes.labels,
+        classes=image_set.counted_classes(),
+        against=None if against is None else [against[record.name] for record in records],
+        block=block,
+    )
+    seconds = [value for stage, value in report.seconds.items() if stage not in (COARSE, REFINE)]
     rows = []
-    for i, stage in enumerate(stages):
-        plain, border = (
-            compare(_areas(baseline, kind, start), _areas(lines, kind, stage), counted, block=block)
-            for kind in ('areas', 'boundary')
-        )
-        figures = [
-            plain.before,
-            plain.after,
-            plain.gain,
-            *plain.interval,
-            plain.better,
-            plain.worse,
-            *(gain for gain, _ in plain.by_initial_iou),
-            border.before,
-            border.gain,
-            *border.interval,
-            sum(sum(line['seconds'][s] for s in stages[: i + 1]) for line in lines) / len(lines),
-        ]
-        label = run.name if i + 1 == len(stages) else f'{run.name}: {stage}'
-        rows.append(dict(zip(COLUMNS, [image_set.name, label, len(lines), *figures], strict=True)))
+    for i, (stage, gain) in enumerate(report.gains.items()):
+        label = run.name if stage == REFINED else f'{run.name}: {stage}'
+        figures = [*_figures(gain, report.boundary_gains[stage]), sum(seconds[: i + 1])]
+        rows.append(dict(zip(COLUMNS, [image_set.name, label, len(records), *figures], strict=True)))
     return rows
 
 
-def _areas(lines: Sequence[dict[str, Any]], kind: str, stage: str) -> torch.Tensor:
-    return torch.tensor([line[kind][stage] for line in lines])
+def _figures(gain: Comparison, boundary: Comparison) -> list[float]:
+    """From `coarse` to `boundary_high` of `COLUMNS`."""
+    by_bin = [mean for mean, _ in gain.by_initial_iou]
+    totals = [gain.before, gain.after, gain.gain, *gain.interval, gain.better, gain.worse, *by_bin]
+    return [*totals, boundary.before, boundary.gain, *boundary.interval]
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mmseg_g4seg.evaluation.areas import class_areas
+from mmseg_g4seg.evaluation.records import COARSE, REFINED, measure_image
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import as_labels, make_prediction
@@ -147,16 +147,7 @@ def _only_one(paths: list[Path], what: str, job: Job) -> Path:
 
 
 def _record(coarse: Prediction, refined: Prediction, truth: torch.Tensor | None, classes: ClassList) -> dict[str, Any]:
-    """Areas of every class before and after, and against the truth."""
-    num_classes = len(classes)
-    before, after = (as_labels(p, num_classes).cpu() for p in (coarse, refined))
-    record: dict[str, Any] = {
-        'pixels': before.numel(),
-        'changed': int((before != after).sum()),
-        'before': torch.bincount(before.flatten(), minlength=num_classes)[:num_classes].tolist(),
-        'after': torch.bincount(after.flatten(), minlength=num_classes)[:num_classes].tolist(),
-    }
-    if truth is not None:
-        record['coarse_areas'] = class_areas(before, truth, num_classes, classes.ignore_index).tolist()
-        record['refined_areas'] = class_areas(after, truth, num_classes, classes.ignore_index).tolist()
-    return record
+    """What the report keeps of a mask, but for its name, which the run's state knows; truth (H, W) int64."""
+    maps = {stage: as_labels(p, len(classes)).cpu() for stage, p in ((COARSE, coarse), (REFINED, refined))}
+    record = measure_image('', maps, truth, len(classes), ignore_index=classes.ignore_index).as_dict()
+    return {key: value for key, value in record.items() if key != 'name'}

@@ -1,6 +1,6 @@
 """Coarse and refined masks, measured in the same run.
 
-Shapes: C classes, N images. Areas are (..., 3, C) int64: intersection, predicted, labelled; see `areas`.
+Shapes: C classes, H W image size. Areas are (3, C) int64: intersection, predicted, labelled; see `evaluation.areas`.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,16 @@ from mmseg.registry import METRICS
 from PIL import Image
 from torch import Tensor
 
-from mmseg_g4seg.evaluation.areas import mean_iou
-from mmseg_g4seg.evaluation.gain import boundary_gain_report, gain_report
-from mmseg_g4seg.evaluation.report import BOUNDARY, EvaluationReport, mean_seconds
-from mmseg_g4seg.evaluation.stage_areas import COARSE, REFINED, count_areas, dense_areas, stage_label_maps
+from mmseg_g4seg.evaluation.build import build_report
+from mmseg_g4seg.evaluation.files import write_report
+from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, dense_areas, measure_image
+from mmseg_g4seg.evaluation.report import EvaluationReport
+from mmseg_g4seg.evaluation.table import as_text
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.label_files import png_bytes
 
 from .class_names import announce_dataset
+from .samples import read_truth, stage_label_maps
 
 
 @METRICS.register_module()
@@ -93,19 +95,27 @@ class RefinementMetric(IoUMetric):
         """Counts the areas of one batch, of every stage, and writes its label maps where wanted.
 
         Raises:
-            ValueError: see `count_areas`.
+            ValueError: see `read_truth`.
         """
-        names = self.class_names
+        size = len(self.class_names)
         for sample in data_samples:
             label_maps = stage_label_maps(sample)
             if self.output_dir is not None:
                 self._write_label_maps(sample, label_maps)
             if not self.format_only:
-                areas = count_areas(sample, label_maps, len(names), self.ignore_index, boundary=self.boundary)
-                self.results.append(areas)
+                record = measure_image(
+                    Path(str(sample.get('img_path', 'image'))).name,
+                    label_maps,
+                    read_truth(sample, size, self.ignore_index),
+                    size,
+                    ignore_index=self.ignore_index,
+                    boundary=self.boundary,
+                    seconds=sample.get('stage_seconds'),
+                )
+                self.results.append(record)
 
     def _write_label_maps(self, sample: dict, label_maps: dict[str, Tensor]) -> None:
-        """Writes the refined labels and, where there are any, the coarse ones."""
+        """Writes the refined labels, (H, W), and, where there are any, the coarse ones."""
         # ids of a data set that calls its first class 1 are shifted back, as mmseg does
         shift = int(bool(sample.get('reduce_zero_label', False)))
         dtype = np.uint8 if len(self.class_names) + shift <= 256 else np.uint16
@@ -117,41 +127,26 @@ class RefinementMetric(IoUMetric):
             atomic_write(target / f'{Path(sample["img_path"]).stem}.png', png_bytes(labels))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Sums up a run: prints the report, writes it where wanted, returns the metrics."""
+        """Sums up a run: prints the report, writes it where wanted, returns the metrics.
+
+        Args:
+            results: an `ImageRecord` an image.
+        """
         if self.format_only:
             return super().compute_metrics(results)
         if not results:
             raise ValueError('no image was evaluated: expected at least one in the test set')
-        report = self._report(results)
-        print_log('\n' + report.text(), logger=MMLogger.get_current_instance())
-        if self.report_dir and is_main_process():
-            report.write(Path(self.report_dir))
-        return report.metrics()
-
-    def _report(self, results: Sequence[dict[str, Any]]) -> EvaluationReport:
-        names, stages = self.class_names, results[0]['stages']
-        masks = {stage: dense_areas(results, i, 0, len(names)) for i, stage in enumerate(stages)}
-        figures = {stage: self._figures(areas.sum(dim=0), self.metrics) for stage, areas in masks.items()}
-        ious = {stage: (mean_iou(areas) * 100).tolist() for stage, areas in masks.items()}
-        counted = self._counted(masks[COARSE].sum(dim=0)[2])
-        compared = np.flatnonzero(counted).tolist()
-        boundary_gain = None
-        if self.boundary:
-            boundaries = {stage: dense_areas(results, i, 1, len(names)) for i, stage in enumerate(stages)}
-            for stage, areas in boundaries.items():
-                figures[stage][BOUNDARY] = self._figures(areas.sum(dim=0), 'mIoU')['IoU']
-            boundary_gain = boundary_gain_report(boundaries[COARSE], boundaries[REFINED], compared)
-        return EvaluationReport(
-            class_names=names,
-            per_class={stage: _leave_out(values, ~counted) for stage, values in figures.items()},
-            images=[
-                {'name': result['name'], **{stage: ious[stage][i] for stage in stages}}
-                for i, result in enumerate(results)
-            ],
-            seconds=mean_seconds([result['seconds'] for result in results]),
-            gain=gain_report(masks[COARSE], masks[REFINED], compared),
-            boundary_gain=boundary_gain,
+        report = build_report(
+            results,
+            self.class_names,
+            classes=self._counted(results),
+            figures=lambda areas: self._figures(areas, self.metrics),
+            boundary_iou=lambda areas: self._figures(areas, 'mIoU')['IoU'],
         )
+        print_log('\n' + as_text(report), logger=MMLogger.get_current_instance())
+        if self.report_dir and is_main_process():
+            write_report(report, Path(self.report_dir))
+        return as_metrics(report)
 
     def _figures(self, areas: Tensor, metrics: Sequence[str] | str) -> dict[str, Any]:
         """IoU, Acc ... of every class, as fractions, and aAcc: (3, C) areas of a run -> (C,) each."""
@@ -160,18 +155,27 @@ class RefinementMetric(IoUMetric):
         totals = (intersection, predicted + labelled - intersection, predicted, labelled)
         return self.total_area_to_metrics(*totals, metrics, self.nan_to_num, self.beta)
 
-    def _counted(self, labelled_area: Tensor) -> np.ndarray:
-        """Which classes have a figure: (C,) bool."""
+    def _counted(self, results: Sequence[ImageRecord]) -> list[int]:
+        """Indices of the classes that have figures."""
+        names = self.class_names
         if self.mean_classes is None:
-            return np.ones(len(labelled_area), bool)
+            return list(range(len(names)))
         if self.mean_classes == 'labelled':
-            return (labelled_area > 0).numpy()
-        unknown = [name for name in self.mean_classes if name not in self.class_names]
+            labelled = dense_areas(results, 0, len(names))[:, 2].sum(dim=0)  # (C,)
+            return labelled.nonzero()[:, 0].tolist()
+        unknown = [name for name in self.mean_classes if name not in names]
         if unknown:
-            raise ValueError(f'mean_classes: expected names among {self.class_names}, got {unknown}')
-        return np.array([name in self.mean_classes for name in self.class_names])
+            raise ValueError(f'mean_classes: expected names among {names}, got {unknown}')
+        return [i for i, name in enumerate(names) if name in self.mean_classes]
 
 
-def _leave_out(figures: dict[str, Any], classes: np.ndarray) -> dict[str, Any]:
-    """NaN for the figures of some classes, (C,) bool."""
-    return {name: v if name == 'aAcc' else np.where(classes, np.nan, np.asarray(v)) for name, v in figures.items()}
+def as_metrics(report: EvaluationReport) -> dict[str, float]:
+    """What an evaluator returns: the refined means by their usual names, the others with a prefix; two digits."""
+    assert report.gain is not None
+    metrics: dict[str, float] = {}
+    for stage in (REFINED, *(stage for stage in report.means if stage != REFINED)):
+        prefix = '' if stage == REFINED else f'{stage}_'
+        metrics.update({prefix + name: round(mean, 2) for name, mean in report.means[stage].items()})
+    low, high = (round(bound, 2) for bound in report.gain.interval)
+    seconds = {f'{stage}_seconds': value for stage, value in report.seconds.items()}
+    return {**metrics, 'gain_low': low, 'gain_high': high, **report.changes, **seconds}

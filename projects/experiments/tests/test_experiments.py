@@ -137,6 +137,13 @@ class TestRun:
         gains = [float(mean_iou(a) - mean_iou(b)) for a, b in zip(after, before, strict=True)]
         assert (row['better'], row['worse']) == (sum(g > 0 for g in gains), sum(g < 0 for g in gains))
 
+    def test_classes_of_the_refiners_config(self, data):
+        """No class reaches a threshold of 1, so that all is background."""
+        options = dict(background='tree', threshold=1.0)
+        _, _, results = self.run(data, {**PAMR, 'classes': options}, ['im0'])
+        record = results['im0']
+        assert record.class_pixels[-1].tolist() == [20 * 24 * (c == 1) for c in record.classes]
+
     def test_a_bad_label_map_is_named(self, data):
         Image.fromarray(np.full((20, 24), 7, np.uint8)).save(data / 'labels/im1.png')
         with pytest.raises(ValueError, match=r'labels/im1\.png: .*7'):
@@ -152,9 +159,16 @@ class TestRun:
         assert sorted(results) == names
         fresh = self.run(data / '.', {**PAMR, 'memory_limit_mib': 256}, names)[2]
         for name in names:
-            assert results[name]['areas'] == fresh[name]['areas']
+            assert torch.equal(results[name].areas, fresh[name].areas)
         monkeypatch.setattr('projects.experiments.run.build_refiner', None)
         self.run(data, PAMR, names)  # nothing left to do: builds nothing
+
+    def test_lines_of_an_earlier_version_are_refused(self, data):
+        run, *_ = self.run(data, PAMR, ['im0'])
+        path = result_path(data / 'out', run)
+        path.write_text('{"image": "im0", "areas": {"coarse": [[1], [1], [1]]}}\n')
+        with pytest.raises(ValueError, match='not of this version; start the run anew'):
+            read_results(path)
 
     def test_another_refiner_of_the_same_name_is_another_run(self, data):
         run, *_ = self.run(data, PAMR, ['im0'])
@@ -171,7 +185,7 @@ class TestRun:
         table = list(csv.DictReader(io.StringIO(as_csv(rows))))
         assert float(table[1]['gain']) == pytest.approx(rows[1]['gain'], abs=1e-3)
         assert as_markdown(rows).count('\n') == 4
-        assert json.loads(next(iter(result_path(data / 'out', run).open())))['image'] == 'im0'
+        assert json.loads(next(iter(result_path(data / 'out', run).open())))['name'] == 'im0'
         assert make_rows(run, image_set, {}, ['im0']) == []
 
     def test_against_another_run(self, data):

@@ -10,8 +10,10 @@ from PIL import Image
 from mmseg_g4seg.hosts.arrays import ImageRefiner
 from mmseg_g4seg.hosts.folder import refine as folder_module
 from mmseg_g4seg.hosts.folder.refine import BadFile
+from mmseg_g4seg.hosts.folder.report import make_table
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.io.formats import FORMATS, Reading
+from mmseg_g4seg.ops.boundary import boundary_areas
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.build import build_refiner
 from mmseg_g4seg.refiners.pamr import PAMRRefiner
@@ -116,8 +118,41 @@ class TestResults:
         for record, labels, old in zip(report['images'], refined, coarse, strict=True):
             assert record['pixels'] == labels.size
             assert record['changed'] == (labels != old).sum()
-            assert record['before'] == np.bincount(old.ravel(), minlength=4).tolist()
-            assert record['after'] == np.bincount(labels.ravel(), minlength=4).tolist()
+            for stage, side in (('coarse', old), ('refined', labels)):
+                pixels = dict(zip(record['classes'], record['class_pixels'][stage], strict=True))
+                assert [pixels.get(c, 0) for c in range(4)] == np.bincount(side.ravel(), minlength=4).tolist()
+
+    def test_gain_and_boundaries_by_hand(self, tmp_path):
+        """Of each image and of all, as the evaluation of mmseg says it, too."""
+        truth = write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels')
+        table = refine_folder(task)['table']
+        masks = [
+            [labels_of(folder / f'image_{i}.png') for i in range(3)] for folder in (task.masks, task.out)
+        ]  # before, after
+        per_image = [[np.nanmean(iou_by_hand([pair])) for pair in zip(side, truth, strict=True)] for side in masks]
+        changes = [after - before for before, after in zip(*per_image, strict=True)]
+        better, worse = (sum(sign * change > 0 for change in changes) for sign in (1, -1))
+        assert better + worse > 0
+        assert f'3 images: {better} better, {worse} worse, {3 - better - worse} the same' in table
+        means = [np.mean(iou_by_hand(list(zip(side, truth, strict=True)))) for side in masks]
+        assert f'mIoU gain {means[1] - means[0]:+.2f}, 95 % interval over images [' in table
+        borders = []
+        for side in masks:
+            pairs = zip(map(torch.from_numpy, side), map(torch.from_numpy, truth), strict=True)
+            inside, predicted, labelled = sum(boundary_areas(a, b.long(), 4) for a, b in pairs).double()
+            borders.append(float((inside / (predicted + labelled - inside)).mean() * 100))
+        (row,) = (line.strip('|').split('|') for line in table.splitlines() if line.startswith('| mBIoU'))
+        assert [cell.strip() for cell in row[1:]] == [*(f'{b:.2f}' for b in borders), f'{borders[1] - borders[0]:+.2f}']
+        assert f'mBIoU gain {borders[1] - borders[0]:+.2f}, 95 % interval over images [' in table
+        assert 'gain' not in refine_folder(replace(task, truth=None, out=tmp_path / 'other'))['table']
+
+    def test_records_of_an_earlier_version_are_refused(self, tmp_path):
+        task = make_task(tmp_path)
+        report = refine_folder(task)
+        old = [{'name': image['name'], 'pixels': 1, 'changed': 0, 'before': [1]} for image in report['images']]
+        with pytest.raises(ValueError, match='not of this version; start the run anew'):
+            make_table({**report, 'images': old}, CLASSES.names)
 
     def test_a_class_of_the_truth_alone_has_its_row(self, tmp_path):
         write_labels(tmp_path / 'labels', 1)

@@ -9,6 +9,10 @@ import torch
 from mmseg.evaluation import IoUMetric
 from PIL import Image
 
+from mmseg_g4seg.evaluation.json_csv import as_json
+from mmseg_g4seg.evaluation.records import measure_image
+from mmseg_g4seg.evaluation.table import changes_line, gain_text, mean_table
+from mmseg_g4seg.hosts.folder.report import evaluate as evaluate_folder
 from mmseg_g4seg.hosts.mmseg.metric import RefinementMetric
 
 CLASSES = ('sky', 'grass', 'fish', 'never there')
@@ -356,6 +360,24 @@ class TestBoundaries:
         assert 'mIoU' not in metrics
 
 
+def test_the_folder_host_finds_the_same(tmp_path):
+    """The same masks through mmseg's metric and through the records of a folder's report: one evaluation."""
+    data = scenes()
+    evaluate(RefinementMetric(report_dir=str(tmp_path), mean_classes='labelled'), data)
+    images = []
+    for sample in data:
+        maps = {
+            stage: sample[key]['data'][0] for stage, key in (('coarse', 'coarse_sem_seg'), ('refined', 'pred_sem_seg'))
+        }
+        truth, seconds = sample['gt_sem_seg']['data'][0], sample['stage_seconds']
+        images.append(measure_image(sample['img_path'], maps, truth, len(CLASSES), seconds=seconds).as_dict())
+    report = evaluate_folder(json.loads(json.dumps({'images': images})), CLASSES)
+    assert as_json(report) == (tmp_path / 'metrics.json').read_text()
+    table = (tmp_path / 'table.txt').read_text()
+    for part in (mean_table(report), changes_line(report), gain_text(report)):
+        assert part in table
+
+
 class TestBadInput:
     def test_ids_out_of_range(self):
         data = samples(2)
@@ -472,8 +494,8 @@ class TestManyClasses:
         metric.process({}, chain_of_three(3, 8))
         assert len(metric.results) == 3
         for result in metric.results:
-            assert result['areas'].shape == (4, 2, 3, len(result['classes']))
-            assert len(result['classes']) <= 8
+            assert result.areas.shape == (4, 2, 3, len(result.classes))
+            assert len(result.classes) <= 8
             assert len(pickle.dumps(result)) < 5000
 
 

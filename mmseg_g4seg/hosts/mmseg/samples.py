@@ -1,0 +1,61 @@
+"""Reads the masks and the ground truth of mmseg's data samples, as an evaluator is given them: as dicts.
+
+Shapes: C classes, H W image size.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from mmseg_g4seg.evaluation.records import COARSE, REFINED
+
+
+def stage_label_maps(sample: dict[str, Any]) -> dict[str, Tensor]:
+    """The mask of every stage, (H, W) int64 on the CPU; nothing refined, all are the prediction."""
+    names = sample.get('stage_names', [])
+    keys = {COARSE: 'coarse_sem_seg', **{name: f'stage{i}_sem_seg' for i, name in enumerate(names[:-1])}}
+    final = _label_map(sample['pred_sem_seg'])
+    # without a refiner a run is an ordinary one, and its report shows no change instead of an error
+    stages = {name: _label_map(sample[key]) if key in sample else final for name, key in keys.items()}
+    return {**stages, REFINED: final}
+
+
+def read_truth(sample: dict[str, Any], num_classes: int, ignore_index: int) -> Tensor:
+    """The ground truth of a sample: (H, W) int64 on the CPU, of the size of the prediction.
+
+    Raises:
+        ValueError: if there is none, it has another size, or ids that are neither a class nor
+            `ignore_index` (which `IoUMetric` passes over); names the file.
+    """
+    path = sample.get('seg_map_path') or sample.get('img_path') or 'a sample without img_path'
+    if 'gt_sem_seg' not in sample:
+        raise ValueError(
+            f"{path}: no ground truth: expected dict(type='LoadAnnotations') in the test pipeline and "
+            'seg_map_path in data_prefix; without labels, RefinementMetric(format_only=True, output_dir=...)'
+        )
+    truth = _label_map(sample['gt_sem_seg'])
+    # 34 raw Cityscapes ids under 19 classes: IoUMetric drops the others, and the figure is of something else
+    unknown = ((truth < 0) | (truth >= num_classes)) & (truth != ignore_index)
+    if unknown.any():
+        ids = truth[unknown].unique().tolist()
+        listed = ', '.join(map(str, ids[:8])) + (', ...' if len(ids) > 8 else '')
+        reduced = ' (after reduce_zero_label took 1 off)' if sample.get('reduce_zero_label') else ''
+        raise ValueError(
+            f'{path}: expected label ids 0 to {num_classes - 1}, or {ignore_index} for pixels without a '
+            f'label, got {listed}{reduced}: are these raw ids where training ids are expected? Check seg_map_suffix '
+            'and reduce_zero_label of the data set and ignore_index of the metric; tools/check_dataset.py lists all ids'
+        )
+    size = tuple(sample['pred_sem_seg']['data'].shape[-2:])
+    if truth.shape != size:
+        raise ValueError(
+            f'{path}: expected a ground truth of the size of the prediction {size}, got '
+            f'{tuple(truth.shape)}: LoadAnnotations belongs behind Resize in the test pipeline, and a label file has '
+            'the size of its image'
+        )
+    return truth
+
+
+def _label_map(pixel_data: Any) -> Tensor:
+    """(1, H, W) or (H, W) -> (H, W) int64 on the CPU."""
+    data = pixel_data['data']
+    return data.reshape(data.shape[-2:]).long().cpu()
