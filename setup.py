@@ -11,7 +11,6 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'mmseg_g4seg/__init__.py').read_text()).group(1)
 
 
-
 class BuildWithConfigs(build_py):
     """Puts configs and tools where mim and `_base_ = 'mmseg_g4seg::...'` look for them, as mmseg's own wheel does."""
 

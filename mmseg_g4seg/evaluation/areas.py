@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmseg_g4seg.ops.masks import labelled_pixels
+
 
 def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
     """Counts the areas of one image.
@@ -33,11 +35,6 @@ def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index
     # a mask's own unlabelled pixels (255, -1) are of no class: they miss the truth, but add to no prediction
     predicted = predicted[(predicted >= 0) & (predicted < num_classes)]
     return torch.stack([torch.bincount(values, minlength=num_classes) for values in (right, predicted, labelled)])
-
-
-def labelled_pixels(truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
-    """Pixels of the truth that count: (H, W) bool."""
-    return (truth != ignore_index) & (truth >= 0) & (truth < num_classes)
 
 
 def class_iou(areas: Tensor) -> Tensor:

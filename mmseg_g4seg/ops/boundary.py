@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_g4seg.evaluation.areas import labelled_pixels
+from .masks import labelled_pixels
 
 WIDTH = 0.02
 """Width of the boundary, as a share of the image's diagonal (the paper's)."""

@@ -34,6 +34,11 @@ def present_classes(
     return [c for c, area in enumerate(areas) if area >= least and c != background_index]
 
 
+def labelled_pixels(truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Pixels of a truth that count: (H, W) integer -> (H, W) bool."""
+    return (truth != ignore_index) & (truth >= 0) & (truth < num_classes)
+
+
 def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes maps: averages areas when shrinking, bilinear when growing.
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.evaluation.areas import labelled_pixels
 from mmseg_g4seg.features.base import FeatureExtractor
-from mmseg_g4seg.ops.masks import resize_maps
+from mmseg_g4seg.ops.masks import labelled_pixels, resize_maps
 from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout, LayoutPass
 from mmseg_g4seg.refiners.g4seg.updates.correspondence import CorrespondenceUpdate
 

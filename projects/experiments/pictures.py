@@ -3,26 +3,24 @@
 Shapes: H W image size; panels (H, W, 3) uint8 RGB.
 """
 
-from typing import Any
-
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from mmseg_g4seg.evaluation.areas import mean_iou
 from mmseg_g4seg.evaluation.panels import compose
+from mmseg_g4seg.evaluation.records import MASKS, ImageRecord
 from mmseg_g4seg.refiners.base import Refiner
 
 from .plan import ImageSet
-from .run import COARSE, ImageCase, read_case
+from .run import ImageCase, read_case
 
 COLUMNS = ('image', 'coarse', 'refined', 'truth', 'put right, made wrong')
 RIGHT, WRONG, OTHER = (40, 170, 70), (215, 40, 40), (120, 120, 220)
 """Pixels that changed: to the true class, from the true class, and from one wrong class to another."""
 
 
-def draw_extremes(refiner: Refiner, image_set: ImageSet, results: dict[str, dict[str, Any]], count: int) -> Image.Image:
+def draw_extremes(refiner: Refiner, image_set: ImageSet, results: dict[str, ImageRecord], count: int) -> Image.Image:
     """Draws a row an image, the best gains first, then the worst losses.
 
     Args:
@@ -34,7 +32,7 @@ def draw_extremes(refiner: Refiner, image_set: ImageSet, results: dict[str, dict
     Returns:
         A sheet of pictures.
     """
-    changes = {name: _change(line) for name, line in results.items()}
+    changes = {name: _change(record) for name, record in results.items()}
     ranked = sorted(changes, key=lambda name: changes[name][1] - changes[name][0])
     best = [name for name in ranked[::-1] if changes[name][1] > changes[name][0]][:count]
     worst = [name for name in ranked if changes[name][1] < changes[name][0]][:count]
@@ -47,10 +45,10 @@ def draw_extremes(refiner: Refiner, image_set: ImageSet, results: dict[str, dict
     return compose(COLUMNS, rows)
 
 
-def _change(line: dict[str, Any]) -> tuple[float, float]:
+def _change(record: ImageRecord) -> tuple[float, float]:
     """Mean IoU over an image's own classes before and after, per cent."""
-    last = list(line['areas'])[-1]
-    before, after = (mean_iou(torch.tensor(line['areas'][stage])).item() * 100 for stage in (COARSE, last))
+    assert record.areas is not None
+    before, after = (mean_iou(record.areas[stage, MASKS]).item() * 100 for stage in (0, -1))
     return before, after
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.evaluation.areas import class_areas, labelled_pixels
+from mmseg_g4seg.evaluation.areas import class_areas
+from mmseg_g4seg.ops.masks import labelled_pixels
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.updates.likelihood import Evidence, LikelihoodUpdate, weigh_evidence
 

@@ -1,7 +1,4 @@
-"""Reads the figures that a run left.
-
-Shapes: N images, C classes.
-"""
+"""Reads the figures that a run left."""
 
 import json
 import math
@@ -9,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mmseg_g4seg.evaluation.statistics import compare
+from mmseg_g4seg.hosts.folder.report import evaluate
 
 DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
 """What reading raises where a file is missing, cut short, or of another make."""
@@ -46,10 +41,9 @@ def read_evaluation(path: Path) -> Figures:
 def read_refined_folder(path: Path) -> Figures:
     """Figures in `report.json` of `tools/refine_masks.py` with labels; raises one of `DAMAGED`."""
     report = json.loads(path.read_text())
-    coarse, refined = (  # (N, 3, C)
-        torch.tensor([image[side] for image in report['images']]) for side in ('coarse_areas', 'refined_areas')
-    )
-    found = compare(coarse, refined)
+    found = evaluate(report, report['settings']['classes']).gain
+    if found is None:
+        raise ValueError(f'{path}: expected masks that were measured against labels, found none')
     return Figures(
         _known(found.before),
         _known(found.after),

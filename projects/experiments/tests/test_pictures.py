@@ -49,4 +49,4 @@ def test_script_draws_the_best_and_the_worst(data, count):
     assert rows > 0
     assert height == HEADER + rows * (HEADER + PANEL_HEIGHT + MARGIN)
     assert width > len(COLUMNS) * PANEL_HEIGHT
-    assert json.loads(lines.read_text().splitlines()[0])['image'] == 'im0'
+    assert json.loads(lines.read_text().splitlines()[0])['name'] == 'im0'

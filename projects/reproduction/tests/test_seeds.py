@@ -56,8 +56,11 @@ def test_only_training_images_are_used(tmp_path, seeds):
     assert cells(plan)[-1] == 'measured'
     figures = read_figures(plan)
     by_hand = []
-    for side in ('coarse_areas', 'refined_areas'):
-        inside, predicted, labelled = np.sum([image[side] for image in images], axis=0)
+    for stage in ('coarse', 'refined'):
+        totals = np.zeros((3, 21))
+        for image in images:
+            totals[:, image['classes']] += image['areas'][stage]
+        inside, predicted, labelled = totals
         union = predicted + labelled - inside
         by_hand.append(np.mean([100 * i / u for i, u, n in zip(inside, union, labelled, strict=True) if n]))
     assert (figures.coarse, figures.refined) == pytest.approx(by_hand)
