@@ -1,63 +1,70 @@
-"""Where a wrapped segmentor learns what its classes are called."""
+"""Where a wrapped segmentor learns what its classes are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import MessageHub
 from mmengine.visualization import Visualizer
 
-from mmseg_g4seg.prediction import ClassName
+from mmseg_g4seg.prediction import ClassList, ClassName
 
 TESTED_DATASET = 'mmseg_g4seg/tested_dataset'
 """Where on mmengine's message hub the metainfo of the data set under test is kept."""
 
 
-def find_class_names(
-    given: Sequence[ClassName] | None, dataset_meta: dict[str, Any] | None, count: int
-) -> list[ClassName]:
-    """Finds the names of `count` classes.
+def find_classes(
+    count: int,
+    *,
+    names: Sequence[ClassName] | None,
+    dataset_meta: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> ClassList:
+    """Finds the classes that a model scores.
 
     Args:
-        given: names from the config.
+        count: C, how many classes the model scores.
+        names: C names from the config.
         dataset_meta: the checkpoint's, as mmseg's inference functions set it on the model.
-        count: number of classes that the model scores.
+        options: of `ClassList`, over what is found.
 
     Returns:
-        The first there are of: the given names, the checkpoint's, the tested data set's.
+        The first names that there are: those of the config, the checkpoint, the data set under test; with the first
+        palette that has a colour for each.
 
     Raises:
-        ValueError: if there are none, or their number is another.
+        ValueError: if there are no names, their number is another, or an option does not fit them.
     """
-    metas = [dataset_meta or {}, _tested_dataset_meta()]
-    sources = [given, *(meta.get('classes') for meta in metas)]
-    names = next((list(source) for source in sources if source), None)
-    if names is None:
+    metas = [dataset_meta or {}, tested_dataset_meta()]
+    sources = [names, *(meta.get('classes') for meta in metas), options.get('names')]
+    found = next((list(source) for source in sources if source), None)
+    if found is None:
         raise ValueError(
             'the refiner needs class names, and neither the checkpoint nor the data set has any: '
             'expected model.class_names=[...] in the config'
         )
-    if len(names) != count:
-        raise ValueError(f'the model scores {count} classes, but {len(names)} class names are known: {names[:5]} ...')
-    return names
+    if len(found) != count:
+        raise ValueError(f'the model scores {count} classes, but {len(found)} class names are known: {found[:5]} ...')
+    palettes = [meta.get('palette') or () for meta in metas]
+    palette = next((colours for colours in palettes if len(colours) >= count), None)
+    return ClassList(found, palette=palette).with_options(options)
 
 
-def announce_dataset(dataset_meta: dict[str, Any]) -> None:
+def announce_dataset(dataset_meta: Mapping[str, Any]) -> None:
     """Publishes a data set's metainfo to models that run in this process."""
     MessageHub.get_current_instance().update_info(TESTED_DATASET, dataset_meta)
 
 
-def _tested_dataset_meta() -> dict[str, Any]:
+def tested_dataset_meta() -> Mapping[str, Any]:
     """Metainfo of the data set under test.
 
-    A Runner tells its metrics about the data set on every rank, its visualizer on the first, and its
-    model never. `RefinementMetric` passes it on; without that metric the visualizer is asked.
+    A Runner tells its metrics about the data set, and its visualizer in the first process; its model never.
+    `tools/test.py` and `RefinementMetric` announce it in every process. In a run of mmseg's own script with its own
+    metric the visualizer is asked: the latest, of whatever class.
     """
     announced = MessageHub.get_current_instance().get_info(TESTED_DATASET, {})
     if announced:
         return announced
-    classes = [Visualizer]
-    for cls in classes:
-        classes += cls.__subclasses__()
-    instances = [instance for cls in classes for instance in cls._instance_dict.values()]
-    metas = [getattr(instance, 'dataset_meta', None) for instance in instances]
-    return next((meta for meta in reversed(metas) if meta), {})
+    try:
+        return Visualizer.get_current_instance().dataset_meta or {}
+    except RuntimeError:  # there is none
+        return {}

@@ -3,7 +3,7 @@
 Shapes: B images, C classes, H W image size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,11 +19,10 @@ from mmseg_g4seg.prediction import ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 
-from .class_names import find_class_names
+from .class_names import find_classes
 from .images import image_key, recover_image
 from .mmdetection import register_mmdetection
-
-WRAPPED = 'segmentor.'
+from .private_names import share_state
 
 
 @MODELS.register_module()
@@ -34,18 +33,21 @@ class RefinedSegmentor(BaseSegmentor):
     W), the untouched prediction as `coarse_sem_seg`, those of a chain's refiners as
     `stage0_sem_seg` and so on, and `stage_names` and `stage_seconds` in its metainfo.
 
-    Checkpoints are those of the plain segmentor, in both directions.
+    Checkpoints are those of the plain segmentor, in both directions: the layers are the segmentor's own, under its
+    names.
 
     Args:
         segmentor: the coarse model, a config or a built segmentor.
         refiner: config or built refiner; None leaves predictions bit-identical.
         score_type: what the coarse model's `seg_logits` are (see `ScoreType`).
         class_names: names of the classes, where neither checkpoint nor data set says.
+        classes: options of `ClassList` (`background`, `threshold`, `known`, `palette`, `names`) over what config,
+            checkpoint, data set and refiner say.
         data_preprocessor: what mmengine's Runner passes on from the top level of a config; for a
             segmentor whose own config has none.
         pretrained: taken for mmseg's `init_model`, which sets it on every model; unused.
         train_cfg: likewise.
-        init_cfg: as for every mmengine model.
+        init_cfg: of the segmentor, over its own.
 
     Raises:
         ValueError: if there is no such score type.
@@ -57,6 +59,7 @@ class RefinedSegmentor(BaseSegmentor):
         refiner: 'dict | Refiner | None' = None,
         score_type: ScoreType = 'logits',
         class_names: Sequence[ClassName] | None = None,
+        classes: Mapping[str, Any] | None = None,
         data_preprocessor: 'dict | nn.Module | None' = None,
         pretrained: None = None,
         train_cfg: dict | None = None,
@@ -64,26 +67,42 @@ class RefinedSegmentor(BaseSegmentor):
     ) -> None:
         check_score_type(score_type)
         built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)
-        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
-        self.segmentor = built
+        super().__init__()
+        share_state(self, built)
+        # an attribute, not a child: as a child of itself it would be walked for ever
+        object.__setattr__(self, 'segmentor', built)
+        if init_cfg is not None:
+            built.init_cfg = init_cfg
         self.score_type = score_type
         self.class_names = class_names
+        self.classes = dict(classes or {})
         self.refiner = build_refiner(refiner)
-        self._register_state_dict_hook(_unwrap_keys)
-        self.register_load_state_dict_pre_hook(_wrap_keys)
 
     def __getattr__(self, name: str) -> Any:
-        """Answers for the wrapped segmentor (`decode_head`, `out_channels`, `align_corners`, ...)."""
+        """Answers for the wrapped segmentor (`out_channels`, `align_corners`, ...)."""
         try:
             return super().__getattr__(name)
         except AttributeError:
             if name == 'segmentor':
                 raise
-            return getattr(super().__getattr__('segmentor'), name)
+            return getattr(self.segmentor, name)
 
-    with_neck = property(lambda self: self.segmentor.with_neck)
-    with_auxiliary_head = property(lambda self: self.segmentor.with_auxiliary_head)
-    with_decode_head = property(lambda self: self.segmentor.with_decode_head)
+    def train(self, mode: bool = True) -> 'RefinedSegmentor':
+        """Sets the mode of the segmentor and of its layers."""
+        self.training = mode
+        self.segmentor.train(mode)
+        return self
+
+    def init_weights(self) -> None:
+        """Initialises the segmentor by its own rules."""
+        self.segmentor.init_weights()
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Loads what lies in no layer, by the segmentor's own rules for older versions."""
+        self.segmentor._load_from_state_dict(*args, **kwargs)
+
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self.segmentor._save_to_state_dict(*args, **kwargs)
 
     def extract_feat(self, inputs: Tensor) -> Any:
         return self.segmentor.extract_feat(inputs)
@@ -129,14 +148,18 @@ class RefinedSegmentor(BaseSegmentor):
     ) -> list[SegDataSample]:
         """Refines predictions of one batch and writes them into their data samples."""
         assert self.refiner is not None
-        meta = getattr(self, 'dataset_meta', None)
-        names = find_class_names(self.class_names, meta, len(coarse[0].probs))
+        classes = find_classes(
+            len(coarse[0].probs),
+            names=self.class_names,
+            dataset_meta=getattr(self, 'dataset_meta', None),
+            options={**getattr(self.refiner, 'class_options', {}), **self.classes},
+        )
         self.refiner.to(images[0].device)
         keys = [image_key(sample.metainfo) for sample in samples]
         binary = [len(sample.seg_logits.data) == 1 for sample in samples]
         for sample in samples:
             del sample.seg_logits  # the coarse probabilities stand for them: 1.2 GB of 150 classes at 2048 x 1024
-        stages = self.refiner.refine_stages(images, coarse, names, keys=keys)
+        stages = self.refiner.refine_stages(images, coarse, classes, keys=keys)
         for i, sample in enumerate(samples):
             labels = sample.pred_sem_seg.data
             for number, stage in enumerate(stages):
@@ -168,17 +191,3 @@ def _build(segmentor: dict, data_preprocessor: 'dict | nn.Module | None') -> Bas
     if data_preprocessor is not None:
         segmentor = {'data_preprocessor': data_preprocessor, **segmentor}
     return MODELS.build(segmentor)
-
-
-def _wrap_keys(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
-    """Before loading: the plain segmentor's keys become those of the wrapped one, in place."""
-    for key in list(state_dict):
-        if key.startswith(prefix) and not key.startswith(prefix + WRAPPED):
-            state_dict[prefix + WRAPPED + key[len(prefix) :]] = state_dict.pop(key)
-
-
-def _unwrap_keys(module: nn.Module, state_dict: dict, prefix: str, metadata: dict) -> None:
-    """After saving: keys as the plain segmentor would have them."""
-    for key in list(state_dict):
-        if key.startswith(prefix + WRAPPED):
-            state_dict[prefix + key[len(prefix + WRAPPED) :]] = state_dict.pop(key)
