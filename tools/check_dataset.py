@@ -16,7 +16,7 @@ from typing import get_args
 from mmengine.config import Config, DictAction
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
-from mmseg_g4seg.hosts.mmseg.checks.dataset_check import SplitName, check_dataset
+from mmseg_g4seg.hosts.mmseg.checks.full_check import SplitName, check_dataset
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
-from mmseg_g4seg.hosts.mmseg.checks.data_files import check_test_set
-from mmseg_g4seg.hosts.mmseg.checks.label_ids import check_label_ids
+from mmseg_g4seg.hosts.mmseg.checks.test_set import check_test_set
+from mmseg_g4seg.hosts.mmseg.launch.label_ids import check_label_ids
 from mmseg_g4seg.hosts.mmseg.launch.checkpoints import check_checkpoint
 from mmseg_g4seg.hosts.mmseg.launch.config import (
     add_refiner,

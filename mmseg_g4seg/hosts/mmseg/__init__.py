@@ -1,6 +1,6 @@
 """MMSegmentation: importing this registers what mmseg's configs can name."""
 
-from .checks.checked_annotations import LoadCheckedAnnotations
+from .datasets.checked_annotations import LoadCheckedAnnotations
 from .datasets.coco_object import COCOObjectDataset
 from .datasets.nightcity import NightCityDataset
 from .datasets.voc20 import PascalVOC20Dataset

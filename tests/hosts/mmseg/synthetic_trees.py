@@ -130,7 +130,7 @@ LAYOUTS = {
 
 
 def write_tree(name: str, root: Path, *, size: tuple[int, int] = (64, 96), images: int = 2, seed: int = 0) -> None:
-    """Writes a tree that the config `configs/_base_/datasets/NAME.py` reads.
+    """Writes a tree that the config `configs/_base_/datasets/NAME.py` (scenes: the demo's) reads.
 
     Args:
         name: stem of the config.

@@ -14,6 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import mmseg_g4seg  # noqa: F401  registers
+from mmseg_g4seg.hosts.mmseg.checks.test_set import check_test_set
 from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import CLASSES, LABEL_MAP
 from tests.conftest import ROOT
 from tests.hosts.mmseg.synthetic_trees import LAYOUTS, pairs, write_tree
@@ -31,8 +32,12 @@ NUM_CLASSES = {
 }
 
 
+def config_file(name: str) -> Path:
+    return ROOT / 'projects/demo/configs/scenes.py' if name == 'scenes' else CONFIGS / f'{name}.py'
+
+
 def load(name: str, root: Path) -> Config:
-    config = Config.fromfile(CONFIGS / f'{name}.py')
+    config = Config.fromfile(config_file(name))
     for split in ('train', 'val', 'test'):
         if f'{split}_dataloader' in config:
             config[f'{split}_dataloader'].dataset.data_root = str(root)
@@ -56,7 +61,7 @@ def nightcity(root: Path, split: str = 'val', **changes) -> dict:
 
 
 def test_every_config_has_a_tree():
-    assert {path.stem for path in CONFIGS.glob('*.py')} == set(LAYOUTS)
+    assert {path.stem for path in CONFIGS.glob('*.py')} | {'scenes'} == set(LAYOUTS)
 
 
 @pytest.mark.parametrize('name', sorted(LAYOUTS))
@@ -282,12 +287,25 @@ class TestClasses:
 
 
 class TestMissingFiles:
-    """Said on building, before a run starts, by all of our own data sets."""
+    """Said on building by our own data set classes; of mmseg's class (scenes) before a run, in the same words."""
 
     OWN = ('nightcity', 'nightcity_fine', 'coco_object', 'voc12_20', 'scenes')
 
     def build(self, name: str, root: Path):
-        return DATASETS.build(load(name, root).test_dataloader.dataset)
+        config = load(name, root)
+        if name == 'scenes':
+            return check_test_set(config)
+        return DATASETS.build(config.test_dataloader.dataset)
+
+    def test_the_check_before_a_run_says_the_same(self, tmp_path):
+        write_tree('nightcity_fine', tmp_path)
+        list(pairs('nightcity_fine', tmp_path))[-1][1].unlink()
+        said = []
+        for ask in (self.build, lambda name, root: check_test_set(load(name, root))):
+            with pytest.raises(FileNotFoundError, match='1 of 2 images have no label file') as caught:
+                ask('nightcity_fine', tmp_path)
+            said.append(str(caught.value))
+        assert said[0] == said[1]
 
     @pytest.mark.parametrize('name', OWN)
     def test_folders(self, name, tmp_path):
@@ -319,6 +337,7 @@ class TestMissingFiles:
             self.build(name, tmp_path)
 
     def test_an_empty_folder(self, tmp_path):
+        """Of mmseg's class: on its own it evaluates nothing, without a word."""
         write_tree('scenes', tmp_path)
         shutil.rmtree(tmp_path / 'images/val')
         (tmp_path / 'images/val').mkdir()

@@ -97,6 +97,11 @@ class LabelStatistics:
         if ignored == sum(facts.pixels.values()):
             self.unlabelled.append(info['img_path'])
 
+    @property
+    def wholly_ignored(self) -> bool:
+        """Whether there are pixels, and none of them has a class."""
+        return bool(self.raw_pixels) and self.ignored == sum(self.raw_pixels.values())
+
     def _belongs(self, raw: int) -> bool:
         return 0 <= raw < 256 and bool(self.rules.allowed[raw])
 

@@ -3,6 +3,8 @@
 Shapes: H W image size; pictures (H, W, 3) uint8 RGB.
 """
 
+import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,13 @@ from PIL import Image, ImageDraw, ImageOps
 
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
 
+from .examiner import Findings
+from .label_statistics import UNREADABLE
 from .pairs import Info
+from .settings import class_names
 
+FOLDER, SHEET = 'overlays', 'contact_sheet.png'
+FILE_NAME = re.compile(r'\d\d+_.*\.png')
 IGNORED, UNEXPECTED = (0, 0, 0), (255, 0, 255)
 OPACITY = 0.5
 ROW_HEIGHT, LINE, MARGIN, LEGEND_WIDTH = 180, 14, 6, 190
@@ -26,6 +33,50 @@ class Overlay:
     name: str
     panels: tuple[np.ndarray, np.ndarray, np.ndarray]
     legend: list[tuple[str, tuple[int, ...]]]
+
+
+def remove_pictures(out: Path) -> None:
+    """Removes what an earlier check drew, and nothing else."""
+    (out / SHEET).unlink(missing_ok=True)
+    if (out / FOLDER).is_dir():
+        for path in (out / FOLDER).iterdir():
+            if FILE_NAME.fullmatch(path.name):
+                path.unlink()
+
+
+def draw_pairs(found: Findings, out: Path, *, images: int, seed: int) -> tuple[list[str], list[str]]:
+    """Draws random pairs that can be read.
+
+    Args:
+        found: by an examination that read the labels; nothing is drawn where a class has no colour.
+        out: folder of the pictures.
+        images: how many pairs.
+        seed: of their choice.
+
+    Returns:
+        What was written into `out`, and what could not be read, in words.
+    """
+    if found.dataset is None or found.labels is None:
+        return [], []
+    palette = found.dataset.metainfo.get('palette') or []
+    names, pairs, rules = class_names(found.dataset), found.readable, found.labels.rules
+    drawn: dict[int, Overlay] = {}
+    problems = []
+    for i in random.Random(seed).sample(range(len(pairs)), len(pairs)):
+        if len(drawn) >= images or len(palette) < rules.num_classes:
+            break
+        try:
+            drawn[i] = draw_overlay(pairs[i], rules, names, palette)
+        except UNREADABLE as error:  # of the image, of which only the header was read before
+            problems.append(f'{pairs[i]["img_path"]}: {error}')
+    if not drawn:
+        return [], problems
+    overlays = [drawn[i] for i in sorted(drawn)]
+    (out / FOLDER).mkdir(exist_ok=True)
+    for i, overlay in enumerate(overlays):
+        side_by_side(overlay).save(out / FOLDER / f'{i:02d}_{Path(overlay.name).stem}.png')
+    contact_sheet(overlays).save(out / SHEET)
+    return [FOLDER, SHEET], problems
 
 
 def draw_overlay(info: Info, rules: LabelRules, classes: Sequence[str], palette: Sequence[Sequence[int]]) -> Overlay:

@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 
 from mmseg.registry import DATASETS
 
-from mmseg_g4seg.hosts.mmseg.checks.pairs import CheckedPairs
 from mmseg_g4seg.hosts.mmseg.converters.coco_names import OBJECT_CLASSES
 from mmseg_g4seg.ops.palettes import voc_palette
+
+from .checked_pairs import CheckedPairs
 
 
 @DATASETS.register_module()

@@ -8,9 +8,10 @@ from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset
 from mmseg.registry import DATASETS
 
-from mmseg_g4seg.hosts.mmseg.checks.pairs import CheckedPairs, Info
+from mmseg_g4seg.hosts.mmseg.checks.pairs import Info
 from mmseg_g4seg.hosts.mmseg.converters.nightcity import STRAY_NAMES
 
+from .checked_pairs import CheckedPairs
 from .cityscapes_ids import LABEL_MAP
 
 LabelIds = Literal['labelIds', 'trainIds']
@@ -54,9 +55,9 @@ class NightCityDataset(CheckedPairs, CityscapesDataset):
         self.split, self.label_ids = split, label_ids
         super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
 
-    def list_pairs(self) -> list[Info]:
+    def load_data_list(self) -> list[Info]:
         """Lists the images, less the stray ones, with the map from raw ids."""
-        infos = super().list_pairs()
+        infos = super().load_data_list()
         strays = {name + self.img_suffix for name in STRAY_NAMES[self.split]}
         kept = [info for info in infos if Path(info['img_path']).name not in strays]
         if len(kept) < len(infos):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 
-from mmseg_g4seg.hosts.mmseg.checks.pairs import CheckedPairs
+from .checked_pairs import CheckedPairs
 
 
 @DATASETS.register_module()

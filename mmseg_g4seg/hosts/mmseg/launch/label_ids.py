@@ -5,7 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .data_files import build_unlisted, dataset_parts
+from mmseg_g4seg.hosts.mmseg.checks.settings import build_dataset, class_names
+from mmseg_g4seg.hosts.mmseg.checks.test_set import test_set_parts
 
 
 def check_label_ids(config: Config) -> None:
@@ -13,15 +14,15 @@ def check_label_ids(config: Config) -> None:
 
     A data set whose classes are not known keeps its own; what else is amiss there is said by `check_test_set`.
     """
-    for settings in dataset_parts((config.get('test_dataloader') or {}).get('dataset') or {}):
-        dataset = build_unlisted(settings)
-        names = dataset.metainfo.get('classes') if dataset is not None else None
-        if not names:
-            continue
-        for transform in _transforms(settings.get('pipeline') or []):
+    for settings in test_set_parts(config):
+        try:
+            dataset = build_dataset(settings, pipeline=[])
+        except (KeyError, TypeError):
+            continue  # of another library
+        for transform in _transforms(settings.get('pipeline') or []) if class_names(dataset) else ():
             if transform.get('type') == 'LoadAnnotations':
                 transform['type'] = 'LoadCheckedAnnotations'
-                transform.update(num_classes=len(names), ignore_index=dataset.ignore_index)
+                transform.update(num_classes=len(class_names(dataset)), ignore_index=dataset.ignore_index)
 
 
 def _transforms(pipeline: Any) -> Iterator[dict[str, Any]]:

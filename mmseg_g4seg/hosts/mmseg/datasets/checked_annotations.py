@@ -10,7 +10,7 @@ import mmengine.fileio as fileio
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
-from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules, UnexpectedIds
+from .label_rules import LabelRules, UnexpectedIds
 
 REMEDY = (
     'If the file has other ids than the config says (raw ids for training ids, or a zero that is ignored), change the '

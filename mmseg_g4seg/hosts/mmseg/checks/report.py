@@ -3,6 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from .examiner import Findings
+from .label_statistics import LabelStatistics
+from .settings import class_names
+from .wording import all_notes, all_problems
+
 
 @dataclass
 class CheckReport:
@@ -58,3 +63,61 @@ class CheckReport:
             return f'{sizes["smallest"]}, all'
         named = ', '.join(f'{key.replace("_", " ")} {text}' for key, text in sizes.items())
         return f'{named}; {self.image_sizes["different"]} different'
+
+
+def report_of(found: Findings, split: str) -> CheckReport:
+    """The figures of an examination that read the labels, and what is wrong, in words.
+
+    Args:
+        found: by the examination.
+        split: of the config.
+    """
+    report = CheckReport(str(found.settings.get('type', 'none')), split)
+    report.problems, report.notes = all_problems(found, f'{split}_dataloader'), all_notes(found)
+    if found.dataset is None or found.pairs is None or found.labels is None:
+        return report
+    pairs, labels = found.pairs, found.labels
+    report.folders = {
+        'images': f'{pairs.images.path} (*{pairs.images.suffix})',
+        'labels': f'{pairs.labels.path} (*{pairs.labels.suffix})',
+    }
+    report.counts = {
+        'images': len(pairs.listed),
+        'pairs': len(pairs.found),
+        'missing_images': len(pairs.missing_images),
+        'missing_labels': len(pairs.missing_labels),
+        'orphan_labels': len(pairs.orphan_labels),
+        'unlabelled_images': len(labels.unlabelled),
+    }
+    report.unlabelled = labels.unlabelled
+    if sizes := labels.image_sizes:
+        by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+        chosen = {'smallest': by_area[0], 'most_common': sizes.most_common(1)[0][0], 'largest': by_area[-1]}
+        report.image_sizes = {**{key: list(size) for key, size in chosen.items()}, 'different': len(sizes)}
+    report.classes = _class_rows(labels, class_names(found.dataset))
+    report.ignored_share = _share(labels.ignored, labels)
+    report.unexpected_ids = [
+        {'id': raw, 'files': files, 'first_file': first} for raw, (files, first) in sorted(labels.unexpected.items())
+    ]
+    return report
+
+
+def _class_rows(labels: LabelStatistics, names: list[str]) -> list[dict[str, Any]]:
+    """A row a class; without names a row a label id that occurs."""
+    counts = zip(labels.pixels.tolist(), labels.images.tolist(), strict=True)
+    return [
+        {
+            'id': i,
+            'name': names[i] if names else str(i),
+            'pixels': pixels,
+            'share': _share(pixels, labels),
+            'images': images,
+        }
+        for i, (pixels, images) in enumerate(counts)
+        if names or pixels
+    ]
+
+
+def _share(pixels: int, labels: LabelStatistics) -> float:
+    """Of all pixels, in per cent."""
+    return round(100 * pixels / max(1, sum(labels.raw_pixels.values())), 4)

@@ -1,20 +1,26 @@
-"""Says, before a model is built, what is missing in the test set, and what of it does not fit the model."""
+"""Asked before a model is built: what is missing in the test set, and what of it does not fit the model."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
 
-from mmseg_g4seg.hosts.mmseg.launch.model_config import scored_classes, segmentor_config
+from mmseg_g4seg.hosts.mmseg.model_config import scored_classes, segmentor_config
 from mmseg_g4seg.io.images import by_name
 
-from .dataset_check import list_infos, named_folders
-from .pairs import examine_pairs, folder_problems
+from .examiner import examine
+from .file_wording import folder_problems, pair_problems, stop_at
+from .settings import Settings, class_names, dataset_parts
+from .wording import NO_NAMES
+
+LOADER = 'test_dataloader'
+
+
+def test_set_parts(config: Config) -> list[Settings]:
+    """The data sets that a config evaluates on, out of their wrappers."""
+    return list(dataset_parts((config.get(LOADER) or {}).get('dataset') or {}))
 
 
 def check_test_set(config: Config) -> None:
@@ -30,28 +36,28 @@ def check_test_set(config: Config) -> None:
             or if images of one name would be taken for each other.
     """
     images: set[str] = set()
-    for settings in dataset_parts((config.get('test_dataloader') or {}).get('dataset') or {}):
-        _stop_at(settings, folder_problems(named_folders(settings)))
-        dataset = build_unlisted(settings)
-        if dataset is None:
-            continue
-        _check_classes(config, settings, dataset)
-        infos = list_infos(dataset)
-        _stop_at(settings, examine_pairs(dataset, infos).problems)
-        images.update(info['img_path'] for info in infos)
+    for settings in test_set_parts(config):
+        found = examine(settings)
+        stop_at(settings.get('type'), folder_problems(found.missing, found.folders.root))
+        if isinstance(found.error, KeyError | TypeError):
+            continue  # a data set of another library: the run's to judge
+        if found.error is not None:
+            raise found.error
+        assert found.dataset is not None
+        assert found.pairs is not None
+        _check_classes(config, settings, found.dataset)
+        stop_at(settings['type'], pair_problems(found.pairs))
+        images.update(info['img_path'] for info in found.pairs.listed)
     _check_names(config, images)
 
 
-def _check_classes(config: Config, settings: dict[str, Any], dataset: BaseSegDataset) -> None:
-    names = dataset.metainfo.get('classes')
+def _check_classes(config: Config, settings: Settings, dataset: BaseSegDataset) -> None:
+    names = class_names(dataset)
     if not names:
-        raise ValueError(
-            f'{settings["type"]}: the data set has no class names: expected metainfo=dict(classes=[...]) in the '
-            "config's test_dataloader.dataset (or a data set class with METAINFO['classes'])"
-        )
+        raise ValueError(f'{settings["type"]}: {NO_NAMES.format(loader=LOADER)}')
     scored, where = scored_classes(config.get('model') or {})
     if scored not in (None, len(names)):
-        given = 'metainfo of test_dataloader.dataset' if settings.get('metainfo') else f'{settings["type"]}.METAINFO'
+        given = f'metainfo of {LOADER}.dataset' if settings.get('metainfo') else f'{settings["type"]}.METAINFO'
         raise ValueError(
             f'{settings["type"]}: the model scores {scored} classes ({where}), but {len(names)} class names are known '
             f'({given}: {", ".join(names[:3])} ...): give a model that was trained on these classes, or the data set '
@@ -82,27 +88,3 @@ def _check_names(config: Config, images: set[str]) -> None:
         logger='current',
         level=logging.WARNING,
     )
-
-
-def dataset_parts(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The data sets inside wrappers such as RepeatDataset and ConcatDataset."""
-    inner = settings.get('datasets') or ([settings['dataset']] if 'dataset' in settings else [])
-    for part in inner:
-        yield from dataset_parts(part)
-    if settings and not inner:
-        yield settings
-
-
-def build_unlisted(settings: dict[str, Any]) -> BaseSegDataset | None:
-    """The data set with its files not listed; None where it is of another kind, which is the run's to judge."""
-    try:
-        dataset = DATASETS.build({**settings, 'pipeline': [], 'lazy_init': True, 'serialize_data': False})
-    except (KeyError, TypeError):
-        return None
-    return dataset if isinstance(dataset, BaseSegDataset) else None
-
-
-def _stop_at(settings: dict[str, Any], problems: list[str]) -> None:
-    if problems:
-        lines = [*problems, 'tools/check_dataset.py CONFIG shows more']
-        raise FileNotFoundError(f'{settings.get("type")}: ' + '\n'.join(lines))

@@ -7,9 +7,9 @@ import pytest
 from mmengine.config import Config
 
 import mmseg_g4seg  # noqa: F401  registers
-from mmseg_g4seg.hosts.mmseg.checks.data_files import check_test_set
+from mmseg_g4seg.hosts.mmseg.checks.test_set import check_test_set
 from mmseg_g4seg.hosts.mmseg.launch.config import save_predictions, use_tta
-from mmseg_g4seg.hosts.mmseg.launch.model_config import scored_classes
+from mmseg_g4seg.hosts.mmseg.model_config import scored_classes
 from tests.conftest import ROOT
 from tests.hosts.mmseg.conftest import plain_config, refined
 
@@ -20,7 +20,7 @@ CONFIGS = ROOT / 'configs'
 def warnings(monkeypatch) -> list[tuple[int, str]]:
     said = []
     monkeypatch.setattr(
-        'mmseg_g4seg.hosts.mmseg.checks.data_files.print_log', lambda text, **k: said.append((k['level'], text))
+        'mmseg_g4seg.hosts.mmseg.checks.test_set.print_log', lambda text, **k: said.append((k['level'], text))
     )
     return said
 

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmseg_g4seg.hosts.mmseg.checks.dataset_check import check_dataset
+from mmseg_g4seg.hosts.mmseg.checks.full_check import check_dataset
 from mmseg_g4seg.hosts.mmseg.checks.label_statistics import image_size
 from mmseg_g4seg.hosts.mmseg.checks.overlays import OPACITY
 from tests.hosts.mmseg.synthetic_trees import LAYOUTS, pairs, write_tree
