@@ -1,44 +1,4 @@
-"""Looks the data set of a config over before an hour is spent on it; builds no model.
-
-    python tools/check_dataset.py configs/_base_/datasets/nightcity.py
-    python tools/check_dataset.py CONFIG --split train --out work_dirs/train_set --images 20
-
-Says how many images and labels there are, their sizes, the share of every class, ids that do not belong, and what
-to do about it. OUT/contact_sheet.png and OUT/overlays show random images with their labels, OUT/table.txt and
-OUT/report.json have the figures. The exit code is 1 where something has to be mended.
-"""
-
-import argparse
-import sys
-from pathlib import Path
-from typing import get_args
-
-from mmengine.config import Config, DictAction
-
-import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
-from mmseg_g4seg.hosts.mmseg.checks.full_check import SplitName, check_dataset
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=Path, help='config file')
-    parser.add_argument('--split', choices=get_args(SplitName), default='test', help='whose dataloader')
-    parser.add_argument('--out', type=Path, help='folder of the results; default: work_dirs/check_dataset/CONFIG_SPLIT')
-    parser.add_argument('--images', type=int, default=10, help='how many overlays')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice of overlays')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
-    args = parser.parse_args()
-    if not args.config.is_file():
-        print(f'error: {args.config} is missing: expected a config file', file=sys.stderr)
-        return 1
-    config = Config.fromfile(args.config)
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
-    out = args.out or Path('work_dirs/check_dataset') / f'{args.config.stem}_{args.split}'
-    report = check_dataset(config, args.split, out, images=args.images, seed=args.seed)
-    print(f'{report.table()}\n{out}: {", ".join(report.files)}')
-    return 1 if report.problems else 0
-
+from mmseg_g4seg.cli.check_dataset import main
 
 if __name__ == '__main__':
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,29 +1,4 @@
-"""Trains a model with mmengine's runner: python tools/train.py CONFIG [--work-dir DIR] [--resume]."""
-
-import argparse
-from pathlib import Path
-
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
-
-import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
-    parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work folder')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    args = parser.parse_args()
-    config = Config.fromfile(args.config)
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
-    config.launcher, config.resume = args.launcher, args.resume
-    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    Runner.from_cfg(config).train()
-
+from mmseg_g4seg.cli.train import main
 
 if __name__ == '__main__':
-    main()
+    raise SystemExit(main())

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
-from mmseg_g4seg.hosts.mmseg.launch.config import show_predictions
+from mmseg_g4seg.hosts.mmseg.launch.config import Drawing, show_predictions
 from mmseg_g4seg.hosts.mmseg.visualizer import GAP, TITLE_HEIGHT, lay_out
 from tests.hosts.mmseg.conftest import SIZES, plain_config, refined
 
@@ -207,7 +207,7 @@ class TestRun:
     def test_show_dir(self, data_root, tmp_path):
         """Through mmseg's hook: image, coarse, refined, truth of every image, in the data set's palette."""
         config = self.config(data_root, tmp_path)
-        show_predictions(config, show=False, show_dir=str(tmp_path / 'painted'), wait_time=0)
+        show_predictions(config, Drawing(folder=str(tmp_path / 'painted')))
         Runner.from_cfg(config).test()
         palette = config.test_dataloader.dataset.metainfo.palette
         for i, (height, width) in enumerate(SIZES):
@@ -223,7 +223,7 @@ class TestRun:
     def test_show_without_a_display(self, data_root, tmp_path, monkeypatch):
         monkeypatch.setattr('matplotlib.pyplot.get_backend', lambda: 'agg')
         config = self.config(data_root, tmp_path)
-        show_predictions(config, show=True, show_dir=None, wait_time=0)
+        show_predictions(config, Drawing(show=True, wait_time=0))
         assert 'mBIoU' in Runner.from_cfg(config).test()
 
     def test_visualizer_of_the_config(self, data_root, tmp_path):
@@ -233,13 +233,13 @@ class TestRun:
         none = self.config(data_root, tmp_path)
         none.pop('visualizer')
         for config in (plain, behind, own, none):
-            show_predictions(config, show=False, show_dir='folder', wait_time=0)
+            show_predictions(config, Drawing(folder='folder'))
             assert config.visualizer.save_dir == 'folder'
         types_ = [config.visualizer.type for config in (plain, behind, own, none)]
         assert types_ == ['SegLocalVisualizer', 'RefinedSegVisualizer', 'TheirVisualizer', 'RefinedSegVisualizer']
 
     def test_config_without_the_hook_gets_it(self):
         config = Config(dict(model=dict(type='X')))
-        show_predictions(config, show=True, show_dir=None, wait_time=0)
+        show_predictions(config, Drawing(show=True, wait_time=0))
         hook = config.default_hooks.visualization
         assert (hook.type, hook.draw, hook.show) == ('SegVisualizationHook', True, True)

@@ -1,6 +1,7 @@
-"""Prepares a config for an evaluation run: refiner, metric, test-time augmentation, output."""
+"""Edits of a config for an evaluation: refiner, metric, test-time augmentation, output. Each is one function."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,21 @@ from mmseg_g4seg.hosts.arrays import read_refiner_config
 from mmseg_g4seg.ops.scores import check_score_type
 
 from .replicas import check_launcher, join_on_cpus
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How predictions are drawn.
+
+    Attributes:
+        show: in a window.
+        folder: of the painted images; when not given, the run's.
+        wait_time: seconds between shown images.
+    """
+
+    show: bool = False
+    folder: str | None = None
+    wait_time: float = 2
 
 
 def add_refiner(config: Config, source: str | Path) -> None:
@@ -114,18 +130,18 @@ def share_among_processes(config: Config) -> None:
     config.setdefault('model_wrapper_cfg', dict(type='ModelReplica'))
 
 
-def show_predictions(config: Config, *, show: bool, show_dir: str | None, wait_time: float) -> None:
+def show_predictions(config: Config, drawing: Drawing) -> None:
     """Turns on mmseg's visualization hook, in place; behind a refiner it draws coarse and refined masks."""
     if not config.get('default_hooks', {}).get('visualization'):
         config.merge_from_dict({'default_hooks.visualization': dict(type='SegVisualizationHook')})
     hook = config.default_hooks.visualization
     hook.draw = True
-    if show:
-        hook.show, hook.wait_time = True, wait_time
+    if drawing.show:
+        hook.show, hook.wait_time = True, drawing.wait_time
     if 'visualizer' not in config:
         config.visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
-    if show_dir:
-        config.visualizer.save_dir = show_dir
+    if drawing.folder:
+        config.visualizer.save_dir = drawing.folder
     if config.model.get('type') == 'RefinedSegmentor' and config.visualizer.get('type') == 'SegLocalVisualizer':
         config.visualizer.type = 'RefinedSegVisualizer'
 

@@ -1,0 +1,52 @@
+"""Evaluates a model, its coarse and refined masks side by side. Takes mmseg's own arguments.
+
+python tools/test.py CONFIG CHECKPOINT [--refiner configs/_base_/refiners/g4seg_tiny.py]
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from mmengine.config import Config, DictAction
+
+from mmseg_g4seg.hosts.mmseg.launch.config import Drawing
+from mmseg_g4seg.hosts.mmseg.launch.run import evaluate, prepare
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint of the plain model; none for saved scores')
+    parser.add_argument('--refiner', help='config file with a refiner, for a config that has none')
+    parser.add_argument('--score-type', help="what the model's scores are: logits, softmax, sigmoid, sum")
+    parser.add_argument('--work-dir', help='folder for logs and metrics')
+    parser.add_argument('--out', help='folder for predicted label maps')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='folder for painted images')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; `argv` are its arguments, those of the process when not given."""
+    args = parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = Config.fromfile(args.config)
+    prepare(
+        config,
+        refiner=args.refiner,
+        score_type=args.score_type,
+        options=args.cfg_options,
+        launcher=args.launcher,
+        work_dir=args.work_dir,
+        checkpoint=args.checkpoint,
+        label_maps=args.out,
+        drawing=Drawing(args.show, args.show_dir, args.wait_time) if args.show or args.show_dir else None,
+        tta=args.tta,
+    )
+    evaluate(config)
+    return 0

@@ -1,0 +1,25 @@
+"""Trains a model with mmengine's runner: python tools/train.py CONFIG [--work-dir DIR] [--resume]."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; `argv` are its arguments, those of the process when not given."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work folder')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    args = parser.parse_args(argv)
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options or {})
+    config.launcher, config.resume = args.launcher, args.resume
+    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    Runner.from_cfg(config).train()
+    return 0
