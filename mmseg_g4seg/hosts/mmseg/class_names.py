@@ -25,7 +25,8 @@ def find_classes(
         count: C, how many classes the model scores.
         names: C names from the config.
         dataset_meta: the checkpoint's, as mmseg's inference functions set it on the model.
-        options: of `ClassList`, over what is found.
+        options: of `ClassList`, over what is found; `names` among them call the classes otherwise, the background
+            stays the one that it was.
 
     Returns:
         The first names that there are: those of the config, the checkpoint, the data set under test; with the first

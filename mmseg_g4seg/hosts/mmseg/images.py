@@ -8,12 +8,12 @@ from typing import Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
-from torch import Tensor, nn
+from torch import Tensor
 
 from .private_names import private_attribute
 
 
-def recover_image(inputs: Tensor, metainfo: dict[str, Any], preprocessor: nn.Module) -> Tensor:
+def recover_image(inputs: Tensor, metainfo: dict[str, Any], preprocessor: BaseDataPreprocessor) -> Tensor:
     """Undoes normalisation, padding, flip and resizing.
 
     Args:

@@ -37,7 +37,9 @@ class RefinedSegTTAModel(SegTTAModel):
             data = [{key: value[i] for key, value in data.items()} for i in range(count)]
         start = device_seconds(data[0]['inputs'])
         clearest = [clearest_view(views) for views in zip(*(view['data_samples'] for view in data), strict=True)]
-        samples, total, images = [], [], {}
+        samples: list[SegDataSample] = []
+        total: list[Tensor] = []
+        images: dict[int, Tensor] = {}
         for number, view in enumerate(data):
             # one augmentation at a time: only the sum of their probabilities is kept
             prepared = self.module.data_preprocessor(view, False)

@@ -1,5 +1,7 @@
 """A refined model's state dict is the plain model's: its keys, and the versions by which heads migrate old ones."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.runner import Runner, load_checkpoint
@@ -132,12 +134,14 @@ class TestOneModelInTwoObjects:
         assert {'scale', 'text'} <= own.state_dict().keys()
 
     def test_modes(self, own):
-        own.eval()
-        assert not (own.training or own.segmentor.training or own.segmentor.decode_head.training)
-        own.train()
-        assert own.training
-        assert own.segmentor.training
-        assert own.segmentor.decode_head.training
+        for mode in (False, True):
+            own.train(mode)
+            assert [m.training for m in (own, own.segmentor, own.segmentor.decode_head)] == [mode] * 3
+
+    def test_copies(self, own):
+        twin = copy.deepcopy(own)
+        assert twin.scale is twin.segmentor.scale
+        assert twin.scale is not own.scale
 
     def test_weights_are_initialised_as_the_segmentor_says(self, config, plain, tmp_path):
         torch.save(plain.state_dict(), tmp_path / 'pretrained.pth')

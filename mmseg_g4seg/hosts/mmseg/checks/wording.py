@@ -12,8 +12,8 @@ from .label_statistics import LabelStatistics
 from .settings import class_names
 
 NO_NAMES = (
-    "the data set has no class names: expected metainfo=dict(classes=[...]) in the config's {loader}.dataset (or a data "
-    "set class with METAINFO['classes'])"
+    "the data set has no class names: expected metainfo=dict(classes=[...]) in the config's {loader}.dataset (or a "
+    "data set class with METAINFO['classes'])"
 )
 NO_PALETTE = (
     'the data set has no palette: expected metainfo=dict(classes=(...), palette=[[r, g, b], ...]) in {loader}.dataset, '

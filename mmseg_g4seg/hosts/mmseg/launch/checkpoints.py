@@ -28,7 +28,9 @@ def check_checkpoint(model: nn.Module, path: str | None) -> None:
             are missing, of another shape, or of layers that the model has not.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
+        inner = model.module
+        assert isinstance(inner, nn.Module)
+        model = inner
     expected = {name: value for name, value in model.state_dict().items() if _needed(name)}
     if path is None:
         if expected:

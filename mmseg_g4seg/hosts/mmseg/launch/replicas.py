@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
@@ -29,7 +30,7 @@ class ModelReplica(nn.Module):
         module: the model.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: BaseModel) -> None:
         super().__init__()
         self.module = module
 
