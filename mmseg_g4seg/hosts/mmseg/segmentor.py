@@ -152,7 +152,7 @@ class RefinedSegmentor(BaseSegmentor):
             len(coarse[0].probs),
             names=self.class_names,
             dataset_meta=getattr(self, 'dataset_meta', None),
-            options={**getattr(self.refiner, 'class_options', {}), **self.classes},
+            options={**self.refiner.class_options, **self.classes},
         )
         self.refiner.to(images[0].device)
         keys = [image_key(sample.metainfo) for sample in samples]

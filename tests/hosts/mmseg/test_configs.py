@@ -71,7 +71,7 @@ def refiner_options(config: Config, cascade_psp: Path) -> dict:
         return {}
     chain = refiner.get('refiners')
     first = 'model.refiner.refiners.0.' if chain else 'model.refiner.'
-    settings = dict(prior='tiny', dtype='float32', features='denoiser', image_size=64, confidence_range=(0.0, 1.0))
+    settings = {'prior': 'tiny', 'image_size': 64, 'update.features': None, 'update.confidence_range': (0.0, 1.0)}
     options = {first + name: value for name, value in settings.items()}
     if chain and chain[1].type == 'CascadePSPRefiner':
         quick = dict(weights=str(cascade_psp), max_side=72, fast=True, min_area=0.1)

@@ -182,8 +182,12 @@ class TestArguments:
     @pytest.mark.parametrize(
         ('text', 'error', 'said'),
         [
-            ("type='Crf'", ValueError, "expected a type of .*'DenseCRFRefiner'.*got 'Crf'"),
-            ("type='G4SegRefiner', prior='tiny', betta=0.5", ValueError, r"no parameter \['betta'\]; it has .*'beta'"),
+            ("type='Crf'", ValueError, "refiner: there is no part 'Crf'.*'DenseCRFRefiner'"),
+            (
+                "type='G4SegRefiner', prior='tiny', update=dict(type='CorrespondenceUpdate', betta=0.5)",
+                ValueError,
+                "refiner.update: CorrespondenceUpdate has no option 'betta': did you mean 'beta'",
+            ),
             ("type='G4SegRefiner', prior='nowhere'", FileNotFoundError, "prior 'nowhere': no such folder; expected"),
         ],
         ids=['type', 'parameter', 'prior'],
@@ -192,6 +196,10 @@ class TestArguments:
         (tmp_path / 'r.py').write_text(f'refiner = dict({text})')
         found = message(write_config(), checkpoint, '--refiner', tmp_path / 'r.py', error=error)
         assert re.search(said, found)
+
+    def test_a_misspelt_option_of_the_refiner(self, write_config, checkpoint, refiner, message):
+        said = message(write_config(), checkpoint, *refiner, '--cfg-options', 'model.refiner.imgae_size=64')
+        assert "refiner: G4SegRefiner has no option 'imgae_size': did you mean 'image_size'?" in said
 
 
 class TestScoreType:

@@ -75,7 +75,7 @@ class TestMetrics:
         assert results[0]['mIoU'] != results[0]['coarse_mIoU']
 
     def test_binary_head(self, data_root, tmp_path, refiner_config):
-        config = refined(plain_config(data_root, tmp_path, num_classes=1), dict(refiner_config, background_index=0))
+        config = refined(plain_config(data_root, tmp_path, num_classes=1), refiner_config)
         config.test_evaluator.ignore_index = 255
         model = MODELS.build(config.model).eval()
         torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=3)

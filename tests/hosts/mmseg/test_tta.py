@@ -18,7 +18,7 @@ class CountingRefiner(Refiner):
     def __init__(self):
         self.calls = []
 
-    def refine_batch(self, images, predictions, class_names, *, keys=None):
+    def refine_batch(self, images, predictions, classes, *, keys=None):
         self.calls.append((images, predictions, keys))
         return list(predictions)
 

@@ -73,6 +73,11 @@ def run_alone(config: Path, checkpoint: str, options: list[str], folder: Path) -
     return Case(config, checkpoint, options, read_report(folder, result))
 
 
+def every_pixel(refiner: dict) -> dict:
+    """The refiner with all pixels as uncertain ones, so that it does change some."""
+    return {**refiner, 'update': dict(type='CorrespondenceUpdate', confidence_range=(0.0, 1.0))}
+
+
 @pytest.fixture(scope='module')
 def segmentor_case(data_root, checkpoint, refiner_config, tmp_path_factory) -> Case:
     """A segmentor with synchronised batch norm, as mmseg's configs have it; a space in every path."""
@@ -80,7 +85,7 @@ def segmentor_case(data_root, checkpoint, refiner_config, tmp_path_factory) -> C
     config = plain_config(data_root, folder)
     config.model.decode_head.norm_cfg = dict(type='SyncBN')
     config.dump(folder / 'plain.py')
-    Config(dict(refiner={**refiner_config, 'confidence_range': (0.0, 1.0)})).dump(folder / 'refiner.py')
+    Config(dict(refiner=every_pixel(refiner_config))).dump(folder / 'refiner.py')
     return run_alone(folder / 'plain.py', checkpoint, ['--refiner', str(folder / 'refiner.py')], folder / 'alone')
 
 
@@ -92,7 +97,7 @@ def saved_case(data_root, refiner_config, tmp_path_factory) -> Case:
     for i in range(3):
         scores = np.exp(generator.normal(0, 1, (5, 10, 14))).astype(np.float32)
         np.savez(folder / f'{i}.npz', probs=scores / scores.sum(0))
-    refiner = {**refiner_config, 'confidence_range': (0.0, 1.0)}
+    refiner = every_pixel(refiner_config)
     saved_config(data_root, folder, refiner, folder).dump(folder / 'saved.py')
     return run_alone(folder / 'saved.py', 'none', [], folder / 'alone')
 
