@@ -7,8 +7,6 @@ that the table's figures are those of the label maps that were written.
 """
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 import mmseg_g4seg.hosts.mmseg.mmdetection as mmdetection
+from mmseg_g4seg.cli.test import main
 from mmseg_g4seg.hosts.mmseg.images import recover_image
 from mmseg_g4seg.ops.palettes import voc_palette
 from projects.reproduction.paper import TABLES, ConfigRun, Row
@@ -112,14 +111,12 @@ def checkpoints(tmp_path_factory):
 
 @pytest.fixture
 def run_test_script(monkeypatch, tmp_path):
-    """tools/test.py in this process, as it runs from the shell."""
+    """The command of tools/test.py, in this process."""
 
     def call(*arguments: object, options: dict | None = None) -> None:
         given = [f'{key}={value}'.replace(' ', '') for key, value in options.items()]
-        argv = ['test.py', *map(str, arguments), '--work-dir', str(tmp_path / 'work'), '--cfg-options', *given]
-        monkeypatch.setattr(sys, 'argv', argv)
         monkeypatch.setenv('LOCAL_RANK', '0')
-        runpy.run_path(str(ROOT / 'tools/test.py'), run_name='__main__')
+        assert main([*map(str, arguments), '--work-dir', str(tmp_path / 'work'), '--cfg-options', *given]) == 0
 
     return call
 
