@@ -1,6 +1,6 @@
 """The wrapper that puts a refiner behind any mmseg segmentor.
 
-Shapes: B images, C classes, H W image size.
+Shapes: B images, C classes, H W image size, Hp Wp padded input.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class RefinedSegmentor(BaseSegmentor):
         segmentor: the coarse model, a config or a built segmentor.
         refiner: config or built refiner; None leaves predictions bit-identical.
         score_type: what the coarse model's `seg_logits` are (see `ScoreType`).
-        class_names: names of the classes, where neither checkpoint nor data set says.
+        class_names: names of the C classes; when not given, the checkpoint's, else the tested data set's.
         classes: options of `ClassList` (`background`, `threshold`, `known`, `palette`, `names`) over what config,
             checkpoint, data set and refiner say.
         data_preprocessor: what mmengine's Runner passes on from the top level of a config; for a
@@ -72,6 +72,7 @@ class RefinedSegmentor(BaseSegmentor):
         # an attribute, not a child: as a child of itself it would be walked for ever
         object.__setattr__(self, 'segmentor', built)
         if init_cfg is not None:
+            # weights are initialised by the segmentor's rules, see init_weights
             built.init_cfg = init_cfg
         self.score_type = score_type
         self.class_names = class_names
@@ -83,12 +84,14 @@ class RefinedSegmentor(BaseSegmentor):
         try:
             return super().__getattr__(name)
         except AttributeError:
+            # while copy or pickle build the object it has no segmentor yet, and would ask for it without end
             if name == 'segmentor':
                 raise
             return getattr(self.segmentor, name)
 
     def train(self, mode: bool = True) -> 'RefinedSegmentor':
         """Sets the mode of the segmentor and of its layers."""
+        # not super().train: the segmentor is no child, and may freeze layers in a train of its own
         self.training = mode
         self.segmentor.train(mode)
         return self
@@ -117,7 +120,7 @@ class RefinedSegmentor(BaseSegmentor):
         return self.segmentor._forward(inputs, data_samples)
 
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
-        """Predicts, then refines: (B, 3, H, W) normalised inputs -> B data samples."""
+        """Predicts, then refines: (B, 3, Hp, Wp) normalised, padded inputs -> B data samples."""
         samples, seconds = self.predict_coarse(inputs, data_samples)
         if self.refiner is None:
             return samples
@@ -126,13 +129,13 @@ class RefinedSegmentor(BaseSegmentor):
         return self.refine_samples(samples, images, coarse, coarse_seconds=seconds / len(samples))
 
     def predict_coarse(self, inputs: Tensor, data_samples: list | None) -> tuple[list[SegDataSample], float]:
-        """Runs the coarse model alone; also says how many seconds it took."""
+        """Runs the coarse model alone on (B, 3, Hp, Wp) inputs; also says how many seconds it took."""
         start = device_seconds([inputs])
         samples = self.segmentor.predict(inputs, data_samples)
         return samples, device_seconds([inputs]) - start
 
     def coarse_prediction(self, sample: SegDataSample) -> Prediction:
-        """Reads the coarse scores and labels of a sample; a one-channel head becomes two classes."""
+        """Reads a sample's scores (C, H, W) and labels (1, H, W); a one-channel head becomes two classes."""
         scores, labels = sample.seg_logits.data, sample.pred_sem_seg.data.squeeze(0).long()
         # mmseg stores the sigmoid of a one-channel head, whatever the score type of others
         probs = binary_probs(scores) if len(scores) == 1 else scores_to_probs(scores, self.score_type)
@@ -146,7 +149,14 @@ class RefinedSegmentor(BaseSegmentor):
         *,
         coarse_seconds: float,
     ) -> list[SegDataSample]:
-        """Refines predictions of one batch and writes them into their data samples."""
+        """Refines predictions of one batch and writes them into their data samples.
+
+        Args:
+            samples: B, with the coarse prediction of each.
+            images: B times (3, H, W) float RGB in [0, 1], each of the size of its prediction.
+            coarse: B predictions, (C, H, W) and (H, W).
+            coarse_seconds: that the coarse model took for an image.
+        """
         assert self.refiner is not None
         classes = find_classes(
             len(coarse[0].probs),
@@ -160,22 +170,20 @@ class RefinedSegmentor(BaseSegmentor):
         for sample in samples:
             del sample.seg_logits  # the coarse probabilities stand for them: 1.2 GB of 150 classes at 2048 x 1024
         stages = self.refiner.refine_stages(images, coarse, classes, keys=keys)
+        seconds = {'coarse': coarse_seconds, **{s.name: s.seconds / len(samples) for s in stages}}
         for i, sample in enumerate(samples):
-            labels = sample.pred_sem_seg.data
-            for number, stage in enumerate(stages):
-                refined = self._labels(coarse[i], stage.predictions[i], binary[i]).to(labels).view_as(labels)
-                sample.set_data({f'stage{number}_sem_seg': PixelData(data=refined)})
-            probs = stages[-1].predictions[i].probs
-            sample.set_data(
-                {
-                    'coarse_sem_seg': PixelData(data=labels),
-                    'pred_sem_seg': PixelData(data=refined),
-                    'seg_logits': PixelData(data=probs[1:] if binary[i] else probs),
-                }
-            )
-            seconds = {'coarse': coarse_seconds, **{s.name: s.seconds / len(samples) for s in stages}}
-            sample.set_metainfo({'stage_names': [stage.name for stage in stages], 'stage_seconds': seconds})
+            self._write(sample, coarse[i], [stage.predictions[i] for stage in stages], binary=binary[i])
+            sample.set_metainfo({'stage_names': [stage.name for stage in stages], 'stage_seconds': dict(seconds)})
         return samples
+
+    def _write(self, sample: SegDataSample, coarse: Prediction, stages: list[Prediction], *, binary: bool) -> None:
+        """Writes what the stages made of a sample's coarse prediction into it, the last as its prediction."""
+        labels, probs = sample.pred_sem_seg.data, stages[-1].probs
+        # (1, H, W) of the coarse model's own type: a one-channel head's labels are floats
+        maps = [self._labels(coarse, stage, binary).to(labels).view_as(labels) for stage in stages]
+        fields = {f'stage{number}_sem_seg': refined for number, refined in enumerate(maps)}
+        fields |= {'coarse_sem_seg': labels, 'pred_sem_seg': maps[-1], 'seg_logits': probs[1:] if binary else probs}
+        sample.set_data({name: PixelData(data=data) for name, data in fields.items()})
 
     def _labels(self, before: Prediction, after: Prediction, binary: bool) -> Tensor:
         """The refined labels; a one-channel head decides by its own threshold where it changed."""

@@ -32,6 +32,7 @@ class RefinedSegTTAModel(SegTTAModel):
 
     def test_step(self, data: dict | list) -> list[SegDataSample]:
         """Predicts every augmentation without refining, merges, refines the merged prediction."""
+        # pseudo_collate's dict has a list of augmentations under each key
         if isinstance(data, dict):
             count = len(next(iter(data.values())))
             data = [{key: value[i] for key, value in data.items()} for i in range(count)]

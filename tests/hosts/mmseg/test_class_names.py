@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_g4seg.hosts.mmseg.class_names import announce_dataset, find_classes
+from mmseg_g4seg.hosts.mmseg.class_names import TESTED_DATASET, announce_dataset, find_classes
+from mmseg_g4seg.hosts.mmseg.launch.run import evaluate
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.base import Refiner
 from tests.hosts.mmseg.conftest import CLASSES, plain_config, refined
@@ -64,6 +66,14 @@ def test_of_the_latest_data_set(data_root, tmp_path, checkpoint):
         config.visualizer.name = names[0]
         found = classes_of_a_run(config, checkpoint, dict(type='IoUMetric', iou_metrics=['mIoU']))
         assert list(found) == list(names)
+
+
+def test_tools_test_announces_it_whatever_the_metric(data_root, tmp_path, checkpoint):
+    """The visualizer has it in the first process alone: the others would have no names."""
+    config = refined(plain_config(data_root, tmp_path), None)
+    config.test_evaluator, config.load_from = dict(type='IoUMetric', iou_metrics=['mIoU']), checkpoint
+    evaluate(config)
+    assert MessageHub.get_current_instance().get_info(TESTED_DATASET)['classes'] == CLASSES
 
 
 def find(names=None, dataset_meta=None, **options) -> ClassList:

@@ -1,4 +1,4 @@
-"""Says, before an hour is spent, whether a checkpoint is one of the model that it is given to."""
+"""Checks that a checkpoint fits its model before evaluation starts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +27,7 @@ def check_checkpoint(model: nn.Module, path: str | None) -> None:
         ValueError: if none is given and the model has weights, the file is no checkpoint, or weights
             are missing, of another shape, or of layers that the model has not.
     """
+    # a replica may stand around test-time augmentation, and that around a refined model
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         inner = model.module
         assert isinstance(inner, nn.Module)
@@ -41,22 +42,29 @@ def check_checkpoint(model: nn.Module, path: str | None) -> None:
             )
         return
     found = _read(path)
-    missing = [name for name in expected if name not in found]
-    other = [name for name, value in expected.items() if name in found and found[name].shape != value.shape]
-    unknown = [name for name in found if name not in expected and _needed(name) and name.endswith(PARAMETERS)]
-    if missing or other or unknown:
-        faults = [
-            _first('are missing', missing),
-            _first('have another shape', other, lambda name: _shapes(expected[name], found[name])),
-            _first('belong to layers that the model has not', unknown),
-        ]
+    if faults := _faults(expected, found):
         raise ValueError(
-            f'{path}: not a checkpoint of this model, which has {len(expected)} weights: '
-            f'{"; ".join(fault for fault in faults if fault)}. Give the config that the checkpoint was trained with'
+            f'{path}: not a checkpoint of this model, which has {len(expected)} weights: {"; ".join(faults)}. Give the '
+            'config that the checkpoint was trained with'
         )
 
 
+def _faults(expected: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
+    """What does not fit, in words: each kind of fault with its first weight."""
+    missing = [name for name in expected if name not in found]
+    other = [name for name, value in expected.items() if name in found and found[name].shape != value.shape]
+    # parameters alone: what training keeps in buffers (a sampler, a queue) may be there
+    unknown = [name for name in found if name not in expected and _needed(name) and name.endswith(PARAMETERS)]
+    faults = [
+        _first('are missing', missing),
+        _first('have another shape', other, lambda name: _shapes(expected[name], found[name])),
+        _first('belong to layers that the model has not', unknown),
+    ]
+    return [fault for fault in faults if fault]
+
+
 def _needed(name: str) -> bool:
+    # old checkpoints lack the counters of batch norm, which training alone uses
     return not name.startswith(UNUSED) and not name.endswith('num_batches_tracked')
 
 

@@ -41,6 +41,7 @@ def add_refiner(config: Config, source: str | Path) -> None:
     """
     refiner = ConfigDict(read_refiner_config(source))
     if config.model.get('type') == 'RefinedSegmentor':
+        # two wrappers would refine twice
         config.model.refiner = refiner
     else:
         config.model = ConfigDict(type='RefinedSegmentor', segmentor=config.model, refiner=refiner)
@@ -99,6 +100,7 @@ def save_predictions(config: Config, folder: str) -> None:
     metrics = _metrics(config.get('test_evaluator'))
     if not metrics:
         raise ValueError("expected test_evaluator=dict(type='RefinementMetric') in the config to write label maps")
+    # a list of evaluators breaks mmseg's own --out, which sets test_evaluator['output_dir']
     metric = next((m for m in metrics if m.type in ('RefinementMetric', 'IoUMetric')), metrics[0])
     metric.output_dir = folder
     metric.keep_results = True
@@ -126,6 +128,7 @@ def share_among_processes(config: Config) -> None:
         return
     check_launcher(config.launcher, os.environ)
     if not torch.cuda.is_available():
+        # before the Runner does, which wants a CUDA device
         join_on_cpus(config.launcher)
     config.setdefault('model_wrapper_cfg', dict(type='ModelReplica'))
 

@@ -39,33 +39,21 @@ def prepare(
     drawing: Drawing | None = None,
     tta: bool = False,
 ) -> None:
-    """Prepares a config for a run, in place, and checks its test set.
+    """Prepares a config, read from a file, for a run, in place, and checks its test set.
 
     Args:
-        config: any mmseg config, read from a file.
-        refiner: a config file with a refiner, for a config that has none.
+        config: of mmseg; what is not given below stays as it says.
+        refiner: config file of a refiner to put behind the model.
         score_type: what the coarse model's scores are.
         options: over the config's, by dotted names.
         launcher: that started this process.
-        work_dir: folder for logs and metrics; when not given, the config's, or `work_dirs/` and its name.
-        checkpoint: of the plain model; when not given, the config's.
+        work_dir: folder for logs and metrics; `work_dirs/` and the config's name where nothing names one.
+        checkpoint: of the plain model.
         label_maps: folder for predicted label maps.
-        drawing: how predictions are drawn; not at all when not given.
+        drawing: how predictions are drawn.
         tta: evaluate with test-time augmentation.
-
-    Raises:
-        FileNotFoundError: if a file or folder is missing, of the refiner or of the test set.
-        ImportError: if the model needs MMDetection, which is missing.
-        ValueError: if a setting does not fit the others.
     """
-    if refiner:
-        add_refiner(config, refiner)
-    if score_type:
-        set_score_type(config, score_type)
-    # behind the refiner, so that options reach into it
-    config.merge_from_dict(dict(options or {}))
-    register_mmdetection(config.model)
-    compare_stages(config)
+    edit_model(config, refiner, score_type, options or {})
     config.launcher = launcher
     share_among_processes(config)
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(config.filename).stem)
@@ -76,10 +64,23 @@ def prepare(
     if label_maps:
         save_predictions(config, label_maps)
     if tta:
-        # the last edit of the model: behind it RefinedSegmentor is one level deeper
+        # the last edit of the model: the others look for RefinedSegmentor at the top
         use_tta(config)
     check_test_set(config)
     check_label_ids(config)
+
+
+def edit_model(config: Config, refiner: str | Path | None, score_type: str | None, options: Mapping[str, Any]) -> None:
+    """The edits of the model, in place; arguments as for `prepare`."""
+    if refiner:
+        add_refiner(config, refiner)
+    if score_type:
+        set_score_type(config, score_type)
+    # behind the refiner: `--cfg-options model.refiner.update.beta=0.5` reaches into one that --refiner brought
+    config.merge_from_dict(dict(options))
+    register_mmdetection(config.model)
+    # behind the options, which may bring the refiner or take it away
+    compare_stages(config)
 
 
 def evaluate(config: Config) -> dict[str, float]:

@@ -9,7 +9,15 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmseg_g4seg.hosts.mmseg.launch.config import add_refiner, compare_stages, save_predictions, set_score_type, use_tta
+from mmseg_g4seg.hosts.mmseg.launch.config import (
+    Drawing,
+    add_refiner,
+    compare_stages,
+    save_predictions,
+    set_score_type,
+    use_tta,
+)
+from mmseg_g4seg.hosts.mmseg.launch.run import prepare
 from tests.conftest import ROOT
 from tests.hosts.mmseg.conftest import SIZES, plain_config
 from tests.scripts import run_script
@@ -90,6 +98,35 @@ test_evaluator = dict(type='RefinementMetric')
     assert config.model.segmentor.decode_head.num_classes == 150
     assert config.model.refiner.type == 'G4SegRefiner'
     assert config.test_evaluator.iou_metrics == ['mIoU']
+
+
+def test_prepare(config_file, tmp_path):
+    """All of the edits together, each in its place; options reach into the refiner that was put behind the model."""
+    config = Config.fromfile(config_file)
+    prepare(
+        config,
+        refiner=tmp_path / 'refiner.py',
+        score_type='softmax',
+        options={'model.refiner.update.beta': 0.5, 'log_level': 'ERROR'},
+        work_dir='w',
+        checkpoint='c.pth',
+        label_maps='maps',
+        drawing=Drawing(folder='painted'),
+        tta=True,
+    )
+    model = config.model.module
+    assert (config.model.type, model.type, model.segmentor.type) == (
+        'RefinedSegTTAModel',
+        'RefinedSegmentor',
+        'EncoderDecoder',
+    )
+    assert (model.score_type, model.refiner.update.beta) == ('softmax', 0.5)
+    metric = config.test_evaluator
+    assert (metric.type, metric.output_dir, metric.report_dir) == ('RefinementMetric', 'maps', 'w')
+    assert (config.visualizer.type, config.visualizer.save_dir) == ('RefinedSegVisualizer', 'painted')
+    assert (config.work_dir, config.load_from, config.launcher, config.log_level) == ('w', 'c.pth', 'none', 'ERROR')
+    (loading,) = config.test_dataloader.dataset.pipeline[1].transforms[2]
+    assert (loading.type, loading.num_classes) == ('LoadCheckedAnnotations', 5)
 
 
 class TestEdits:
