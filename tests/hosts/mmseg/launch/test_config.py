@@ -120,7 +120,7 @@ def test_prepare(config_file, tmp_path):
         'RefinedSegmentor',
         'EncoderDecoder',
     )
-    assert (model.score_type, model.refiner.update.beta) == ('softmax', 0.5)
+    assert (model.score_type, model.refiner['update']['beta']) == ('softmax', 0.5)
     metric = config.test_evaluator
     assert (metric.type, metric.output_dir, metric.report_dir) == ('RefinementMetric', 'maps', 'w')
     assert (config.visualizer.type, config.visualizer.save_dir) == ('RefinedSegVisualizer', 'painted')
