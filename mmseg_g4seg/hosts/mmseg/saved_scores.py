@@ -1,6 +1,6 @@
 """A segmentor whose predictions lie in files: any model's scores go through mmseg's evaluation.
 
-Shapes: C classes, K classes stored, h w stored grid, H W image size.
+Shapes: B images, C classes, K classes stored, h w stored grid, H W image size, Hp Wp padded input.
 """
 
 from pathlib import Path
@@ -80,7 +80,7 @@ class SavedScoresSegmentor(BaseSegmentor):
         self.align_corners = False
 
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
-        """Looks up each sample's scores and resizes them to `ori_shape`."""
+        """Looks up each sample's scores, (C, H, W) once resized to `ori_shape`; inputs (B, 3, Hp, Wp) are not used."""
         if data_samples is None:
             raise ValueError('SavedScoresSegmentor finds scores by image name: expected data samples with img_path')
         for sample in data_samples:
@@ -101,11 +101,13 @@ class SavedScoresSegmentor(BaseSegmentor):
         return scores / scores.sum(dim=0, keepdim=True).clamp_min(1e-12) if self.normalise else scores
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Refuses: (B, 3, Hp, Wp) inputs have no features here."""
         raise TypeError('SavedScoresSegmentor has no features: its scores come from files')
 
     encode_decode = extract_feat
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """Refuses: (B, 3, Hp, Wp) inputs train nothing here."""
         raise TypeError('SavedScoresSegmentor cannot be trained: its scores come from files')
 
     def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:

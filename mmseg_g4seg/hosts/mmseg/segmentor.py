@@ -108,12 +108,15 @@ class RefinedSegmentor(BaseSegmentor):
         self.segmentor._save_to_state_dict(*args, **kwargs)
 
     def extract_feat(self, inputs: Tensor) -> Any:
+        """The segmentor's features of (B, 3, Hp, Wp) inputs."""
         return self.segmentor.extract_feat(inputs)
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list) -> Tensor:
+        """The segmentor's scores of (B, 3, Hp, Wp) inputs: (B, C, Hp, Wp)."""
         return self.segmentor.encode_decode(inputs, batch_data_samples)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """The segmentor's losses for (B, 3, Hp, Wp) inputs; the refiner has no part in training."""
         return self.segmentor.loss(inputs, data_samples)
 
     def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Any:

@@ -99,7 +99,7 @@ def read_labels_file(path: Path) -> dict[str, int]:
 
 
 def class_table(ids: Mapping[str, int]) -> np.ndarray:
-    """Class id, 0 to 59, of each raw id: (highest raw id + 1,) uint8.
+    """Class id, 0 to 59, of each raw id below R: (R,) uint8.
 
     Raises:
         ValueError: if classes are missing; it names them.
