@@ -9,8 +9,7 @@ pytest.importorskip('mmseg')
 from tests.conftest import ROOT
 from tests.scripts import run_script
 
-TOOLS = sorted(path.relative_to(ROOT) for path in (ROOT / 'tools').rglob('*.py') if path.stem != 'refine_masks')
-"""Those of mmseg; the folder host has tests of its own."""
+TOOLS = sorted(path.relative_to(ROOT) for path in (ROOT / 'tools').rglob('*.py'))
 
 
 @pytest.mark.parametrize('path', TOOLS, ids=str)
@@ -24,5 +23,5 @@ def test_help_opens_with_what_the_tool_does(path):
 @pytest.mark.parametrize('path', TOOLS, ids=str)
 def test_a_door_is_a_few_lines(path: Path):
     lines = [line for line in (ROOT / path).read_text().splitlines() if line.strip()]
-    assert len(lines) <= 3
+    assert len(lines) <= 5
     assert any(line.startswith('from mmseg_g4seg.cli.') for line in lines)

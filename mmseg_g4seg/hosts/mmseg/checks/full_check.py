@@ -8,7 +8,7 @@ from typing import Literal
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmseg_g4seg.io.atomic import write_whole
+from mmseg_g4seg.io.atomic import atomic_write
 
 from .examiner import examine
 from .overlays import draw_pairs, remove_pictures
@@ -52,6 +52,6 @@ def check_dataset(config: Config, split: SplitName, out: Path, *, images: int = 
             if outer
             else f'the config has no data set in {split}_dataloader: choose another --split'
         )
-    write_whole(out / 'report.json', json.dumps(asdict(report), indent=1) + '\n')
-    write_whole(out / 'table.txt', report.table() + '\n')
+    atomic_write(out / 'report.json', json.dumps(asdict(report), indent=1) + '\n')
+    atomic_write(out / 'table.txt', report.table() + '\n')
     return report
