@@ -1,0 +1,66 @@
+"""`--cfg-options` reach the parts of a refiner by the names that the objects have."""
+
+import argparse
+
+import pytest
+from mmengine.config import Config, DictAction
+
+from mmseg_g4seg import build_refiner
+from mmseg_g4seg.registry import check_config
+from tests.conftest import ROOT
+
+CONFIG = ROOT / 'projects/demo/configs/segformer-tiny_g4seg-tiny_scenes-128x128.py'
+REFINERS = sorted((ROOT / 'configs/_base_/refiners').glob('*.py'))
+
+
+def overridden(*options: str) -> dict:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    config = Config.fromfile(CONFIG)
+    config.merge_from_dict(parser.parse_args(['--cfg-options', *options]).cfg_options)
+    return config.model['refiner']
+
+
+def test_options_of_parts():
+    refiner = build_refiner(
+        overridden('model.refiner.update.sharpness=20', 'model.refiner.injection.self_weight=0', 'model.refiner.seed=3')
+    )
+    (injector,) = refiner.injectors
+    assert (refiner.update.sharpness, injector.self_weight, injector.cross_weight, refiner.seed) == (20, 0, 3.0, 3)
+
+
+def test_another_part():
+    refiner = build_refiner(
+        overridden(
+            'model.refiner.update._delete_=True',
+            'model.refiner.update.type=CorrespondenceUpdate',
+            'model.refiner.update.features.type=DenoiserFeatures',
+            'model.refiner.update.features.block=0',
+            'model.refiner.classes.known=(sky,tree)',
+        )
+    )
+    assert (type(refiner.update).__name__, refiner.update.features.block) == ('CorrespondenceUpdate', 0)
+    assert list(refiner.class_options['known']) == ['sky', 'tree']
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('model.refiner.update.sharpnes=20', "refiner.update: LikelihoodUpdate has no option 'sharpnes': did you mean"),
+        ('model.refiner.injection.selfweight=0', "MaskInjector has no option 'selfweight': did you mean 'self_weight'"),
+        ('model.refiner.update.beta=0.9', "LikelihoodUpdate has no option 'beta'; CorrespondenceUpdate has it"),
+        ('model.refiner.likelihood_sharpness=20', "G4SegRefiner has no option 'likelihood_sharpness'"),
+        ('model.refiner.update.type=LikelihodUpdate', "did you mean 'LikelihoodUpdate'"),
+        ('model.refiner.classes.knwon=(sky,)', "refiner.classes has no option 'knwon': did you mean 'known'"),
+    ],
+)
+def test_a_misspelt_one_says_what_was_meant(option, message):
+    with pytest.raises(ValueError, match=message):
+        build_refiner(overridden(option))
+
+
+@pytest.mark.parametrize('path', REFINERS, ids=lambda p: p.stem)
+def test_shipped_refiners_name_parts_and_options_that_there_are(path):
+    refiner = Config.fromfile(path).to_dict()['refiner']
+    assert refiner.pop('classes', {}).keys() <= {'known', 'background', 'threshold', 'names'}
+    check_config(refiner, 'refiner')
