@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
 from torch import nn
 
 from mmseg_g4seg.diffusion.finite import FiniteWatch
 from mmseg_g4seg.diffusion.weights.loading import load_prior
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
-from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
 from tests.conftest import IMAGE_SIZE, NAMES, as_prior, build_random_parts, random_case
 
 UPDATES = ('likelihood', 'correspondence')
