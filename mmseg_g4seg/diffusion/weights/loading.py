@@ -66,8 +66,8 @@ def load_prior(
         raise ValueError(f'dtype: expected one of {get_args(DtypeName)}, got {dtype!r}')
     lora_file = None if lora is None else find_lora(lora)
     folder = _resolve(source, variant)
-    options = (dtype, variant, str(lora), guidance_scale, str(autoencoder), tiling, compiled)
-    key = (str(folder.resolve()), _written(folder, lora_file, autoencoder), *options)
+    options = (dtype, variant, guidance_scale, str(autoencoder), tiling, compiled)
+    key = (_written(folder, lora_file, autoencoder), *options)
     known = _LOADED.get(key)
     if known is not None:
         return known
@@ -112,7 +112,7 @@ def as_prior(prior: 'DiffusionPrior | str | Path | Mapping[str, Any]') -> Diffus
 def _written(*places: str | Path | None) -> tuple[tuple[str, int], ...]:
     """When each file that a prior is loaded from was last written: what a training wrote anew is loaded anew."""
     files: list[Path] = []
-    for path in (Path(place).expanduser() for place in places if place is not None):
+    for path in (Path(place).expanduser().resolve() for place in places if place is not None):
         files += [path] if path.is_file() else sorted(file for file in path.glob('**/*') if file.is_file())
     return tuple((str(file), file.stat().st_mtime_ns) for file in files)
 
