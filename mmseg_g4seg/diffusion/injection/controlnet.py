@@ -62,6 +62,7 @@ class ControlNetInjector(Injector):
     def check(self, prior: 'DiffusionPrior') -> None:
         what = 'controlnet' if self.source is None else f'controlnet {str(self.source)!r}'
         unet = getattr(prior, 'unet', None)
+        # SDXL has a U-Net, too, whose ControlNets read pooled text and the image's size besides
         if unet is None or not getattr(prior, 'takes_controlnet', False):
             raise ValueError(f'{what}: expected a prior of SD 1.x, SD 2.x or LCM, got a {type(prior).__name__}')
         check_controlnet(self.config, unet.config, latent_stride=prior.latent_stride, what=what)
@@ -82,6 +83,7 @@ class ControlNetInjector(Injector):
         Raises:
             ValueError: if the layout's maps do not have the size that the latents stand for.
         """
+        # no residuals rather than zeros: the pass is then the one without, bit by bit, and the ControlNet's is saved
         if self.scale == 0:
             return {}
         image = self.paint(layout).to(latents)

@@ -64,6 +64,7 @@ def load_prior(
     """
     if dtype not in get_args(DtypeName):
         raise ValueError(f'dtype: expected one of {get_args(DtypeName)}, got {dtype!r}')
+    # found before the prior, which may be a download of 5 GB
     lora_file = None if lora is None else find_lora(lora)
     folder = _resolve(source, variant)
     options = (dtype, variant, guidance_scale, str(autoencoder), tiling, compiled)
@@ -119,6 +120,7 @@ def _written(*places: str | Path | None) -> tuple[tuple[str, int], ...]:
 
 def _resolve(source: str | Path, variant: str | None) -> Path:
     """Finds the folder of a source, downloading a hub id once."""
+    # before any folder of that name: 'tiny' is the same wherever a command is started
     if source in EMBEDDED_PRIORS:
         return EMBEDDED_PRIORS[str(source)]
     folder = Path(source).expanduser()

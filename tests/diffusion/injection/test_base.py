@@ -104,6 +104,12 @@ class TestSeveral:
         expected = dict.fromkeys(('a', 'b'), (given.layout, 300))
         assert given.arguments(latents, 300, torch.zeros(1, 48, 32)) == expected
 
+    def test_arguments_that_would_overwrite_each_other(self, prior):
+        """Two ControlNets: only the second's residuals would reach the U-Net."""
+        given = inject(torch.rand(1, 1, 8, 8), torch.zeros(1, 1, 48), Noting('a', []), Noting('a', []))
+        with pytest.raises(ValueError, match="expected one injector that gives 'a', got two"):
+            given.arguments(torch.zeros(1, 4, 8, 8), 300, torch.zeros(1, 48, 32))
+
     def test_all_are_undone_after_an_error(self, prior):
         log = []
         given = inject(torch.rand(1, 1, 8, 8), torch.zeros(1, 1, 48), Noting('a', log), MaskInjector())
