@@ -67,8 +67,7 @@ def load_prior(
     # found before the prior, which may be a download of 5 GB
     lora_file = None if lora is None else find_lora(lora)
     folder = _resolve(source, variant)
-    options = (dtype, variant, guidance_scale, str(autoencoder), tiling, compiled)
-    key = (_written(folder, lora_file, autoencoder), *options)
+    key = (_written(folder, lora_file, autoencoder), dtype, variant, guidance_scale, str(autoencoder), tiling, compiled)
     known = _LOADED.get(key)
     if known is not None:
         return known
