@@ -71,6 +71,7 @@ class MemoryBudget:
         """Items in the next batch."""
         if device.type != 'cuda':
             return self.size or CPU_BATCH
+        # what a pass takes depends on prior, image size and number of regions: one is measured rather than all guessed
         if self.size == 1 or not self._bytes_per_item:
             return 1
         budget = free_bytes(device) * FREE_SHARE if self.gibibytes is None else self.gibibytes * 2**30
@@ -88,8 +89,10 @@ class MemoryBudget:
         except RuntimeError as error:
             if not ran_out(error):
                 raise
+            # the error is dropped here: its traceback would hold the batch's tensors while a smaller one is tried
             return None
         if measured:
+            # a pass may leave the peak where it was: 0 would be read as not measured
             self._bytes_per_item = max(1.0, (peak_bytes(device) - before) / len(batch))
         return results
 
@@ -107,6 +110,7 @@ class MemoryBudget:
                 stacklevel=4,
             )
             self._warned = True
+        # tensors of the failed batch may stand in cycles, of which the allocator knows nothing
         gc.collect()
         if device.type == 'cuda':
             torch.cuda.empty_cache()
@@ -119,6 +123,7 @@ def ran_out(error: RuntimeError) -> bool:
 
 def free_bytes(device: torch.device) -> int:
     """What a GPU has left for this process: the driver's, and what PyTorch holds without using it."""
+    # mem_get_info counts blocks that PyTorch keeps for itself as taken: most of the card, after the first batch
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + cached
 

@@ -21,6 +21,7 @@ def output_inside(module: nn.Module, run: Callable[[], object]) -> Any:
 
     def stop(_module: nn.Module, _args: Any, output: Any) -> None:
         outputs.append(output)
+        # an exception is the one way out of a pass from inside; what follows the module is what it saves
         raise _Reached
 
     hook = module.register_forward_hook(stop)

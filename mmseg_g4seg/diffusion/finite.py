@@ -24,6 +24,7 @@ class FiniteWatch:
         """
         finite = output.detach().isfinite().all()
         seen = self._finite.get((part, dtype))
+        # a prior that was moved since: flags on two devices cannot be combined
         self._finite[part, dtype] = finite if seen is None or seen.device != finite.device else seen & finite
         return output
 

@@ -81,11 +81,13 @@ class Sampler:
     def timesteps(self) -> list[int]:
         """S timesteps, ascending, evenly spaced, the last one the prior's last."""
         last, steps = self.prior.num_train_timesteps, self.settings.steps
+        # spaced from the end: from the start, 50 steps would end at 981, and generation begin below the last level
         return [(i + 1) * last // steps - 1 for i in range(steps)]
 
     def guided(self, noisy: Tensor, timestep: int, empty: EncodedPrompts, injection: Injection | None) -> Tensor:
         """The denoiser's guided output, (B, c, h, w); the mask goes into the pass that has the prompt."""
         named = self.prior.denoise(noisy, timestep, self.prompts, injection)
+        # the empty prompt would cancel out, after a second pass
         if self.settings.guidance_scale == 1:
             return named
         return guide(self.prior.denoise(noisy, timestep, empty), named, self.settings.guidance_scale)
@@ -94,6 +96,7 @@ class Sampler:
         """From a timestep to the one before it, or to clean latents: (B, c, h, w) twice -> (B, c, h, w)."""
         alpha = self.prior.alpha_cumprod(self.timesteps[place])
         clean = predict_x0(output, noisy, alpha, self.prior.prediction_type)
+        # clean latents, not the schedule's first level: SD's leaves 3 % of noise in them
         if place == 0:
             return clean
         noise = predict_noise(output, noisy, alpha, self.prior.prediction_type)
@@ -128,6 +131,7 @@ def invert(sampler: Sampler, latents: Tensor) -> list[Tensor]:
     prior, trajectory, alpha = sampler.prior, [latents], 1.0
     for timestep in sampler.timesteps:
         noisy = trajectory[-1]
+        # the noise at the next level is not known yet: what is predicted from this one stands for it, hence the drift
         output = prior.denoise(noisy, timestep, sampler.prompts)
         clean = predict_x0(output, noisy, alpha, prior.prediction_type)
         noise = predict_noise(output, noisy, alpha, prior.prediction_type)
@@ -153,6 +157,7 @@ def optimise_empty_prompts(sampler: Sampler, trajectory: Sequence[Tensor]) -> tu
     if torch.is_inference_mode_enabled():
         raise RuntimeError('NullTextInversion: expected torch.no_grad() around it, got torch.inference_mode()')
     settings = sampler.settings
+    # in float16 Adam's epsilon of 1e-8 is 0, and its first step 0 / 0 where there is no gradient
     embeds = sampler.empty.embeds.float()
     found: list[EncodedPrompts] = []
     taken: list[Tensor] = []
@@ -193,6 +198,7 @@ def _optimise_step(
         before = own.detach().clone()
         own.grad = gradient
         optimiser.step()
+        # Adam's momentum would carry an image on that is good enough, as long as others of the batch are not
         with torch.no_grad():
             own[done] = before[done]
         taken += ~done

@@ -58,6 +58,7 @@ def predict_x0(
     """
     alpha = _per_image(alpha_cumprod, latents)
     if prediction_type == 'epsilon':
+        # at alpha 0 (zero terminal SNR) noise says nothing of the image: such schedulers predict velocities
         return (latents - (1 - alpha).sqrt() * model_output) / alpha.sqrt()
     if prediction_type == 'v_prediction':
         return alpha.sqrt() * latents - (1 - alpha).sqrt() * model_output
@@ -82,7 +83,7 @@ def predict_noise(
     if prediction_type == 'v_prediction':
         return alpha.sqrt() * model_output + (1 - alpha).sqrt() * latents
     if prediction_type == 'flow_prediction':
-        return latents + alpha * model_output
+        return latents + alpha * model_output  # a z0 + (1 - a) n + a (n - z0) = n
     if prediction_type == 'sample':
         return (latents - alpha.sqrt() * model_output) / (1 - alpha).sqrt()
     raise ValueError(f'prediction_type: expected one of {get_args(PredictionType)}, got {prediction_type!r}')

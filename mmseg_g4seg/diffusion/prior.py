@@ -117,6 +117,7 @@ class DiffusionPrior(ABC):
         """
         blocks = self.feature_blocks
         index = self.default_feature_block if index is None else index
+        # -1 would count from the end, and be another block in another prior
         if not 0 <= index < len(blocks):
             raise ValueError(f'block: this denoiser has 0 to {len(blocks) - 1} to read features from, got {index}')
         return blocks[index]
@@ -149,5 +150,6 @@ class DiffusionPrior(ABC):
 
     def check_timestep(self, timestep: int) -> None:
         """Raises ValueError unless the scheduler has this training timestep."""
+        # -1 would be read from the end of the schedule: pure noise
         if not 0 <= timestep < self.num_train_timesteps:
             raise ValueError(f'timestep: expected 0 to {self.num_train_timesteps - 1}, got {timestep}')

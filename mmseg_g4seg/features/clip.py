@@ -45,6 +45,7 @@ class CLIPFeatures(FeatureExtractor):
         if pixels is None:
             raise ValueError(f'{type(self).__name__}: expected pixels (B, 3, H, W), got latents alone')
         side = (self.image_size, self.image_size)
+        # without antialias a street of 2048 pixels is read at every fourth, and bicubic weights leave [0, 1] at edges
         resized = F.interpolate(pixels, side, mode='bicubic', align_corners=False, antialias=True).clamp(0, 1)
         normalised = (resized - self.mean.to(resized)) / self.std.to(resized)
         return self._patches(normalised.to(next(self.network.parameters()))).float()
@@ -67,6 +68,7 @@ def check_activation(model: str, pretrained: str) -> None:
     import open_clip
 
     tag, config = open_clip.get_pretrained_cfg(model, pretrained), open_clip.get_model_config(model)
+    # a weights file or a model of one's own: nothing is known to check against
     if not tag or config is None:
         return
     trained, built = (bool(entry.get('quick_gelu', False)) for entry in (tag, config))
@@ -95,6 +97,7 @@ class OpenCLIPFeatures(CLIPFeatures):
         if not hasattr(visual, 'forward_intermediates'):
             raise ValueError(f'expected an open_clip vision transformer, got {type(visual).__name__}')
         own_size = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
+        # SigLIP and its like were trained with means of 0.5, not CLIP's
         mean = getattr(visual, 'image_mean', None) or CLIP_MEAN
         std = getattr(visual, 'image_std', None) or CLIP_STD
         super().__init__(visual, image_size or own_size, mean, std)
@@ -151,6 +154,7 @@ class TransformersCLIPFeatures(CLIPFeatures):
         return cls(CLIPVisionModel.from_pretrained(model), image_size=image_size)
 
     def _patches(self, pixels: Tensor) -> Tensor:
+        # the first token is the whole image's, and has no place on the grid
         tokens = self.network(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
         side = math.isqrt(tokens.shape[1])
         return tokens.transpose(1, 2).unflatten(2, (side, side))

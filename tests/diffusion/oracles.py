@@ -1,12 +1,29 @@
 """Independent ways to compute what the package computes: explicit biases inside diffusers' own processors.
 
-Shapes: B images, R regions, N image tokens, T text tokens, S tokens of a layer's sequence.
+Shapes: B images, R regions, Q query tokens, Kt key tokens, N image tokens, T text tokens, d head dimension.
 """
 
+import math
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
+
+
+def explicit_attention(query, key, value, bias):
+    """softmax((Q K^T + alpha A) / sqrt(d)) V with the (Q, Kt) bias written out."""
+    similarity = torch.einsum('bhqd,bhkd->bhqk', query, key) / math.sqrt(query.shape[-1]) + bias
+    return torch.einsum('bhqk,bhkd->bhqd', similarity.softmax(-1), value)
+
+
+def random_tokens(batch=2, heads=3, queries=12, keys=7, dim=16, seed=0):
+    """Queries (B, heads, Q, d), keys and values (B, heads, Kt, d)."""
+    g = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(batch, heads, queries, dim, generator=g),
+        torch.randn(batch, heads, keys, dim, generator=g),
+        torch.randn(batch, heads, keys, dim, generator=g),
+    )
 
 
 class MaskedProcessor:
@@ -59,29 +76,31 @@ def outer(queries, keys):
 
 
 def unet_bias(injection):
-    """The bias of a cross- or self-attention layer of a U-Net on square grids."""
+    """The bias that a `MaskInjector` gives a cross- or self-attention layer of a U-Net on square grids."""
+    layout, rule = injection.layout, injection.injectors[0]
 
     def bias_for(hidden_states, encoder_hidden_states):
         side = round(hidden_states.shape[1] ** 0.5)
-        image = shares(injection.region_masks, side, side)
+        image = shares(layout.region_masks, side, side)
         if encoder_hidden_states is None:
-            return injection.self_weight * outer(image, image)
-        return injection.cross_weight * outer(image, injection.token_masks)
+            return rule.self_weight * outer(image, image)
+        return rule.cross_weight * outer(image, layout.token_masks)
 
     return bias_for
 
 
 def joint_bias(injection, *, patch_size, text_first, single=False):
     """The bias of a layer over a joint sequence; `single`: layers without text hold both, else image tokens."""
-    rows, columns = (side // patch_size for side in injection.region_masks.shape[-2:])
-    image = shares(injection.region_masks, rows, columns)
-    tokens, words = image.shape[-1], injection.token_masks.shape[-1]
-    own = injection.self_weight * outer(image, image)
+    layout, rule = injection.layout, injection.injectors[0]
+    rows, columns = (side // patch_size for side in layout.region_masks.shape[-2:])
+    image = shares(layout.region_masks, rows, columns)
+    tokens, words = image.shape[-1], layout.token_masks.shape[-1]
+    own = rule.self_weight * outer(image, image)
     whole = torch.zeros(len(own), words + tokens, words + tokens)
     pictures = slice(words, None) if text_first else slice(0, tokens)
     texts = slice(0, words) if text_first else slice(tokens, None)
     whole[:, pictures, pictures] = own
-    whole[:, pictures, texts] = injection.cross_weight * outer(image, injection.token_masks)
+    whole[:, pictures, texts] = rule.cross_weight * outer(image, layout.token_masks)
 
     def bias_for(hidden_states, encoder_hidden_states):
         return whole if encoder_hidden_states is not None or single else own

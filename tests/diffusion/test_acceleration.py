@@ -2,8 +2,8 @@
 
 import torch
 
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection
 from mmseg_g4seg.diffusion.weights.loading import load_prior
+from tests.diffusion.injections import inject
 
 
 def test_convolutions_are_laid_out_channels_last(prior):
@@ -25,7 +25,7 @@ def test_compiled_blocks_give_the_same_with_and_without_injection(prior_folder, 
     plain, compiled = load_prior(prior_folder), load_prior(prior_folder, compiled=True)
     encoded = plain.encode_prompts([['fish']], 'a photo of {name}')
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    injection = MaskInjection(torch.ones(1, 1, 8, 8), encoded.token_masks)
+    injection = inject(torch.ones(1, 1, 8, 8), encoded.token_masks)
     for given in (None, injection):
         expected = plain.denoise(latents, 300, encoded, given)
         torch.testing.assert_close(compiled.denoise(latents, 300, encoded, given), expected, atol=1e-5, rtol=1e-4)

@@ -1,5 +1,7 @@
 """What overflows behind a frozen network is an error that names it, never an answer."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -7,10 +9,10 @@ from torch import nn
 from mmseg_g4seg.diffusion.finite import FiniteWatch
 from mmseg_g4seg.diffusion.weights.loading import load_prior
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
-from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
+from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate, Update
 from tests.conftest import IMAGE_SIZE, NAMES, as_prior, build_random_parts, random_case
 
-UPDATES = ('likelihood', 'correspondence')
+UPDATES = (LikelihoodUpdate, CorrespondenceUpdate)
 
 
 class Overflowing(nn.Module):
@@ -36,9 +38,9 @@ def overflowing_parts(part: str):
     return parts
 
 
-def refiner(parts, dtype: torch.dtype, update: str) -> G4SegRefiner:
+def refiner(parts, dtype: torch.dtype, update: type[Update]) -> G4SegRefiner:
     parts.vae.to(dtype), parts.unet.to(dtype), parts.text_encoder.to(dtype)
-    return G4SegRefiner(as_prior(parts), settings=G4SegSettings(image_size=IMAGE_SIZE, update=update))
+    return G4SegRefiner(as_prior(parts), update=update(), image_size=IMAGE_SIZE)
 
 
 @pytest.mark.parametrize('update', UPDATES)
@@ -58,13 +60,13 @@ def test_the_part_and_its_dtype_are_named(part, update):
 def test_the_decoder_too():
     image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
     with pytest.raises(FloatingPointError, match=r'autoencoder \(decoder\) .* in float16'):
-        refiner(overflowing_parts('decoder'), torch.float16, 'correspondence').reconstruct(image, coarse, NAMES)
+        refiner(overflowing_parts('decoder'), torch.float16, CorrespondenceUpdate).reconstruct(image, coarse, NAMES)
 
 
 def test_one_image_of_a_batch_spoils_it():
     """An overflow that one picture alone causes is not hidden by the others, nor kept for the next batch."""
     image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
-    tested = refiner(build_random_parts(), torch.float32, 'likelihood')
+    tested = refiner(build_random_parts(), torch.float32, LikelihoodUpdate)
     own, calls = tested.prior.vae.encode, []
 
     def encode(pixels):
@@ -81,15 +83,17 @@ def test_one_image_of_a_batch_spoils_it():
 
 
 @pytest.mark.parametrize('update', UPDATES)
-def test_an_autoencoder_that_says_so_runs_in_float32(prior_folder, update):
+def test_an_autoencoder_that_says_so_runs_in_float32(prior_folder, tmp_path, update):
     """Any family's, as the config's `force_upcast` asks: SD 2.1's overflows on some images, too."""
-    loaded = load_prior(prior_folder, dtype='float16')
+    # a folder of its own: the prior is changed below, and one of the same folder is shared by all who load it
+    loaded = load_prior(shutil.copytree(prior_folder, tmp_path / 'prior'), dtype='float16')
     assert loaded.vae.config.force_upcast
     assert (loaded.vae.dtype, loaded.dtype) == (torch.float32, torch.float16)
     loaded.vae.encoder.conv_in = Overflowing(loaded.vae.encoder.conv_in)
     image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
-    settings = G4SegSettings(image_size=IMAGE_SIZE, update=update)
-    assert G4SegRefiner(loaded, settings=settings).refine(image, coarse, NAMES).probs.isfinite().all()
+    assert (
+        G4SegRefiner(loaded, update=update(), image_size=IMAGE_SIZE).refine(image, coarse, NAMES).probs.isfinite().all()
+    )
 
 
 def test_the_first_to_fail_is_blamed():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection
 from mmseg_g4seg.diffusion.inversion import (
     LOSS_SLACK,
     InversionSettings,
@@ -13,12 +12,12 @@ from mmseg_g4seg.diffusion.inversion import (
     invert,
     optimise_empty_prompts,
     reconstruct,
-    step_offsets,
 )
 from mmseg_g4seg.diffusion.prediction import add_noise, predict_noise, predict_x0
 from mmseg_g4seg.diffusion.weights.loading import load_prior
 from projects.demo.scenes.compose import draw_scene
 from tests.conftest import as_prior, build_random_parts
+from tests.diffusion.injections import inject
 
 TEMPLATE = 'a photo of {name}'
 
@@ -64,83 +63,61 @@ def test_guidance():
     torch.testing.assert_close(guide(empty, named, 3.0) - named, 2 * (named - empty))
 
 
-class TestMethods:
+class TestReconstructing:
     def test_trajectory_starts_clean_and_ends_noisy(self, prior):
         trajectory = invert(sampler(prior), latents())
         assert len(trajectory) == 5
         assert torch.equal(trajectory[0], latents())
 
-    def test_direct_gives_the_latents_back_to_rounding(self, prior):
-        torch.testing.assert_close(
-            reconstruct(sampler(prior, method='direct'), latents()), latents(), atol=1e-4, rtol=1e-4
-        )
-
-    def test_direct_offsets_are_what_each_step_misses(self, prior):
-        own = sampler(prior, method='direct')
-        trajectory = invert(own, latents())
-        offsets = step_offsets(own, trajectory)
-        assert len(offsets) == 4
-        output = own.guided(trajectory[3], own.timesteps[2], own.empty, None)
-        torch.testing.assert_close(own.step(trajectory[3], output, 2) + offsets[2], trajectory[2])
-
-    def test_negative_prompt_is_sampling_without_guidance(self, prior):
-        expected = reconstruct(sampler(prior, method='ddim', guidance_scale=1.0), latents())
-        actual = reconstruct(sampler(prior, method='negative_prompt', guidance_scale=9.0), latents())
-        torch.testing.assert_close(actual, expected)
-
-    def test_negative_prompt_guides_towards_the_mask(self, prior):
-        """Away from the same prompt without the mask: at the first step, by the scale times the mask's effect."""
-        own = sampler(prior, method='negative_prompt', guidance_scale=3.0)
-        injection = MaskInjection(torch.ones(2, 1, 8, 8), own.prompts.token_masks)
-        plain, injected = (prior.denoise(latents(), 999, own.prompts, i) for i in (None, injection))
-        guided = own.guided(latents(), 999, own.prompts, injection)
-        torch.testing.assert_close(guided - plain, 3 * (injected - plain))
-
-    @pytest.mark.parametrize('method', ['null_text', 'negative_prompt', 'direct', 'ddim'])
-    def test_images_of_a_batch_do_not_touch_each_other(self, prior, method):
-        settings = dict(method=method, tolerance=0.0, inner_steps=2)
+    def test_images_of_a_batch_do_not_touch_each_other(self, prior):
+        settings = dict(tolerance=0.0, inner_steps=2)
         together = reconstruct(sampler(prior, **settings), latents())
         alone = reconstruct(sampler(prior, 1, **settings), latents()[:1])
         torch.testing.assert_close(together[:1], alone, atol=1e-3, rtol=1e-3)
 
-    def test_the_mask_goes_into_its_share_of_the_steps(self, prior):
-        asked = []
+    def test_the_mask_goes_into_every_step_of_generation(self, prior):
+        asked, own = [], sampler(prior, inner_steps=1)
 
         def injection(timestep):
             asked.append(timestep)
-            encoded = sampler(prior).prompts
-            return MaskInjection(torch.ones(2, 1, 8, 8), encoded.token_masks)
+            return inject(torch.ones(2, 1, 8, 8), own.prompts.token_masks)
 
-        own = sampler(prior, method='direct', injected_share=0.5)
         plain, injected = reconstruct(own, latents()), reconstruct(own, latents(), injection)
-        assert asked == own.timesteps[::-1][:2], 'the noisiest half'
+        assert asked == own.timesteps[::-1]
         assert not torch.allclose(plain, injected)
 
+    def test_the_mask_goes_into_the_pass_that_has_the_prompt(self, prior):
+        own = sampler(prior, guidance_scale=3.0)
+        injection = inject(torch.ones(2, 1, 8, 8), own.prompts.token_masks)
+        plain, injected = (prior.denoise(latents(), 999, own.prompts, i) for i in (None, injection))
+        moved = own.guided(latents(), 999, own.empty, injection) - own.guided(latents(), 999, own.empty, None)
+        torch.testing.assert_close(moved, 3 * (injected - plain), atol=1e-5, rtol=1e-4)
+
     def test_weights_get_no_gradient(self, prior):
-        reconstruct(sampler(prior, method='null_text', inner_steps=1), latents())
+        reconstruct(sampler(prior, inner_steps=1), latents())
         assert all(p.grad is None for p in prior.unet.parameters())
 
 
 class TestNullText:
     def test_stops_early_where_guidance_does_no_harm(self, prior):
-        own = sampler(prior, method='null_text', tolerance=1e9)
+        own = sampler(prior, tolerance=1e9)
         assert optimise_empty_prompts(own, invert(own, latents()))[1].tolist() == [[0, 0]] * 4
-        unguided = sampler(prior, method='null_text', guidance_scale=1.0, inner_steps=3)
+        unguided = sampler(prior, guidance_scale=1.0, inner_steps=3)
         embeds = optimise_empty_prompts(unguided, invert(unguided, latents()))[0]
         assert all(torch.equal(e.embeds, unguided.empty.embeds) for e in embeds), 'nothing to learn'
 
     def test_takes_all_its_steps_where_nothing_is_enough(self, prior):
-        own = sampler(prior, method='null_text', tolerance=-1.0, inner_steps=2)
+        own = sampler(prior, tolerance=-1.0, inner_steps=2)
         assert optimise_empty_prompts(own, invert(own, latents()))[1].tolist() == [[2, 2]] * 4
 
     def test_under_inference_mode(self, prior):
-        own = sampler(prior, method='null_text')
+        own = sampler(prior)
         with torch.inference_mode(), pytest.raises(RuntimeError, match=r'expected torch\.no_grad'):
             reconstruct(own, latents())
 
     def test_an_image_stops_on_its_own(self, prior):
         """One far from its trajectory goes on, one that is on it stops at once."""
-        own = sampler(prior, method='null_text', guidance_scale=1.0, inner_steps=3, steps=1, tolerance=1e-6)
+        own = sampler(prior, guidance_scale=1.0, inner_steps=3, steps=1, tolerance=1e-6)
         trajectory = invert(own, latents())
         output = own.guided(trajectory[1], own.timesteps[0], own.empty, None)
         trajectory[0] = own.step(trajectory[1], output, 0)
@@ -175,25 +152,23 @@ class TestNullText:
         """PSNR of an image of the embedded prior's own kind at guidance 7.5."""
         prior, clean, prompts, empty = trained
 
-        def psnr(method):
-            settings = InversionSettings(method=method, steps=10, guidance_scale=7.5)
-            latents = reconstruct(Sampler(prior, prompts, empty, settings), clean)
+        own = Sampler(prior, prompts, empty, InversionSettings(steps=10, guidance_scale=7.5))
+
+        def psnr(latents):
             error = (prior.decode_latents(latents) - prior.decode_latents(clean)).square().mean()
             return -10 * math.log10(float(error))
 
-        figures = {method: psnr(method) for method in ('ddim', 'null_text', 'negative_prompt', 'direct')}
-        assert figures['null_text'] > figures['ddim'] + 3, figures
-        assert figures['negative_prompt'] > figures['ddim'] + 3, figures
-        assert figures['direct'] > 50, figures
+        plain = invert(own, clean)[-1]
+        for place in reversed(range(10)):
+            plain = own.step(plain, own.guided(plain, own.timesteps[place], empty, None), place)
+        assert psnr(reconstruct(own, clean)) > psnr(plain) + 3
 
 
 @pytest.mark.parametrize(
     'change',
     [
-        dict(method='magic'),
         dict(steps=0),
         dict(inner_steps=0),
-        dict(injected_share=1.5),
         dict(guidance_scale=float('nan')),
         dict(guidance_scale=-1.0),
     ],

@@ -29,6 +29,7 @@ def guidance_embedding(guidance_scale: float, width: int) -> Tensor:
     """
     half = width // 2
     frequencies = torch.exp(torch.arange(half, dtype=torch.float32) * (-math.log(10000.0) / (half - 1)))
+    # LCM reads the scale less 1: with the scale itself it would answer 8.5 as if 9.5 had been asked for
     angles = 1000.0 * (guidance_scale - 1) * frequencies
     return F.pad(torch.cat([angles.sin(), angles.cos()]), (0, width - 2 * half))[None]
 

@@ -51,6 +51,7 @@ class FluxInjectionProcessor(JointInjectionProcessor):
             text_value = split_heads(attn.add_v_proj(encoder_hidden_states), attn.heads)
             query = torch.cat([text_query, query], dim=2)  # (B, heads, S, d)
             key, value = torch.cat([text_key, key], dim=2), torch.cat([text_value, value], dim=2)
+        # before the layout's channels are added: turned with the rest, they would be a bias that depends on distance
         query, key = _rotate(query, image_rotary_emb), _rotate(key, image_rotary_emb)
         output = self.attention.attend(query, key, value, has_text=True)
         output = output.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (B, S, channels)
@@ -158,6 +159,7 @@ class FluxPrior(JointTransformerPrior):
             hidden_states=packed,
             encoder_hidden_states=prompts.embeds.to(latents),
             pooled_projections=prompts.pooled.to(latents),
+            # the level itself, which FLUX.1 multiplies by 1000: SD 3's 0 to 1000 would be a level of 400
             timestep=torch.full((len(latents),), sigma, device=latents.device),
             guidance=guidance,
             img_ids=_image_positions(grid[0], grid[1]).to(latents),

@@ -106,6 +106,7 @@ class JointTransformerPrior(LatentPrior):
         sigma = self.sigma(timestep)
 
         def run(latents: Tensor, prompts: EncodedPrompts, injection: Injection | None) -> Tensor:
+            # there is no argument that takes a ControlNet's residuals: it would be left out without a word
             if injection is not None and injection.arguments(latents, timestep, prompts.embeds):
                 raise ValueError(f'injection: {type(self).__name__} takes rules of attention alone, no further inputs')
             with nullcontext() if injection is None else injection.installed(self):
@@ -152,5 +153,6 @@ class JointTransformerPrior(LatentPrior):
             whole = prompts[index]
             cut = EncodedPrompts(whole.embeds[:, :length], whole.token_masks[..., :length], whole.pooled)
             outputs.append(run(latents[index], cut, None if layouts is None else layouts.take(index, length)))
+        # the outputs stand by length of prompt: a caller would mix its images up
         order = torch.tensor([i for index in images.values() for i in index])
         return torch.cat(outputs)[order.argsort().to(latents.device)]

@@ -74,6 +74,7 @@ class LatentPrior(DiffusionPrior):
         if vae.config.get('force_upcast') and vae.dtype == torch.float16:
             vae = vae.float()  # its own config says that it overflows in float16, as diffusers' pipelines heed
         self.finite = FiniteWatch()
+        # null-text inversion differentiates by the prompt: weights with gradients would take their memory twice
         self.networks = [network.eval().requires_grad_(False) for network in (vae, denoiser, *text_encoders)]
         for network in (vae, denoiser):
             use_channels_last(network)
@@ -95,6 +96,7 @@ class LatentPrior(DiffusionPrior):
         if torch.device(device) != self.device:
             for network in self.networks:
                 network.to(device)
+            # what is kept is on the old device
             self.known_prompts.clear()
         return self
 

@@ -128,6 +128,7 @@ class StableDiffusion3Prior(JointTransformerPrior):
             parts = [part for fitting_clip in parts for part in t5_prompts.split(fitting_clip)]
         clip, pooled, clip_masks = encode_clip_pair(self.encoders, self.tokenizers, parts, template)
         t5, t5_masks = self._encode_t5(parts, t5_prompts)
+        # CLIP's tokens are narrower than T5's (2048 and 4096 in SD 3): zeros fill them up, as in diffusers
         clip = F.pad(clip, (0, t5.shape[-1] - clip.shape[-1]))
         embeds = torch.cat([clip.to(self.dtype), t5.to(self.dtype)], dim=1)  # (parts, T, E)
         masks = torch.cat([clip_masks, t5_masks], dim=-1).to(self.device)
@@ -157,6 +158,7 @@ class StableDiffusion3Prior(JointTransformerPrior):
             hidden_states=latents,
             encoder_hidden_states=prompts.embeds.to(latents),
             pooled_projections=prompts.pooled.to(latents),
+            # the level with the schedule's shift, not the index: under shift 3, timestep 400 is read as 667
             timestep=torch.full((len(latents),), sigma * self.num_train_timesteps, device=latents.device),
             return_dict=False,
         )[0]

@@ -56,6 +56,7 @@ class RegionLayout:
 
     def to(self, like: Tensor) -> 'RegionLayout':
         """Moves the masks to the device and dtype of `like`, (B, c, h, w) latents, and the maps to its device."""
+        # maps hold numbers of regions, which are exact in bfloat16 up to 256 only: they stay integers
         maps = None if self.region_maps is None else self.region_maps.to(like.device)
         return replace(
             self, region_masks=self.region_masks.to(like), token_masks=self.token_masks.to(like), region_maps=maps
@@ -63,6 +64,7 @@ class RegionLayout:
 
     def take(self, images: Sequence[int], tokens: int) -> 'RegionLayout':
         """The layouts of some images, on the first `tokens` text tokens."""
+        # tokens are cut, too: a transformer is not shown padding, and masks of it would fit no layer
         index = list(images)
         return replace(
             self,
@@ -118,6 +120,7 @@ class AttentionInjector(Injector, ABC):
             ValueError: if a weight is below 0.
         """
         for name, weight in (('cross_weight', cross_weight), ('self_weight', self_weight)):
+            # NaN fails both; infinity times a share of 0 would be NaN, and so would the whole softmax
             if not (isinstance(weight, int | float) and 0 <= weight < float('inf')):
                 raise ValueError(f'{name}: expected a finite number of at least 0, got {weight!r}')
         self.cross_weight, self.self_weight = float(cross_weight), float(self_weight)
@@ -199,16 +202,25 @@ class Injection:
     @contextmanager
     def installed(self, prior: 'DiffusionPrior') -> Iterator[None]:
         """Every injector's change of the denoiser at once."""
+        # an error in the second undoes the first: its processors would stay in a prior that others share
         with ExitStack() as stack:
             for injector in self.injectors:
                 stack.enter_context(injector.installed(prior, self.layout))
             yield
 
     def arguments(self, latents: Tensor, timestep: int, embeds: Tensor) -> dict[str, Any]:
-        """Every injector's further arguments for (B, c, h, w) latents, see `Injector.arguments`."""
+        """Every injector's further arguments for (B, c, h, w) latents, see `Injector.arguments`.
+
+        Raises:
+            ValueError: if two injectors give the same one.
+        """
         found: dict[str, Any] = {}
         for injector in self.injectors:
-            found.update(injector.arguments(self.layout, latents, timestep, embeds))
+            own = injector.arguments(self.layout, latents, timestep, embeds)
+            twice = sorted(found.keys() & own.keys())
+            if twice:  # of two ControlNets the second's residuals would stand in the first's place
+                raise ValueError(f'injection: expected one injector that gives {twice[0]!r}, got two')
+            found |= own
         return found
 
 

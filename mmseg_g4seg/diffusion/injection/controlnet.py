@@ -40,8 +40,8 @@ class ControlNetInjector(Injector):
     def __init__(self, source: str | Path | Any, *, scale: float = 1.0) -> None:
         """Args:
             source: folder or hub id of a ControlNet trained on ADE20K's segmentations, such as
-                `lllyasviel/control_v11p_sd15_seg`, or a loaded diffusers `ControlNetModel`. Of a folder or id the
-                config is read now, the weights once it is known to fit the prior.
+                `lllyasviel/control_v11p_sd15_seg`, or a loaded diffusers `ControlNetModel`, which takes the prior's
+                device and dtype. Of a folder or id the config is read now, the weights once it fits the prior.
             scale: factor on what it adds; 0 turns it off.
 
         Raises:
@@ -62,13 +62,15 @@ class ControlNetInjector(Injector):
     def check(self, prior: 'DiffusionPrior') -> None:
         what = 'controlnet' if self.source is None else f'controlnet {str(self.source)!r}'
         unet = getattr(prior, 'unet', None)
+        # SDXL has a U-Net, too, whose ControlNets read pooled text and the image's size besides
         if unet is None or not getattr(prior, 'takes_controlnet', False):
             raise ValueError(f'{what}: expected a prior of SD 1.x, SD 2.x or LCM, got a {type(prior).__name__}')
         check_controlnet(self.config, unet.config, latent_stride=prior.latent_stride, what=what)
         if self.controlnet is None:
             assert self.source is not None
-            loaded = load_controlnet(self.source, dtype=prior.dtype)
-            self.controlnet = loaded.eval().requires_grad_(False).to(prior.device)
+            self.controlnet = load_controlnet(self.source, dtype=prior.dtype).eval().requires_grad_(False)
+        # one built by the caller is in float32 on the CPU, and a float16 U-Net cannot add what it gives
+        self.controlnet.to(prior.device, prior.dtype)
 
     def to(self, device: torch.device | str) -> 'ControlNetInjector':
         if self.controlnet is not None:
@@ -81,6 +83,7 @@ class ControlNetInjector(Injector):
         Raises:
             ValueError: if the layout's maps do not have the size that the latents stand for.
         """
+        # no residuals rather than zeros: the pass is then the one without, bit by bit, and the ControlNet's is saved
         if self.scale == 0:
             return {}
         image = self.paint(layout).to(latents)

@@ -58,8 +58,9 @@ class JointLayout:
         return slice(image), slice(image, image + text)
 
     def check_fits(self, query: Tensor, *, has_text: bool) -> None:
-        """Raises ValueError unless a layer's queries (B, heads, S or N, d) are as many as the layout is for."""
+        """Raises ValueError unless a layer's queries, (B, heads, S, d), or N in place of S, fit the layout."""
         expected = self.queries if has_text else self.image
+        # 64 x 32 and 32 x 64 cells make as many tokens, and are not told apart here
         if (query.shape[0], query.shape[2]) != expected.shape[:2]:
             raise ValueError(
                 f'a layer has {query.shape[0]} images of {query.shape[2]} tokens; the injected layout has '

@@ -99,6 +99,7 @@ def encode_clip_pair(
         encoder(prompts.input_ids.to(encoder.device), output_hidden_states=True)
         for encoder, prompts in zip(encoders, tokenised, strict=True)
     ]
+    # the last layer but one, without the final normalisation: what SDXL and SD 3 were trained to read
     return torch.cat([o.hidden_states[-2] for o in outputs], dim=-1), [o[0] for o in outputs], first
 
 

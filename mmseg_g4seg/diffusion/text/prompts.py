@@ -117,4 +117,5 @@ class PromptTokenizer:
         return list(range(start + 1, end + 1))
 
     def _ids(self, text: str) -> list[int]:
+        # transformers warns of every text that is too long, and `split` asks about such
         return self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids

@@ -32,6 +32,7 @@ def read_controlnet_config(source: str | Path) -> dict[str, Any]:
     place = folder_or_hub_id(source, 'controlnet')
     try:
         config = dict(_model_class().load_config(place))
+    # offline, gated and misspelt ids each raise errors of their own: the hub's, its HTTP client's, the system's
     except Exception as error:
         raise FileNotFoundError(
             f'controlnet {str(source)!r}: neither a local folder with config.json nor a hub repository that could '
@@ -111,4 +112,5 @@ def control_stride(config: Mapping[str, Any]) -> int:
 
 
 def _each_level(value: Any, levels: int) -> tuple[Any, ...]:
+    # one file says 768 where another says [768, 768, 768, 768], and means the same
     return tuple(value) if isinstance(value, (list, tuple)) else (value,) * levels

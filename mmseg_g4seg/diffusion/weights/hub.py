@@ -8,6 +8,7 @@ from typing import Any
 
 def is_hub_id(source: str | Path) -> bool:
     """Whether a source has the form of a hub id, owner/name."""
+    # './owner/name' and '/owner/name' are folders that are missing, not ids to ask the network for
     return not (Path(source).expanduser().is_absolute() or str(source).startswith('.')) and str(source).count('/') == 1
 
 

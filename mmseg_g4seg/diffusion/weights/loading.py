@@ -64,10 +64,10 @@ def load_prior(
     """
     if dtype not in get_args(DtypeName):
         raise ValueError(f'dtype: expected one of {get_args(DtypeName)}, got {dtype!r}')
+    # found before the prior, which may be a download of 5 GB
     lora_file = None if lora is None else find_lora(lora)
     folder = _resolve(source, variant)
-    options = (dtype, variant, str(lora), guidance_scale, str(autoencoder), tiling, compiled)
-    key = (str(folder.resolve()), _written(folder), *options)
+    key = (_written(folder, lora_file, autoencoder), dtype, variant, guidance_scale, str(autoencoder), tiling, compiled)
     known = _LOADED.get(key)
     if known is not None:
         return known
@@ -109,13 +109,17 @@ def as_prior(prior: 'DiffusionPrior | str | Path | Mapping[str, Any]') -> Diffus
     return call_with_options(load_prior, options, 'prior')
 
 
-def _written(folder: Path) -> tuple[tuple[str, int], ...]:
-    """When each file of a prior was last written: a folder that a training wrote anew is loaded anew."""
-    return tuple((str(file), file.stat().st_mtime_ns) for file in sorted(folder.glob('**/*')) if file.is_file())
+def _written(*places: str | Path | None) -> tuple[tuple[str, int], ...]:
+    """When each file that a prior is loaded from was last written: what a training wrote anew is loaded anew."""
+    files: list[Path] = []
+    for path in (Path(place).expanduser().resolve() for place in places if place is not None):
+        files += [path] if path.is_file() else sorted(file for file in path.glob('**/*') if file.is_file())
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files)
 
 
 def _resolve(source: str | Path, variant: str | None) -> Path:
     """Finds the folder of a source, downloading a hub id once."""
+    # before any folder of that name: 'tiny' is the same wherever a command is started
     if source in EMBEDDED_PRIORS:
         return EMBEDDED_PRIORS[str(source)]
     folder = Path(source).expanduser()

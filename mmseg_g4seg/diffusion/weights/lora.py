@@ -88,6 +88,7 @@ def fuse_lora(networks: Mapping[str, Any], path: Path) -> None:
     for down, up in ENDINGS:
         for key in [key for key in weights if key.endswith(down)]:
             name = key.removesuffix(down)
+            # to skip them, as some loaders do, leaves a prior that is half distilled and says nothing
             if name not in layers or name + up not in weights:
                 raise ValueError(f'LoRA {path}: made for another base? Nothing in this prior answers to {key!r}')
             alpha = weights.get(f'{name}.alpha')

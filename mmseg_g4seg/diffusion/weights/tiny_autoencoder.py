@@ -59,6 +59,7 @@ def _check_latents(config: Mapping[str, Any], replaced: Mapping[str, Any], what:
             _stride(config),
         ),
     }
+    # TAESD and TAESDXL agree in both, though one cannot read the other's latents: that stays the user's to know
     wrong = [f'{name}: expected {wanted}, got {got}' for name, (wanted, got) in pairs.items() if wanted != got]
     if wrong:
         raise ValueError(f'{what}: made for another prior than this? {"; ".join(wrong)}')

@@ -12,15 +12,19 @@ from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, LCMSchedul
 from safetensors.torch import load_file, save_file
 
 from mmseg_g4seg.diffusion.families.flux import FluxPrior
+from mmseg_g4seg.diffusion.families.latent import LatentPrior
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
 from mmseg_g4seg.diffusion.families.stable_diffusion_3 import StableDiffusion3Prior
 from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection
+from mmseg_g4seg.diffusion.injection import DenseDiffusionInjector, MaskInjector
 from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler, reconstruct
-from mmseg_g4seg.diffusion.weights.loading import FAMILIES, load_prior
+from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
-from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
+from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate
+from mmseg_g4seg.registry import parts_of
 from tests.conftest import NAMES, random_case
+from tests.diffusion.injections import inject
 from tests.diffusion.oracles import explicit_masks, joint_bias, unet_bias
 from tests.diffusion.pipelines import T5_LENGTH, build_flux, build_lcm, build_sd3, build_sdxl, save
 
@@ -106,10 +110,12 @@ def latents(batch=2, seed=0, height=8, width=8):
     return torch.randn(batch, 4, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def layout(encoded, seed=3, **options):
+def injection_for(encoded, injector=None, **layout):
+    """Overlapping shares of every name's region, under one rule."""
     images, regions = encoded.token_masks.shape[:2]
-    masks = torch.rand(images, regions + 1, 8, 8, generator=torch.Generator().manual_seed(seed)).softmax(1)
-    return MaskInjection(masks[:, :regions].round(decimals=2), encoded.token_masks, **options)
+    masks = torch.rand(images, regions + 1, 8, 8, generator=torch.Generator().manual_seed(3)).softmax(1)
+    masks = masks[:, :regions].round(decimals=2)
+    return inject(masks, encoded.token_masks, injector or MaskInjector(), **layout)
 
 
 @pytest.fixture(scope='module', params=list(FAMILY))
@@ -135,17 +141,17 @@ class TestDenoising:
         expected = family.output(pipeline, latents(1), 400, sigma)
         torch.testing.assert_close(prior.denoise(latents(1), 400, encoded), expected, atol=1e-5, rtol=1e-5)
 
-    @pytest.mark.parametrize('rule', ['g4seg', 'dense_diffusion'])
+    @pytest.mark.parametrize('rule', [MaskInjector, DenseDiffusionInjector])
     def test_zero_weights_are_bit_identical(self, prior, rule):
         encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
-        off = layout(encoded, cross_weight=0.0, self_weight=0.0, rule=rule)
+        off = injection_for(encoded, rule(cross_weight=0.0, self_weight=0.0))
         assert torch.equal(prior.denoise(latents(), 400, encoded, off), prior.denoise(latents(), 400, encoded))
 
     @pytest.mark.parametrize('weights', [(1.0, 0.3), (2.5, 0.0), (0.0, 2.0)])
     def test_injection_equals_explicit_masks(self, case, prior, weights):
         family, _, _ = case
         encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
-        injection = layout(encoded, cross_weight=weights[0], self_weight=weights[1])
+        injection = injection_for(encoded, MaskInjector(cross_weight=weights[0], self_weight=weights[1]))
         with explicit_masks(prior.denoiser, family.bias(injection)) as layers:
             expected = prior.denoise(latents(), 400, encoded)
         assert set(layers) == family.layers
@@ -162,33 +168,32 @@ class TestDenoising:
 
         encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
         monkeypatch.setattr(torch.nn.functional, 'scaled_dot_product_attention', spy)
-        prior.denoise(latents(), 400, encoded, layout(encoded))
+        prior.denoise(latents(), 400, encoded, injection_for(encoded))
         assert set(seen) == {(0, None)}
 
     def test_dense_diffusion_changes_more_with_more_noise(self, prior):
         encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
         plain = prior.denoise(latents(), 400, encoded)
-        shifts = [
-            (prior.denoise(latents(), 400, encoded, layout(encoded, rule='dense_diffusion', noise_level=n)) - plain)
-            for n in (0.3, 0.6, 1.0)
-        ]
-        sizes = [float(shift.abs().mean()) for shift in shifts]
+        sizes = []
+        for level in (0.3, 0.6, 1.0):
+            injection = injection_for(encoded, DenseDiffusionInjector(), noise_level=level)
+            sizes.append(float((prior.denoise(latents(), 400, encoded, injection) - plain).abs().mean()))
         assert 0 < sizes[0] < sizes[1] < sizes[2]
 
     def test_processors_are_restored_after_an_error(self, prior):
         encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
         before = dict(prior.denoiser.attn_processors)
-        wrong = MaskInjection(torch.zeros(2, 2, 6, 6), encoded.token_masks)
+        wrong = inject(torch.zeros(2, 2, 6, 6), encoded.token_masks)
         with pytest.raises(ValueError, match="on the latents' own grid"):
             prior.denoise(latents(), 400, encoded, wrong)
         assert prior.denoiser.attn_processors == before
-        prior.denoise(latents(), 400, encoded, layout(encoded))
+        prior.denoise(latents(), 400, encoded, injection_for(encoded))
         assert prior.denoiser.attn_processors == before
 
     def test_images_of_a_batch_do_not_mix(self, prior):
         encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
-        injection = layout(encoded)
-        alone = MaskInjection(injection.region_masks[1:], injection.token_masks[1:])
+        injection = injection_for(encoded)
+        alone = injection.take([1], encoded.embeds.shape[1])
         torch.testing.assert_close(
             prior.denoise(latents(), 400, encoded, injection)[1:],
             prior.denoise(latents()[1:], 400, encoded[1:], alone),
@@ -199,7 +204,7 @@ class TestDenoising:
     def test_wide_images(self, prior):
         encoded = prior.encode_prompts([['fish']], TEMPLATE)
         masks = torch.rand(1, 1, 4, 12, generator=torch.Generator().manual_seed(0))
-        output = prior.denoise(latents(1, 0, 4, 12), 400, encoded, MaskInjection(masks, encoded.token_masks))
+        output = prior.denoise(latents(1, 0, 4, 12), 400, encoded, inject(masks, encoded.token_masks))
         assert output.shape == (1, 4, 4, 12)
         assert not torch.allclose(output, prior.denoise(latents(1, 0, 4, 12), 400, encoded))
 
@@ -255,23 +260,22 @@ class TestSchedule:
 
 
 class TestInversion:
-    @pytest.mark.parametrize('method', ['direct', 'null_text', 'negative_prompt'])
-    def test_direct_gives_the_image_back_and_a_mask_changes_it(self, prior, method):
+    def test_generates_anew_and_a_mask_changes_it(self, prior):
         prompts, empty = prior.encode_prompts(PROMPTS, TEMPLATE), prior.encode_prompts([[], []], '{name}')
         scale = 2.0 if prior.guidance_scale is None else 1.0  # distilled ones are guided already
-        settings = InversionSettings(method=method, steps=2, guidance_scale=scale, inner_steps=1)
+        settings = InversionSettings(steps=2, guidance_scale=scale, inner_steps=1)
         sampler = Sampler(prior, prompts, empty, settings)
         plain = reconstruct(sampler, latents())
         assert torch.isfinite(plain).all()
-        if method == 'direct':
-            torch.testing.assert_close(plain, latents(), atol=1e-3, rtol=1e-3)
-        assert (reconstruct(sampler, latents(), lambda _: layout(prompts)) - plain).abs().max() > 1e-3
+        assert (reconstruct(sampler, latents(), lambda _: injection_for(prompts)) - plain).abs().max() > 1e-3
 
     def test_a_prior_that_is_guided_already(self, prior):
         if prior.guidance_scale is None:
             pytest.skip('reads no guidance scale')
-        with pytest.raises(ValueError, match=r'inversion_guidance: expected 1, since .* got 7\.5'):
-            G4SegRefiner(prior, settings=G4SegSettings(image_size=32, inversion='direct'))
+        with pytest.raises(ValueError, match=r'guidance: expected 1, since .* got 7\.5'):
+            G4SegRefiner(
+                prior, image_size=32, update=CorrespondenceUpdate(reconstruction=NullTextInversion(guidance=7.5))
+            )
 
     def test_a_step_is_eulers(self, prior):
         """The flow families' own scheduler, from one timestep to the one before."""
@@ -340,7 +344,7 @@ class TestLoading:
         assert half.dtype == getattr(torch, dtype)
         encoded = half.encode_prompts(PROMPTS, TEMPLATE)
         assert encoded.embeds.dtype == encoded.token_masks.dtype == half.dtype
-        injection = layout(encoded, cross_weight=20.0, self_weight=10.0)
+        injection = injection_for(encoded, MaskInjector(cross_weight=20.0, self_weight=10.0))
         plain, injected = (half.denoise(latents(), 400, encoded, given) for given in (None, injection))
         assert injected.dtype == torch.float32
         with explicit_masks(half.denoiser, case[0].bias(injection)):
@@ -392,7 +396,7 @@ class TestLoading:
         family, pipeline, folder = case
         name = json.loads((folder / 'model_index.json').read_text())['_class_name']
         assert name == type(pipeline).__name__
-        assert FAMILIES[name] is family.prior
+        assert [known for known in parts_of(LatentPrior) if name in known.pipelines] == [family.prior]
 
     def test_moving_keeps_the_prompts_consistent(self, prior):
         assert prior.to('cpu') is prior
@@ -417,7 +421,7 @@ class TestManyNames:
         def denoise(prompts, images):
             encoded = prior.encode_prompts(prompts, TEMPLATE)
             masks = regions[images, : encoded.token_masks.shape[1]]
-            return prior.denoise(latents(3)[images], 400, encoded, MaskInjection(masks, encoded.token_masks))
+            return prior.denoise(latents(3)[images], 400, encoded, inject(masks, encoded.token_masks))
 
         long, short = self.NAMES, self.NAMES[:3]
         together = denoise([short, long, short[::-1]], [0, 1, 2])
@@ -440,14 +444,18 @@ class TestManyNames:
         assert len(prior.encode_prompts([['fish'], ['sky'], ['sky']], TEMPLATE).embeds) == 3
 
 
-@pytest.mark.parametrize('update', ['correspondence', 'likelihood'])
-@pytest.mark.parametrize('joint', [False, True])
-def test_refines_end_to_end(prior, update, joint):
-    settings = G4SegSettings(
-        image_size=32, update=update, joint=joint, likelihood_timesteps=(200, 600), confidence_range=(0.0, 0.9)
-    )
+@pytest.mark.parametrize(
+    'update',
+    [
+        CorrespondenceUpdate(confidence_range=(0.0, 0.9)),
+        CorrespondenceUpdate(confidence_range=(0.0, 0.9), joint=True),
+        LikelihoodUpdate(timesteps=(200, 600)),
+    ],
+    ids=['correspondence', 'joint correspondence', 'likelihood'],
+)
+def test_refines_end_to_end(prior, update):
     image, prediction = random_case()
-    refiner = G4SegRefiner(prior, settings=settings)
+    refiner = G4SegRefiner(prior, image_size=32, update=update)
     refined = refiner.refine(image, prediction, NAMES)
     assert refined.probs.shape == prediction.probs.shape
     assert torch.isfinite(refined.probs).all()
@@ -458,7 +466,7 @@ def test_refines_end_to_end(prior, update, joint):
 
 def test_refiner_refuses_a_size_before_any_work(prior):
     with pytest.raises(ValueError, match='image_size'):
-        G4SegRefiner(prior, settings=G4SegSettings(image_size=4 * prior.image_multiple + 4))
+        G4SegRefiner(prior, image_size=4 * prior.image_multiple + 4)
 
 
 def test_distilled_denoiser_reads_its_guidance_scale(case):

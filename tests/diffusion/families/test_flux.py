@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from mmseg_g4seg.diffusion.families.flux import _image_positions
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection
+from mmseg_g4seg.diffusion.injection import MaskInjector
 from mmseg_g4seg.diffusion.weights.loading import load_prior
+from tests.diffusion.injections import inject
 from tests.diffusion.oracles import explicit_masks, joint_bias
 from tests.diffusion.pipelines import T5_LENGTH, build_flux, save
 
@@ -56,7 +57,7 @@ def test_many_regions_equal_explicit_masks(tmp_path):
     prior = load_prior(save(build_flux(), tmp_path))
     encoded = prior.encode_prompts([['sky', 'fish', 'grass', 'brick wall', 'hot air balloon']], TEMPLATE)
     masks = torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(0)).softmax(1)[:, :5]
-    injection = MaskInjection(masks, encoded.token_masks, cross_weight=2.0, self_weight=1.0)
+    injection = inject(masks, encoded.token_masks, MaskInjector(cross_weight=2.0, self_weight=1.0))
     noisy = torch.randn(1, 4, 8, 8)
     with explicit_masks(prior.transformer, joint_bias(injection, patch_size=2, text_first=True, single=True)) as layers:
         expected = prior.denoise(noisy, 400, encoded)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection
+from mmseg_g4seg.diffusion.injection import MaskInjector
 from mmseg_g4seg.diffusion.weights.loading import load_prior
 from tests.conftest import as_prior, build_random_parts
+from tests.diffusion.injections import inject
 
 TEMPLATE = 'a photo of {name}'
 
@@ -119,7 +120,7 @@ class TestFamily:
         prompts = single.encode_prompts([['sky']], TEMPLATE)
         masks = torch.zeros(1, 1, 8, 8)
         masks[..., :4] = 1
-        injection = MaskInjection(masks, prompts.token_masks)
+        injection = inject(masks, prompts.token_masks)
         expected = single.denoise(latents(1), 400, prompts, injection)
         half = build_random_parts('v_prediction', upcast_attention=True)
         for network in (half.vae, half.unet, half.text_encoder):
@@ -188,7 +189,7 @@ class TestMoreNamesThanThePromptHolds:
             encoded = prior.encode_prompts(prompts, TEMPLATE)
             masks = regions[first : first + len(prompts), : encoded.token_masks.shape[1]]
             return prior.denoise(
-                latents()[first : first + len(prompts)], 400, encoded, MaskInjection(masks, encoded.token_masks)
+                latents()[first : first + len(prompts)], 400, encoded, inject(masks, encoded.token_masks)
             )
 
         regions[1, 3:] = 0
@@ -200,9 +201,13 @@ class TestMoreNamesThanThePromptHolds:
         """A name of the second prompt is injected where its region is."""
         encoded = prior.encode_prompts([self.NAMES], TEMPLATE)
         masks = torch.zeros(1, 21, 8, 8)
-        plain = prior.denoise(latents(1), 400, encoded, MaskInjection(masks, encoded.token_masks, cross_weight=9.0))
+        plain = prior.denoise(
+            latents(1), 400, encoded, inject(masks, encoded.token_masks, MaskInjector(cross_weight=9.0))
+        )
         masks[0, -1, :4] = 1
-        named = prior.denoise(latents(1), 400, encoded, MaskInjection(masks, encoded.token_masks, cross_weight=9.0))
+        named = prior.denoise(
+            latents(1), 400, encoded, inject(masks, encoded.token_masks, MaskInjector(cross_weight=9.0))
+        )
         assert not torch.allclose(plain, named)
 
 

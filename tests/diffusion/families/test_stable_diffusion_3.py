@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmseg_g4seg.diffusion.families.stable_diffusion_3 import T5_LENGTH
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection
 from mmseg_g4seg.diffusion.weights.loading import load_prior
+from tests.diffusion.injections import inject
 from tests.diffusion.oracles import explicit_masks, joint_bias
 from tests.diffusion.pipelines import build_sd3, save
 
@@ -66,7 +66,7 @@ def test_first_release(tmp_path):
     prior = load_prior(save(build_sd3(dual_attention_layers=(), qk_norm=None), tmp_path))
     encoded = prior.encode_prompts([['sky']], TEMPLATE)
     noisy = torch.randn(1, 4, 8, 8)
-    injection = MaskInjection(torch.rand(1, 1, 8, 8), encoded.token_masks)
+    injection = inject(torch.rand(1, 1, 8, 8), encoded.token_masks)
     with explicit_masks(prior.transformer, joint_bias(injection, patch_size=2, text_first=False)) as layers:
         expected = prior.denoise(noisy, 400, encoded)
     assert layers == [(88, 88, True)] * 3

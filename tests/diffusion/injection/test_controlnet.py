@@ -1,4 +1,7 @@
-"""ControlNets of SD 1.x, SD 2.x and LCM, tiny and with random weights, written by diffusers and loaded by us."""
+"""ControlNets of SD 1.x, SD 2.x and LCM, tiny and with random weights, written by diffusers and loaded by us.
+
+Shapes: B images, R regions, h w latent grid; an autoencoder by 4 gives images of 4 h, 4 w.
+"""
 
 import json
 import shutil
@@ -10,12 +13,12 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from safetensors.torch import load_file, save_file
 
-from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection
-from mmseg_g4seg.diffusion.injection.controlnet import check_controlnet
+from mmseg_g4seg.diffusion.injection import ControlNetInjector, Injection, Injector, MaskInjector, RegionLayout
 from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler
+from mmseg_g4seg.diffusion.weights.controlnet import check_controlnet
 from mmseg_g4seg.diffusion.weights.loading import load_prior
-from tests.conftest import build_random_parts
+from mmseg_g4seg.prediction import ClassList
+from tests.conftest import NAMES, build_random_parts
 from tests.diffusion.oracles import explicit_masks, unet_bias
 from tests.diffusion.pipelines import (
     build_controlnet,
@@ -31,7 +34,7 @@ from tests.diffusion.pipelines import (
 TEMPLATE = 'a photo of {name}'
 PROMPT = 'a photo of hot air balloon, sky'
 PROMPTS = [['hot air balloon', 'sky'], ['fish']]
-OFF = {'cross_weight': 0.0, 'self_weight': 0.0}
+WEIGHTS = shutil.ignore_patterns('*.safetensors')
 BASES = {
     'sd1': {},
     'sd2': {'prediction_type': 'v_prediction', 'upcast_attention': True, 'use_linear_projection': True},
@@ -42,13 +45,19 @@ def latents(batch=2, seed=0, height=8, width=8):
     return torch.randn(batch, 4, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def layout(encoded, height=8, width=8, **options):
-    """A layout with overlapping shares, and a control image that tells its images apart."""
+def layout(encoded, height=8, width=8):
+    """A layout with overlapping shares, and maps that tell its images apart."""
     images, regions = encoded.token_masks.shape[:2]
     generator = torch.Generator().manual_seed(3)
     masks = torch.rand(images, regions + 1, height, width, generator=generator).softmax(1)[:, :regions]
-    control = torch.rand(images, 3, 4 * height, 4 * width, generator=generator)
-    return MaskInjection(masks.round(decimals=2), encoded.token_masks, control_image=control, **options)
+    maps = torch.randint(0, regions + 1, (images, 4 * height, 4 * width), generator=generator)
+    return RegionLayout(
+        masks.round(decimals=2),
+        encoded.token_masks,
+        region_maps=maps,
+        region_classes=[tuple(range(i, i + regions)) for i in range(images)],
+        classes=ClassList(NAMES),
+    )
 
 
 @pytest.fixture(scope='module', params=list(BASES))
@@ -62,14 +71,21 @@ def folders(request, tmp_path_factory):
     return folder / 'prior', folder / 'controlnet', folder / 'new'
 
 
+def checked(prior, source, **options):
+    """An injector that fits a prior, its weights loaded."""
+    injector = ControlNetInjector(source, **options)
+    injector.check(prior)
+    return injector
+
+
 @pytest.fixture(scope='module')
 def prior(folders):
-    return load_prior(folders[0], controlnet=folders[1])
+    return load_prior(folders[0])
 
 
 @pytest.fixture(scope='module')
-def plain(folders):
-    return load_prior(folders[0])
+def control(prior, folders):
+    return checked(prior, folders[1])
 
 
 @pytest.fixture
@@ -77,8 +93,10 @@ def encoded(prior):
     return prior.encode_prompts(PROMPTS, TEMPLATE)
 
 
-def without_control(injection):
-    return replace(injection, control_image=None)
+def residuals(controlnet, noisy, encoded, image, scale):
+    """What diffusers' pipeline hands its U-Net."""
+    down, middle = controlnet(noisy, 400, encoded, controlnet_cond=image, conditioning_scale=scale, return_dict=False)
+    return {'down_block_additional_residuals': down, 'mid_block_additional_residual': middle}
 
 
 class TestOutput:
@@ -88,90 +106,82 @@ class TestOutput:
             folders[0], controlnet=ControlNetModel.from_pretrained(folders[1]), safety_checker=None
         )
         embeds, _ = pipeline.encode_prompt(PROMPT, 'cpu', 1, False)
-        own = layout(prior.encode_prompts(PROMPTS[:1], TEMPLATE), control_scale=0.7, **OFF)
-        down, middle = pipeline.controlnet(
-            latents(1), 400, embeds, own.control_image, conditioning_scale=0.7, return_dict=False
-        )
-        expected = pipeline.unet(
-            latents(1), 400, embeds, down_block_additional_residuals=down, mid_block_additional_residual=middle
-        ).sample
-        actual = prior.denoise(latents(1), 400, prior.encode_prompts(PROMPTS[:1], TEMPLATE), own)
+        control, own = checked(prior, folders[1], scale=0.7), layout(prior.encode_prompts(PROMPTS[:1], TEMPLATE))
+        added = residuals(pipeline.controlnet, latents(1), embeds, control.paint(own), 0.7)
+        expected = pipeline.unet(latents(1), 400, embeds, **added).sample
+        encoded = prior.encode_prompts(PROMPTS[:1], TEMPLATE)
+        actual = prior.denoise(latents(1), 400, encoded, Injection(own, [control]))
         torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
 
-    def test_beside_injection_into_attention(self, prior, encoded):
+    def test_beside_injection_into_attention(self, folders, prior, encoded):
         """The U-Net's attention under explicit masks, the ControlNet's own untouched."""
-        injection = layout(encoded, cross_weight=3.0, self_weight=2.0, control_scale=0.5)
-        down, middle = prior.controlnet(
-            latents(), 400, encoded.embeds, injection.control_image, conditioning_scale=0.5, return_dict=False
-        )
+        rule, control = MaskInjector(cross_weight=3.0, self_weight=2.0), checked(prior, folders[1], scale=0.5)
+        injection = Injection(layout(encoded), [rule, control])
+        image = control.paint(injection.layout)
+        added = residuals(control.controlnet, latents(), encoded.embeds, image, 0.5)
         with explicit_masks(prior.unet, unet_bias(injection)) as log:
-            expected = prior.unet(
-                latents(),
-                400,
-                encoded.embeds,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=middle,
-            ).sample
+            expected = prior.unet(latents(), 400, encoded.embeds, **added).sample
         assert len(log) == len(prior.unet.attn_processors)
         actual = prior.denoise(latents(), 400, encoded, injection)
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
-        assert (actual - prior.denoise(latents(), 400, encoded, replace(injection, **OFF))).abs().max() > 1e-3
-        assert (actual - prior.denoise(latents(), 400, encoded, without_control(injection))).abs().max() > 1e-2
+        for one, least in ((control, 1e-3), (rule, 1e-2)):
+            alone = prior.denoise(latents(), 400, encoded, replace(injection, injectors=[one]))
+            assert (actual - alone).abs().max() > least
 
-    def test_a_scale_of_0_is_no_controlnet(self, prior, plain, encoded):
-        injection = layout(encoded, control_scale=0.0)
-        expected = plain.denoise(latents(), 400, encoded, without_control(injection))
-        assert torch.equal(prior.denoise(latents(), 400, encoded, injection), expected)
-        assert torch.equal(
-            prior.denoise(latents(), 400, encoded, replace(injection, **OFF)), plain.denoise(latents(), 400, encoded)
-        )
+    def test_a_scale_of_0_is_no_controlnet(self, folders, prior, encoded):
+        rule, control, place = MaskInjector(), checked(prior, folders[1], scale=0.0), layout(encoded)
+        expected = prior.denoise(latents(), 400, encoded, Injection(place, [rule]))
+        assert torch.equal(prior.denoise(latents(), 400, encoded, Injection(place, [rule, control])), expected)
+        plain = prior.denoise(latents(), 400, encoded)
+        assert torch.equal(prior.denoise(latents(), 400, encoded, Injection(place, [control])), plain)
 
-    def test_no_image_is_no_controlnet(self, prior, plain, encoded):
-        assert torch.equal(prior.denoise(latents(), 400, encoded), plain.denoise(latents(), 400, encoded))
+    def test_one_just_made_is_no_controlnet(self, folders, prior, encoded):
+        rule, new, place = MaskInjector(), checked(prior, folders[2]), layout(encoded)
+        expected = prior.denoise(latents(), 400, encoded, Injection(place, [rule]))
+        assert torch.equal(prior.denoise(latents(), 400, encoded, Injection(place, [rule, new])), expected)
 
-    def test_one_just_made_is_no_controlnet(self, folders, plain, encoded):
-        new, injection = load_prior(folders[0], controlnet=folders[2]), layout(encoded)
-        expected = plain.denoise(latents(), 400, encoded, without_control(injection))
-        assert torch.equal(new.denoise(latents(), 400, encoded, injection), expected)
-
-    def test_every_image_has_its_own(self, prior, encoded):
-        injection = layout(encoded, **OFF)
+    def test_every_image_has_its_own(self, prior, control, encoded):
+        injection = Injection(layout(encoded), [control])
         together = prior.denoise(latents(), 400, encoded, injection)
         for i in range(2):
             one = slice(i, i + 1)
             alone = prior.denoise(latents()[one], 400, encoded[one], injection.take([i], encoded.embeds.shape[1]))
             torch.testing.assert_close(together[one], alone, atol=1e-5, rtol=1e-4)
-        swapped = replace(injection, control_image=injection.control_image.flip(0))
-        assert (prior.denoise(latents(), 400, encoded, swapped) - together).abs().max() > 1e-3
+        swapped = replace(injection.layout, region_maps=injection.layout.region_maps.flip(0))
+        assert (prior.denoise(latents(), 400, encoded, Injection(swapped, [control])) - together).abs().max() > 1e-3
 
     @pytest.mark.parametrize('size', [(4, 4), (12, 8), (8, 20)])
-    def test_sizes(self, prior, encoded, size):
+    def test_sizes(self, prior, control, encoded, size):
         height, width = size
-        output = prior.denoise(latents(2, 0, *size), 400, encoded, layout(encoded, height, width))
+        injection = Injection(layout(encoded, height, width), [MaskInjector(), control])
+        output = prior.denoise(latents(2, 0, *size), 400, encoded, injection)
         assert output.shape == (2, 4, height, width)
         assert torch.isfinite(output).all()
 
     @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
-    def test_half_precision(self, folders, prior, encoded, dtype):
-        half = load_prior(folders[0], controlnet=folders[1], dtype=dtype)
-        assert half.controlnet.dtype == getattr(torch, dtype)
-        own = half.encode_prompts(PROMPTS, TEMPLATE)
-        expected = prior.denoise(latents(), 400, encoded, layout(encoded))
-        actual = half.denoise(latents(), 400, own, layout(encoded))
+    @pytest.mark.parametrize('built', [False, True])
+    def test_half_precision(self, folders, prior, control, encoded, dtype, built):
+        """From a folder, or loaded in float32 by whoever calls: the weights take the prior's dtype."""
+        half = load_prior(folders[0], dtype=dtype)
+        own = checked(half, ControlNetModel.from_pretrained(folders[1]) if built else folders[1])
+        assert own.controlnet.dtype == getattr(torch, dtype)
+        expected = prior.denoise(latents(), 400, encoded, Injection(layout(encoded), [MaskInjector(), control]))
+        prompts = half.encode_prompts(PROMPTS, TEMPLATE)
+        actual = half.denoise(latents(), 400, prompts, Injection(layout(encoded), [MaskInjector(), own]))
         assert actual.dtype == torch.float32
         torch.testing.assert_close(actual, expected, atol=0.15, rtol=0.1)
         assert (actual - expected).square().mean() < 0.01 * expected.var()
 
-    def test_frozen_but_differentiable(self, prior, encoded):
-        assert not any(weight.requires_grad for weight in prior.controlnet.parameters())
+    def test_frozen_but_differentiable(self, prior, control, encoded):
+        assert not any(weight.requires_grad for weight in control.controlnet.parameters())
         noisy = latents().requires_grad_()
-        prior.denoise(noisy, 400, encoded, layout(encoded)).sum().backward()
+        prior.denoise(noisy, 400, encoded, Injection(layout(encoded), [MaskInjector(), control])).sum().backward()
         assert torch.isfinite(noisy.grad).all()
 
-    def test_guidance_controls_the_prompted_pass_alone(self, prior, encoded):
+    def test_guidance_controls_the_prompted_pass_alone(self, prior, control, encoded):
         empty = prior.encode_prompts([[], []], '{name}')
         sampler = Sampler(prior, encoded, empty, InversionSettings(guidance_scale=3.0))
-        injection = layout(encoded)
+        injection = Injection(layout(encoded), [MaskInjector(), control])
         named, nothing = prior.denoise(latents(), 400, encoded, injection), prior.denoise(latents(), 400, empty)
         expected = nothing + 3 * (named - nothing)
         torch.testing.assert_close(sampler.guided(latents(), 400, empty, injection), expected)
@@ -183,24 +193,19 @@ def test_lcm_takes_one_of_its_base(tmp_path):
     folder = save(pipeline, tmp_path / 'lcm')
     controlnet = build_controlnet(build_random_parts().unet)
     controlnet.save_pretrained(tmp_path / 'controlnet')
-    prior = load_prior(folder, controlnet=tmp_path / 'controlnet', guidance_scale=2.0)
+    prior = load_prior(folder, guidance_scale=2.0)
+    control = checked(prior, tmp_path / 'controlnet')
     encoded = prior.encode_prompts(PROMPTS[:1], TEMPLATE)
-    injection = layout(encoded, **OFF)
+    place = layout(encoded)
     with torch.no_grad():
-        down, middle = controlnet(latents(1), 400, encoded.embeds, injection.control_image, return_dict=False)
+        added = residuals(controlnet, latents(1), encoded.embeds, control.paint(place), 1.0)
         guidance = pipeline.get_guidance_scale_embedding(torch.tensor([1.0]), embedding_dim=16)
-        expected = pipeline.unet(
-            latents(1),
-            400,
-            encoded.embeds,
-            timestep_cond=guidance,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-        ).sample
-    torch.testing.assert_close(prior.denoise(latents(1), 400, encoded, injection), expected, atol=1e-5, rtol=1e-4)
+        expected = pipeline.unet(latents(1), 400, encoded.embeds, timestep_cond=guidance, **added).sample
+    actual = prior.denoise(latents(1), 400, encoded, Injection(place, [control]))
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_hub_id_is_asked_for_configs_first(folders, monkeypatch):
+def test_hub_id_is_asked_for_its_config_first_and_for_weights_once_it_fits(folders, monkeypatch):
     asked, methods = [], {name: getattr(ControlNetModel, name) for name in ('load_config', 'from_pretrained')}
 
     def ask(name, place, **options):
@@ -210,7 +215,10 @@ def test_hub_id_is_asked_for_configs_first(folders, monkeypatch):
 
     for name in methods:
         monkeypatch.setattr(ControlNetModel, name, partial(ask, name))
-    assert load_prior(folders[0], controlnet='owner/name', dtype='bfloat16').reads_control_image
+    injector = ControlNetInjector('owner/name')
+    assert asked == [('load_config', None)]
+    for _ in range(2):  # two refiners may share it
+        injector.check(load_prior(folders[0], dtype='bfloat16'))
     assert asked == [('load_config', None), ('from_pretrained', torch.bfloat16)]
 
 
@@ -227,25 +235,16 @@ def test_stable_diffusion_1_and_2_are_told_apart(unet, controlnet):
 
 
 class TestRefusing:
-    @pytest.fixture
-    def weightless(self, folders, tmp_path):
-        """A prior whose configs alone can be read: whatever fails with it failed before the work."""
-        shutil.copytree(folders[0], tmp_path / 'prior', ignore=shutil.ignore_patterns('*.safetensors'))
-        return tmp_path / 'prior'
+    """All but what the weights alone can show is found without them."""
 
-    def refuses(self, prior, tmp_path, message, **base):
-        options = {'cross_attention_dim': 32, **base}
-        build_controlnet(build_unet(**options)).save_pretrained(tmp_path / 'other')
-        with pytest.raises(ValueError, match=message):
-            load_prior(prior, controlnet=tmp_path / 'other')
-
-    def test_another_depth(self, weightless, tmp_path):
-        self.refuses(
-            weightless,
-            tmp_path,
-            r"controlnet '.*other' on the prior .*made for another base.*"
-            r'block_out_channels: expected \(16, 32, 32\), got \(16, 32\)',
+    def test_another_depth(self, prior, tmp_path):
+        weightless(build_controlnet(build_unet(cross_attention_dim=32)), tmp_path)
+        message = (
+            rf"controlnet '{tmp_path}': made for another base.*"
+            r'block_out_channels: expected \(16, 32, 32\), got \(16, 32\)'
         )
+        with pytest.raises(ValueError, match=message):
+            checked(prior, tmp_path)
 
     @pytest.mark.parametrize(
         ('changes', 'message'),
@@ -260,89 +259,107 @@ class TestRefusing:
                 {'conditioning_embedding_out_channels': [16, 32, 96, 256]},
                 'image pixels a latent cell: expected 4, got 8',
             ),
-            ({'_class_name': 'SD3ControlNetModel'}, "expected config.json of a ControlNetModel, got 'SD3Control"),
         ],
         ids=lambda value: '' if isinstance(value, str) else next(iter(value)),
     )
-    def test_made_for_another_base(self, folders, weightless, tmp_path, changes, message):
-        shutil.copytree(folders[1], tmp_path / 'changed')
-        edit_config(tmp_path / 'changed' / 'config.json', **changes)
+    def test_made_for_another_base(self, folders, prior, tmp_path, changes, message):
+        copied = shutil.copytree(folders[1], tmp_path / 'changed', ignore=WEIGHTS)
+        edit_config(copied / 'config.json', **changes)
         with pytest.raises(ValueError, match=message):
-            load_prior(weightless, controlnet=tmp_path / 'changed')
+            checked(prior, copied)
+
+    def test_another_kind_of_controlnet_before_any_prior(self, folders, tmp_path):
+        copied = shutil.copytree(folders[1], tmp_path / 'changed', ignore=WEIGHTS)
+        edit_config(copied / 'config.json', _class_name='SD3ControlNetModel')
+        with pytest.raises(ValueError, match=r"expected config\.json of a ControlNetModel, got 'SD3Control"):
+            ControlNetInjector(copied)
 
     def test_configs_that_say_the_same_in_other_words(self, folders, tmp_path):
         shutil.copytree(folders[0], tmp_path / 'prior')
         edit_config(tmp_path / 'prior' / 'unet' / 'config.json', cross_attention_dim=[32, 32, 32])
-        assert load_prior(tmp_path / 'prior', controlnet=folders[1]).reads_control_image
+        assert checked(load_prior(tmp_path / 'prior'), folders[1]).controlnet is not None
         shutil.copytree(folders[1], tmp_path / 'controlnet')
         file = tmp_path / 'controlnet' / 'config.json'
         config = json.loads(file.read_text())
         for name in ('in_channels', 'addition_embed_type', 'conditioning_channels'):  # diffusers' defaults
             del config[name]
         file.write_text(json.dumps(config))
-        assert load_prior(folders[0], controlnet=tmp_path / 'controlnet').reads_control_image
+        assert checked(load_prior(folders[0]), tmp_path / 'controlnet').controlnet is not None
 
-    def test_built_parts_are_checked_too(self, plain):
-        other = build_controlnet(build_unet(cross_attention_dim=32))
+    def test_built_ones_are_checked_too(self, prior):
         with pytest.raises(ValueError, match=r'controlnet: made for another base .*block_out_channels'):
-            StableDiffusionPrior(
-                plain.vae,
-                unet=plain.unet,
-                text_encoder=plain.text_encoder,
-                tokenizer=plain.tokenizer,
-                scheduler=plain.scheduler,
-                controlnet=other,
-            )
+            checked(prior, build_controlnet(build_unet(cross_attention_dim=32)))
 
     @pytest.mark.parametrize('build', [build_sdxl, build_sd3, build_flux])
     def test_families_without(self, folders, tmp_path, build):
-        folder = save(build(), tmp_path / 'prior')
-        for file in folder.rglob('*.safetensors'):
-            file.unlink()
-        with pytest.raises(
-            ValueError, match=r"controlnet .*expected a prior of \['LatentConsistency.*got a (Stable|Flux)"
-        ):
-            load_prior(folder, controlnet=folders[1])
+        copied = shutil.copytree(folders[1], tmp_path / 'controlnet', ignore=WEIGHTS)
+        prior = load_prior(save(build(), tmp_path / 'prior'))
+        message = r'controlnet .*expected a prior of SD 1\.x, SD 2\.x or LCM, got a (Stable|Flux)'
+        with pytest.raises(ValueError, match=message):
+            checked(prior, copied)
 
-    @pytest.mark.parametrize('build', [None, build_sdxl, build_sd3, build_flux])
-    def test_image_without_a_controlnet(self, plain, tmp_path, build):
-        prior = plain if build is None else load_prior(save(build(), tmp_path / 'prior'))
+    @pytest.mark.parametrize('build', [build_sd3, build_flux])
+    def test_transformers_take_no_further_inputs(self, tmp_path, build):
+        class Further(Injector):
+            def arguments(self, layout, latents, timestep, embeds):
+                return {'mid_block_additional_residual': latents}
+
+        prior = load_prior(save(build(), tmp_path / 'prior'))
         encoded = prior.encode_prompts(PROMPTS, TEMPLATE)
-        with pytest.raises(ValueError, match='control_image: expected a prior with a ControlNet'):
-            prior.denoise(latents(), 400, encoded, layout(encoded))
+        with pytest.raises(ValueError, match=r'injection: (Stable|Flux).* takes rules of attention alone'):
+            prior.denoise(latents(), 400, encoded, Injection(layout(encoded), [Further()]))
 
-    def test_missing_folder_is_found_before_the_prior(self, tmp_path):
+    def test_missing_folder_is_found_before_any_prior(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"controlnet '.*nowhere': no such folder"):
-            load_prior(tmp_path / 'prior', controlnet=tmp_path / 'nowhere')
+            ControlNetInjector(tmp_path / 'nowhere')
 
     def test_folder_without_config(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r'controlnet .*config\.json'):
-            load_prior(tmp_path / 'prior', controlnet=tmp_path)
+            ControlNetInjector(tmp_path)
 
-    def test_hub_id_that_cannot_be_reached(self, folders):
+    def test_hub_id_that_cannot_be_reached(self):
         with pytest.raises(FileNotFoundError, match=r'controlnet .*nor a hub repository'):
-            load_prior(folders[0], controlnet='nobody/nothing')
+            ControlNetInjector('nobody/nothing')
 
-    def test_folder_without_weights(self, folders, tmp_path):
-        shutil.copytree(folders[1], tmp_path / 'empty', ignore=shutil.ignore_patterns('*.safetensors'))
+    def test_folder_without_weights(self, prior, folders, tmp_path):
+        copied = shutil.copytree(folders[1], tmp_path / 'empty', ignore=WEIGHTS)
         with pytest.raises(FileNotFoundError, match=r'controlnet .*weights could not be loaded'):
-            load_prior(folders[0], controlnet=tmp_path / 'empty')
+            checked(prior, copied)
 
-    def test_weights_that_lack_a_layer(self, folders, tmp_path):
+    def test_weights_that_lack_a_layer(self, prior, folders, tmp_path):
         shutil.copytree(folders[1], tmp_path / 'part')
         file = next((tmp_path / 'part').glob('*.safetensors'))
         weights = load_file(file)
         del weights['controlnet_mid_block.weight']
         save_file(weights, file, metadata={'format': 'pt'})
         with pytest.raises(ValueError, match=r"1 are missing, such as 'controlnet_mid_block\.weight'"):
-            load_prior(folders[0], controlnet=tmp_path / 'part')
+            checked(prior, tmp_path / 'part')
 
-    @pytest.mark.parametrize('shape', [(1, 3, 32, 32), (2, 4, 32, 32), (3, 32, 32)])
-    def test_control_image_of_another_shape(self, encoded, shape):
-        with pytest.raises(ValueError, match=r'control_image: expected \(2, 3, H, W\)'):
-            replace(layout(encoded), control_image=torch.rand(shape))
+    @pytest.mark.parametrize('scale', [-1.0, float('nan'), float('inf'), 'full'])
+    def test_scale_out_of_range(self, scale):
+        with pytest.raises(ValueError, match='scale: expected a finite number of at least 0, got'):
+            ControlNetInjector('nobody/nothing', scale=scale)
+
+    def test_layout_without_maps(self, prior, control, encoded):
+        for lacking in ('region_maps', 'classes'):
+            injection = Injection(replace(layout(encoded), **{lacking: None}), [control])
+            with pytest.raises(ValueError, match='ControlNetInjector: expected a layout with region_maps and classes'):
+                prior.denoise(latents(), 400, encoded, injection)
 
     @pytest.mark.parametrize('size', [(16, 32), (33, 32), (8, 8)])
-    def test_control_image_of_another_size(self, prior, encoded, size):
-        with pytest.raises(ValueError, match=r'control_image: expected \(2, 3, 32, 32\)'):
-            prior.denoise(latents(), 400, encoded, replace(layout(encoded), control_image=torch.rand(2, 3, *size)))
+    def test_maps_of_another_size(self, prior, control, encoded, size):
+        place = replace(layout(encoded), region_maps=torch.zeros(2, *size, dtype=torch.long))
+        with pytest.raises(ValueError, match=rf'control image: expected \(2, 3, 32, 32\), got \(2, 3, {size[0]}, '):
+            prior.denoise(latents(), 400, encoded, Injection(place, [control]))
+
+    def test_maps_of_fewer_images(self, prior, control, encoded):
+        place = layout(encoded)
+        place = replace(place, region_maps=place.region_maps[:1], region_classes=place.region_classes[:1])
+        with pytest.raises(ValueError, match=r'control image: expected \(2, 3, 32, 32\), got \(1, 3, 32, 32\)'):
+            prior.denoise(latents(), 400, encoded, Injection(place, [control]))
+
+
+def weightless(controlnet, folder):
+    controlnet.save_pretrained(folder)
+    for file in folder.glob('*.safetensors'):
+        file.unlink()

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny
+from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from mmseg_g4seg import build_refiner
@@ -66,30 +66,22 @@ def test_of_every_family(build, tmp_path, images):
 
 def test_refines_end_to_end(prior_folder, tiny):
     image, coarse = random_case()
-    config = dict(type='G4SegRefiner', prior=str(prior_folder), autoencoder=str(tiny[1]), image_size=32)
+    prior = dict(source=str(prior_folder), autoencoder=str(tiny[1]))
+    config = dict(type='G4SegRefiner', prior=prior, image_size=32)
     refined = build_refiner(config).refine(image, coarse, NAMES)
     assert not torch.equal(refined.probs, coarse.probs)
 
 
-class TestSaving:
-    """Slicing is exact; tiling differs at the seams of images that are larger than a tile."""
+class TestTiling:
+    """It differs at the seams of images that are larger than a tile."""
 
-    def test_slicing(self, prior_folder, images, monkeypatch):
-        prior = load_prior(prior_folder, vae_slicing=True)
-        sizes, own = [], AutoencoderKL._decode
-        monkeypatch.setattr(AutoencoderKL, '_decode', lambda self, z, **k: sizes.append(len(z)) or own(self, z, **k))
-        latents = prior.encode_images(images)
-        plain = load_prior(prior_folder)
-        torch.testing.assert_close(prior.decode_latents(latents), plain.decode_latents(plain.encode_images(images)))
-        assert sizes == [1, 1, 2]
-
-    def test_tiling(self, prior_folder, tmp_path):
+    def test_large_images_go_tile_by_tile(self, prior_folder, tmp_path):
         """An autoencoder trained on 32 pixels takes 96 in tiles."""
         folder = shutil.copytree(prior_folder, tmp_path / 'prior')
         config = json.loads((folder / 'vae/config.json').read_text())
         (folder / 'vae/config.json').write_text(json.dumps({**config, 'sample_size': 32}))
         large = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-        prior, plain, sides = load_prior(folder, vae_tiling=True), load_prior(folder), []
+        prior, plain, sides = load_prior(folder, tiling=True), load_prior(folder), []
         prior.vae.decoder.register_forward_hook(lambda _module, args, _output: sides.append(args[0].shape[-1]))
         latents = plain.encode_images(large)
         assert prior.encode_images(large).shape == latents.shape
@@ -97,9 +89,9 @@ class TestSaving:
         assert max(sides) <= 8 < latents.shape[-1], 'tiles'
         assert 0 < float(difference) < 0.2
 
-    def test_tiling_of_a_tiny_one_by_its_own_stride(self, prior_folder, tiny, images):
+    def test_of_a_tiny_one_by_its_own_stride(self, prior_folder, tiny, images):
         """diffusers takes 8 for granted; here it is 4."""
-        prior = load_prior(prior_folder, autoencoder=tiny[1], vae_tiling=True)
+        prior = load_prior(prior_folder, autoencoder=tiny[1], tiling=True)
         prior.vae.tile_sample_min_size, prior.vae.tile_latent_min_size = 32, 8
         plain = load_prior(prior_folder, autoencoder=tiny[1])
         large = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
