@@ -1,8 +1,8 @@
 """Runs an experiment: refiners over sets of images with coarse scores, one row a run, with statistics.
 
     python -m projects.experiments projects/experiments/configs/chains.py --out work_dirs/chains
-    python -m projects.experiments projects/experiments/configs/chains.py --out work_dirs/chains --half odd --table-only
-    python -m projects.experiments projects/experiments/configs/chains.py --out work_dirs/chains --against crf --table-only
+    python -m projects.experiments CONFIG --out work_dirs/chains --half odd --table-only
+    python -m projects.experiments CONFIG --out work_dirs/chains --against crf --table-only
 
 Called again it goes on where it stopped; what is done is not done again, also when runs were added.
 A run is known by its refiner's config and its set's name: after training a prior anew, take another OUT.
@@ -64,8 +64,9 @@ def main() -> None:
         if args.pictures:
             path = result_path(args.out, run)
             results = {name: line for name, line in read_results(path).items() if name in names}
-            refiner = build_refiner(run.refiner).to(args.device)
-            draw_extremes(refiner, image_set, results, args.pictures).save(path.with_suffix('.png'))
+            refiner = build_refiner(run.refiner)
+            assert refiner is not None
+            draw_extremes(refiner.to(args.device), image_set, results, args.pictures).save(path.with_suffix('.png'))
         against = read_results(result_path(args.out, baselines[run.set_name])) if args.against else None
         rows += make_rows(
             run, image_set, read_results(result_path(args.out, run)), names, against=against, block=args.block
