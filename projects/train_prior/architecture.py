@@ -142,7 +142,6 @@ def build_prior(
         norm_num_groups=16,
     )
     tokenizer = build_tokenizer(classes, text_length)
-    text_encoder = build_text_encoder(tokenizer)
     scheduler = DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -151,7 +150,7 @@ def build_prior(
         set_alpha_to_one=False,
         steps_offset=1,
     )
-    return PriorParts(vae, unet, text_encoder, tokenizer, scheduler)
+    return PriorParts(vae, unet, build_text_encoder(tokenizer), tokenizer, scheduler)
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer, width: int = TEXT_WIDTH) -> CLIPTextModel:
