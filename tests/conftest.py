@@ -12,8 +12,9 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.prediction import Prediction
-from projects.train_prior.architecture import PriorParts, build_text_encoder, build_tokenizer
+from projects.train_prior.architecture import PriorParts, build_text_encoder
 
 ROOT = Path(__file__).parents[1]
 NAMES = ['sky', 'brick wall', 'grass', 'hot air balloon', 'fish']

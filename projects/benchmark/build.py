@@ -15,7 +15,8 @@ import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS, FAMILIES, DtypeName, load_prior
+from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS, DtypeName, load_prior
+from mmseg_g4seg.registry import parts_of
 
 from .tokenizers import clip_tokenizer, t5_tokenizer
 
@@ -114,7 +115,8 @@ def open_prior(source: str, *, device: torch.device | str, dtype: DtypeName, cla
 
 
 def _family(architecture: dict[str, Any]) -> type[LatentPrior]:
-    return FAMILIES[architecture['_class_name']]
+    families = {name: family for family in parts_of(LatentPrior) for name in family.pipelines}
+    return families[architecture['_class_name']]
 
 
 def _build_network(library: str, class_name: str, config: dict[str, Any]) -> torch.nn.Module:

@@ -12,6 +12,7 @@ from mmseg_g4seg.prediction import Prediction
 
 BACKGROUND = 0
 """Index of the class that is never refined."""
+PROMPT = 'a photo of {name}'
 
 THINGS = (
     *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),

@@ -8,8 +8,6 @@ from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.binary.cascade_psp import CascadePSPRefiner
 from mmseg_g4seg.refiners.dense_crf import DenseCRFRefiner
 
-from .cases import BACKGROUND
-
 
 def build_dense_crf(device: torch.device) -> Refiner:
     """DeepLab's dense CRF; it runs on the CPU, one thread, whatever the device.
@@ -34,7 +32,7 @@ def build_cascade_psp(device: torch.device) -> Refiner:
         from segmentation_refinement.models.psp.pspnet import RefinementModule
     except ImportError as error:
         raise ImportError('needs segmentation-refinement: pip install "mmseg_g4seg[cascadepsp]"') from error
-    return CascadePSPRefiner(RefinementModule().to(device), background_index=BACKGROUND)
+    return CascadePSPRefiner(RefinementModule().to(device))
 
 
 COMPARISONS: dict[str, Callable[[torch.device], Refiner]] = {

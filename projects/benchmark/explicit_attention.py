@@ -1,25 +1,20 @@
-"""Injection as the paper writes it: Q x K bias masks, built and added to the logits before a plain softmax.
+"""Injection as the paper writes it: Q x Kt bias masks, built and added to the logits before a plain softmax.
 
-Shapes: B images, Q query tokens, Kt key tokens, R regions, d head dimension. As DenseDiffusion's code
-does, a mask is built once for all layers of one size.
+Shapes: B images, Q query tokens, Kt key tokens, N image tokens, S tokens of a joint sequence, R regions, d head
+dimension. As DenseDiffusion's code does, a mask is built once for all layers of one size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.families.joint_transformer import JointTransformerPrior
-from mmseg_g4seg.diffusion.families.latent import LatentPrior
-from mmseg_g4seg.diffusion.injection.attention import (
-    MaskInjection,
-    MaskInjectionProcessor,
-    TokenGrids,
-    replaced_processors,
-)
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, RegionLayout
 from mmseg_g4seg.diffusion.injection.joint_attention import JointLayout
+
+if TYPE_CHECKING:
+    from mmseg_g4seg.diffusion.prior import DiffusionPrior
 
 
 def explicit_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
@@ -28,52 +23,54 @@ def explicit_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) 
     return (similarity + bias[:, None]).softmax(-1) @ value
 
 
-class ExplicitGrids(TokenGrids):
-    """A U-Net's layout as (B, Q, Kt) masks."""
+class ExplicitMaskInjector(AttentionInjector):
+    """`MaskInjector`'s rule with its masks in memory: (B, Q, Kt) in U-Nets, (B, S, S) in joint sequences."""
 
-    def __init__(self, injection: MaskInjection) -> None:
-        super().__init__(injection)
+    def __init__(self, *, cross_weight: float = 1.0, self_weight: float = 0.3) -> None:
+        """Args:
+        cross_weight: see `AttentionInjector`.
+        self_weight: likewise.
+        """
+        super().__init__(cross_weight=cross_weight, self_weight=self_weight)
         self._biases: dict[tuple[int, bool], Tensor] = {}
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, *, is_cross: bool) -> Tensor:
-        place = (query.shape[2], is_cross)
-        if place not in self._biases:
-            queries = self.regions(query.shape[0], query.shape[2])  # (B, Q, R)
-            keys = self.injection.token_masks.transpose(1, 2) if is_cross else queries
-            weight = self.injection.cross_weight if is_cross else self.injection.self_weight
-            self._biases[place] = weight * queries @ keys.transpose(1, 2)
-        return explicit_attention(query, key, value, self._biases[place])
-
-
-class ExplicitJointLayout(JointLayout):
-    """A joint sequence's layout as (B, S, S) masks."""
-
-    def __init__(self, injection: MaskInjection, **options: Any) -> None:
-        super().__init__(injection, **options)
-        self._biases: dict[bool, Tensor] = {}
-
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, *, has_text: bool) -> Tensor:
-        if has_text not in self._biases:
-            queries, keys = (self.queries, self.keys) if has_text else (self.image, self.image_keys)
-            self._biases[has_text] = queries @ keys.transpose(1, 2)
-        return explicit_attention(query, key, value, self._biases[has_text])
-
-
-@contextmanager
-def explicit_masks(prior: LatentPrior, injection: MaskInjection) -> Iterator[None]:
-    """Injects a layout into every pass of the block, with explicit masks.
-
-    Args:
-        prior: whose denoiser runs in the block, without an injection of its own.
-        injection: the layout, of rule `g4seg`, with one entry an image of the passes.
-    """
-    layouts = injection.to(torch.empty(0, device=prior.device, dtype=prior.dtype))
-    if isinstance(prior, JointTransformerPrior):
-        processor = prior.processor
-        joint = ExplicitJointLayout(layouts, patch_size=prior.patch_size, text_first=prior.text_first)
-        with replaced_processors(prior.denoiser, lambda original: processor(original, joint)):
+    @contextmanager
+    def installed(self, prior: 'DiffusionPrior', layout: RegionLayout) -> Iterator[None]:
+        # masks serve all layers of one pass; the next pass has another layout
+        self._biases.clear()
+        with super().installed(prior, layout):
             yield
-        return
-    grids = ExplicitGrids(layouts)
-    with replaced_processors(prior.denoiser, lambda original: MaskInjectionProcessor(original, grids)):
-        yield
+        self._biases.clear()
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        query_regions: Tensor,
+        key_regions: Tensor,
+        *,
+        is_cross: bool,
+        noise_level: float,
+    ) -> Tensor:
+        """(B, heads, Q, d), (B, heads, Kt, d) twice, (B, Q, R) and (B, Kt, R) -> (B, heads, Q, d)."""
+        weight = self.cross_weight if is_cross else self.self_weight
+        bias = self._bias(query, is_cross, lambda: weight * query_regions @ key_regions.transpose(1, 2))
+        return explicit_attention(query, key, value, bias)
+
+    def attend_jointly(
+        self, query: Tensor, key: Tensor, value: Tensor, joint: JointLayout, *, has_text: bool
+    ) -> Tensor:
+        """(B, heads, S, d) three times, (B, heads, N, d) without text -> the same."""
+        keys = joint.weighted_keys(self.cross_weight, self.self_weight, has_text=has_text)
+        queries = joint.queries if has_text else joint.image
+        return explicit_attention(
+            query, key, value, self._bias(query, has_text, lambda: queries @ keys.transpose(1, 2))
+        )
+
+    def _bias(self, query: Tensor, kind: bool, build: Callable[[], Tensor]) -> Tensor:
+        """The mask of a layer's size and kind, built where no layer of this pass had it yet: (B, Q, Kt)."""
+        place = (query.shape[2], kind)
+        if place not in self._biases:
+            self._biases[place] = build()
+        return self._biases[place]

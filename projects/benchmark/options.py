@@ -8,9 +8,7 @@ import torch
 
 from mmseg_g4seg.diffusion.batching import CPU_BATCH
 from mmseg_g4seg.diffusion.weights.loading import DtypeName
-from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
 
-from .cases import BACKGROUND
 from .comparisons import COMPARISONS
 from .features import FeatureKind
 
@@ -30,7 +28,7 @@ class BenchmarkOptions:
         size: side of the image, which is the prior's image size, too.
         repeats: timed runs of each thing, after one that warms up.
         features: `denoiser`, or a CLIP ViT-B/16 of `open_clip` or `transformers`.
-        passes_per_batch: see `G4SegSettings`.
+        passes_per_batch: see `G4SegRefiner`.
         skip: of `PARTS`.
         limit_seconds: what has run that long is not repeated.
         seed: of image, weights and noise.
@@ -62,16 +60,6 @@ class BenchmarkOptions:
     def _expect(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise ValueError(f'{name}: expected {expected}, got {getattr(self, name)!r}')
-
-    def settings(self, *, joint: bool = False) -> G4SegSettings:
-        """The refiner's settings: its defaults, at this size, the background left alone."""
-        return G4SegSettings(
-            image_size=self.size,
-            background_index=BACKGROUND,
-            passes_per_batch=self.passes_per_batch,
-            seed=self.seed,
-            joint=joint,
-        )
 
 
 def check_device(name: str) -> None:

@@ -6,10 +6,14 @@ from typing import Any
 import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
+from mmseg_g4seg.diffusion.injection import MaskInjector
 from mmseg_g4seg.ops.masks import present_classes
-from mmseg_g4seg.refiners.g4seg.layouts import Layout, LayoutPass, class_regions
+from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.refiners.g4seg.layouts import Layout, class_regions
+from mmseg_g4seg.refiners.g4seg.passes import Passes
+from mmseg_g4seg.refiners.g4seg.reconstruction import OneStep
 
-from .cases import BACKGROUND, Case
+from .cases import BACKGROUND, PROMPT, Case
 from .device import device_clock
 from .flops import counted_flops
 from .options import BenchmarkOptions
@@ -32,15 +36,17 @@ class PassBench:
         """One pass over as many classes as go through the denoiser at once, plain and under their masks."""
         labels, total = case.prediction.label_map, len(case.class_names)
         classes = present_classes(labels, total, background_index=BACKGROUND)[: self.options.passes_per_batch]
-        settings = self.options.settings()
-        clean = self.prior.encode_images(torch.zeros(1, 3, *settings.size, device=self.prior.device))
+        size, timestep = (self.options.size, self.options.size), OneStep().timestep
+        clean = self.prior.encode_images(torch.zeros(1, 3, *size, device=self.prior.device))
         layouts = [Layout(0, (c,), class_regions(labels, [c], clean.shape[-2:])) for c in classes]
-        prompts, masks = LayoutPass(self.prior, settings, case.class_names).condition(layouts, settings.timestep)
+        names = ClassList(case.class_names)
+        passes = Passes(self.prior, [MaskInjector()], names, image_size=size, prompt_template=PROMPT)
+        prompts, masks = passes.condition(layouts, timestep)
         generator = torch.Generator().manual_seed(self.options.seed)
         noisy = torch.randn(len(classes), *clean.shape[1:], generator=generator).to(clean)
         calls: dict[str, Call] = {
-            'plain': lambda: self.prior.denoise(noisy, settings.timestep, prompts),
-            'injected': lambda: self.prior.denoise(noisy, settings.timestep, prompts, masks),
+            'plain': lambda: self.prior.denoise(noisy, timestep, prompts),
+            'injected': lambda: self.prior.denoise(noisy, timestep, prompts, masks),
         }
         flops = {name: self._flops(call) for name, call in calls.items()}  # warms up
         seconds = self._seconds(calls)
@@ -51,13 +57,12 @@ class PassBench:
     def text(self, case: Case) -> TextCost:
         """Encoding the prompts of all classes, one each."""
         names = [[name] for i, name in enumerate(case.class_names) if i != BACKGROUND]
-        template = self.options.settings().prompt_template
 
         def cold() -> None:
             with no_known_prompts(self.prior):
-                self.prior.encode_prompts(names, template)
+                self.prior.encode_prompts(names, PROMPT)
 
-        seconds = self._seconds({'cold': cold, 'warm': lambda: self.prior.encode_prompts(names, template)})
+        seconds = self._seconds({'cold': cold, 'warm': lambda: self.prior.encode_prompts(names, PROMPT)})
         return TextCost(len(names), seconds['cold'], seconds['warm'])
 
     def _seconds(self, calls: dict[str, Call]) -> dict[str, float]:

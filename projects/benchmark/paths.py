@@ -6,17 +6,19 @@ from typing import Any
 import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
+from mmseg_g4seg.features.base import FeatureExtractor
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 
-from .cases import Case
+from .cases import PROMPT, Case
 from .device import device_clock, peak_memory
 from .flops import counted_flops
+from .metered_prior import MeteredPrior
 from .options import BenchmarkOptions
 from .paper_loop import PaperLoop
 from .repeats import Timed, by_turns, median_run
 from .results import PathCost, PathPair
-from .stages import MeteredFeatures, StageMeter, metered
+from .stages import MeteredFeatures, MeteredUpdate, StageMeter, Stages
 
 Refine = Callable[[], Prediction]
 
@@ -24,8 +26,9 @@ Refine = Callable[[], Prediction]
 class PathBench:
     """Measures paths on one prior."""
 
-    def __init__(self, prior: LatentPrior, features: MeteredFeatures, options: BenchmarkOptions) -> None:
-        self.prior, self.features, self.options = prior, features, options
+    def __init__(self, prior: LatentPrior, features: FeatureExtractor, options: BenchmarkOptions) -> None:
+        self.stages, self.options = Stages(), options
+        self.prior, self.features = MeteredPrior(prior, self.stages), MeteredFeatures(features, self.stages)
         self.clock = device_clock(prior.device)
 
     def paths(self, case: Case) -> dict[str, Refine]:
@@ -34,12 +37,19 @@ class PathBench:
         if 'joint' not in self.options.skip:
             paths['joint'] = self._refiner(case, joint=True)
         if 'loop' not in self.options.skip:
-            loop = PaperLoop(self.prior, self.features, self.options.settings())
+            loop = PaperLoop(self.prior, self.features, self.options)
             paths['loop'] = lambda: loop(case)
         return paths
 
     def _refiner(self, case: Case, *, joint: bool) -> Refine:
-        refiner = G4SegRefiner(self.prior, features=self.features, settings=self.options.settings(joint=joint))
+        refiner = G4SegRefiner(
+            self.prior,
+            update=MeteredUpdate(self.stages, features=self.features, joint=joint),
+            image_size=self.options.size,
+            prompt_template=PROMPT,
+            seed=self.options.seed,
+            passes_per_batch=self.options.passes_per_batch,
+        )
         return lambda: refiner.refine(case.image, case.prediction, case.class_names, key=0)
 
     def measure(self, case: Case) -> tuple[list[PathCost], list[PathPair]]:
@@ -68,14 +78,14 @@ class PathBench:
         """FLOPs by stage and memory of one run, which is not timed."""
         with peak_memory(self.prior.device) as memory, counted_flops() as counter:
             meter = StageMeter(counter.get_total_flops)
-            with metered(self.prior, self.features, meter):
+            with self.stages.counted(meter):
                 path()
         return {'flops': meter.amounts, 'peak_bytes': memory.peak, 'held_bytes': memory.before}
 
     def _timer(self, path: Refine) -> Callable[[], Timed[dict[str, float]]]:
         def run() -> Timed[dict[str, float]]:
             meter = StageMeter(self.clock)
-            with metered(self.prior, self.features, meter):
+            with self.stages.counted(meter):
                 path()
             return Timed(meter.total, meter.amounts)
 

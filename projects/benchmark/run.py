@@ -19,7 +19,6 @@ from .passes import PassBench
 from .paths import PathBench, total_parameters
 from .repeats import Timed, by_turns, median_run
 from .results import ComparisonCost, Report
-from .stages import MeteredFeatures
 
 ALWAYS_FITTING = 64
 """Image sides that are multiples of this fit every architecture."""
@@ -46,7 +45,7 @@ def run_benchmark(options: BenchmarkOptions, *, progress: Callable[[str], None] 
     progress(f'builds {options.architecture}')
     prior = open_prior(options.architecture, device=device, dtype=options.dtype, class_names=names)
     prior.check_image_size((options.size, options.size))
-    features = MeteredFeatures(build_random_features(options.features, prior))
+    features = build_random_features(options.features, device)
     progress('measures the rate of matrix products')
     report = Report(_setting(options, device), matrix_rate(device, prior.dtype), _parameters(prior))
     paths, passes = PathBench(prior, features, options), PassBench(prior, options)

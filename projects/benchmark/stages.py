@@ -1,26 +1,25 @@
-"""Splits a run into its stages from outside: the product's code holds no clock."""
+"""Splits a run into its stages from outside: the package's code holds no clock.
+
+Prior, features and update are wrapped, each in a class of the package's own kind; what is measured is handed to the
+refiner like any other part.
+
+Shapes: B images, H W image size, c latent channels, h w latent grid, D feature channels, h' w' feature grid, R regions.
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.features.base import FeatureExtractor
-from mmseg_g4seg.refiners.g4seg.updates import correspondence
+from mmseg_g4seg.refiners.g4seg.layouts import Layout
+from mmseg_g4seg.refiners.g4seg.updates.correspondence import CorrespondenceUpdate
 
 STAGES = ('encode', 'text', 'denoise', 'decode', 'features', 'match', 'other')
 """`denoise` is the U-Net's (or transformer's) pass under the mask; `features` holds all that they take, the
 denoiser's passes for its own features included; `other` is what none claims: resizing, mixing, merging."""
-
-PRIOR_STAGES = {
-    'encode_images': 'encode',
-    'encode_prompts': 'text',
-    'denoise': 'denoise',
-    'decode_latents': 'decode',
-}
-MATCH_FUNCTIONS = ('match_features', 'gather_matches')
 
 
 class StageMeter:
@@ -61,59 +60,58 @@ class StageMeter:
         """Sum of all stages."""
         return sum(self.amounts.values())
 
-    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its calls counted as a stage."""
 
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            with self.stage(name):
-                return function(*args, **kwargs)
+class Stages:
+    """Whom the wrapped parts of a run report to: a meter while one counts, nobody otherwise.
 
-        return counted
+    The parts outlive a meter: a refiner that was built anew for each run would measure the memory that a pass takes
+    anew, too, and send its first pass through alone.
+    """
+
+    def __init__(self) -> None:
+        self.meter: StageMeter | None = None
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Counts a block as a stage, when somebody counts."""
+        return nullcontext() if self.meter is None else self.meter.stage(name)
+
+    @contextmanager
+    def counted(self, meter: StageMeter) -> Iterator[None]:
+        """Counts the block by a meter, as a whole."""
+        self.meter = meter
+        try:
+            with meter.whole():
+                yield
+        finally:
+            self.meter = None
 
 
 class MeteredFeatures(FeatureExtractor):
-    """A feature extractor whose calls a meter counts, when it has one."""
+    """A feature extractor whose calls are counted."""
 
-    def __init__(self, features: FeatureExtractor) -> None:
-        self.features, self.reads_pixels = features, features.reads_pixels
-        self.meter: StageMeter | None = None
+    def __init__(self, features: FeatureExtractor, stages: Stages) -> None:
+        self.features, self.stages, self.reads_pixels = features, stages, features.reads_pixels
 
-    def __call__(self, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
-        with self._stage('features'):
-            return self.features(latents, pixels)
+    def check(self, prior: DiffusionPrior) -> None:
+        self.features.check(prior)
 
-    def matching(self) -> AbstractContextManager[None]:
-        """Counts a block that matches features."""
-        return self._stage('match')
-
-    def _stage(self, name: str) -> AbstractContextManager[None]:
-        return nullcontext() if self.meter is None else self.meter.stage(name)
+    def __call__(self, prior: DiffusionPrior, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
+        with self.stages.stage('features'):
+            return self.features(prior, latents, pixels)
 
 
-@contextmanager
-def metered(prior: DiffusionPrior, features: MeteredFeatures, meter: StageMeter) -> Iterator[None]:
-    """Counts the block, whose stages are calls of a prior, an extractor and the update's matching."""
-    with ExitStack() as stack:
-        for name, stage in PRIOR_STAGES.items():
-            stack.enter_context(_replaced(prior, name, meter.wrap(stage, getattr(prior, name))))
-        for name in MATCH_FUNCTIONS:
-            function = getattr(correspondence, name)
-            stack.enter_context(_replaced(correspondence, name, meter.wrap('match', function)))
-        stack.enter_context(_replaced(features, 'meter', meter))
-        stack.enter_context(meter.whole())
-        yield
+class MeteredUpdate(CorrespondenceUpdate):
+    """The paper's update, its matching counted."""
 
+    def __init__(self, stages: Stages, **options: Any) -> None:
+        """Args:
+        stages: whom it reports to.
+        options: of `CorrespondenceUpdate`.
+        """
+        super().__init__(**options)
+        self.stages = stages
 
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Gives an instance or a module another attribute, and takes it back whatever happens."""
-    missing = object()
-    before = vars(owner).get(name, missing)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if before is missing:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, before)
+    def matched_probs(self, generated: Tensor, original: Tensor, probs: Tensor, layout: Layout) -> Tensor:
+        """As `CorrespondenceUpdate`: (1, D, h', w') twice and (R, H, W) -> (R, h', w')."""
+        with self.stages.stage('match'):
+            return super().matched_probs(generated, original, probs, layout)

@@ -8,7 +8,7 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from projects.train_prior.architecture import build_tokenizer
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 
 CLIP_LENGTH = 77
 T5_LENGTH = 512

@@ -16,6 +16,7 @@ from PIL import Image
 from mmseg_g4seg.evaluation.panels import compose
 from mmseg_g4seg.hosts.mmseg.images import image_key
 from mmseg_g4seg.hosts.mmseg.segmentor import RefinedSegmentor
+from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 
 COLUMNS = ('image', 'coarse', 'reconstruction', 'refined', 'truth')
 
@@ -24,7 +25,7 @@ def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -
     """Draws one row an image: the image, coarse mask, reconstruction, refined mask, truth.
 
     Args:
-        runner: after its test, with a `RefinedSegmentor` whose refiner can `reconstruct`.
+        runner: after its test, with a `RefinedSegmentor` whose refiner is a `G4SegRefiner`.
         images: name, coarse and refined mean IoU of those to draw.
         path: of the PNG.
     """
@@ -47,6 +48,7 @@ def _panels(model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, A
     sample = model.test_step(pseudo_collate([item]))[0]
     pixels = Image.open(sample.img_path).convert('RGB')
     image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
+    assert isinstance(model.refiner, G4SegRefiner)
     reconstruction = model.refiner.reconstruct(image, coarse, metainfo['classes'], key=image_key(sample.metainfo))
     palette = np.array([*metainfo['palette'], *[(0, 0, 0)] * (256 - len(metainfo['palette']))], np.uint8)
     labels = [sample.coarse_sem_seg, sample.pred_sem_seg, sample.gt_sem_seg]

@@ -1,8 +1,8 @@
 """Runs an experiment: refiners over sets of images with coarse scores, one row a run, with statistics.
 
     python -m projects.experiments projects/experiments/configs/chains.py --out work_dirs/chains
-    python -m projects.experiments projects/experiments/configs/chains.py --out work_dirs/chains --half odd --table-only
-    python -m projects.experiments projects/experiments/configs/chains.py --out work_dirs/chains --against crf --table-only
+    python -m projects.experiments CONFIG --out work_dirs/chains --half odd --table-only
+    python -m projects.experiments CONFIG --out work_dirs/chains --against crf --table-only
 
 Called again it goes on where it stopped; what is done is not done again, also when runs were added.
 A run is known by its refiner's config and its set's name: after training a prior anew, take another OUT.
@@ -13,12 +13,12 @@ draws the N best and N worst images of each run beside its results.
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.refiners.build import build_refiner
 from projects.experiments.pictures import draw_extremes
-from projects.experiments.plan import Run, read_experiment
+from projects.experiments.plan import Experiment, Run, read_experiment
 from projects.experiments.run import read_results, result_path, run_images
 from projects.experiments.table import Half, as_csv, as_markdown, choose_half, make_rows
 
@@ -46,45 +46,49 @@ def main() -> None:
     check_selection('--runs', args.runs, [entry_name(run) for run in experiment.runs])
     if args.block < 1:
         raise SystemExit(f'--block: expected at least 1 image, got {args.block}')
-    rows = []
-    baselines = {run.set_name: run for run in experiment.runs if run.name == args.against}
-    if args.against and not baselines:
+    if args.against and args.against not in {run.name for run in experiment.runs}:
         raise SystemExit(
             f'--against: expected one of {sorted({run.name for run in experiment.runs})}, got {args.against}'
         )
-    for run in experiment.runs:
-        if args.sets and run.set_name not in args.sets:
-            continue
-        if args.runs and entry_name(run) not in args.runs:
-            continue
-        image_set = experiment.sets[run.set_name]
-        names = choose_half(image_set.image_names(), args.half)[: args.images]
-        if not args.table_only:
-            run_images(run, image_set, args.out, names=names, device=args.device)
-        if args.pictures:
-            path = result_path(args.out, run)
-            results = {name: line for name, line in read_results(path).items() if name in names}
-            refiner = build_refiner(run.refiner).to(args.device)
-            draw_extremes(refiner, image_set, results, args.pictures).save(path.with_suffix('.png'))
-        against = read_results(result_path(args.out, baselines[run.set_name])) if args.against else None
-        rows += make_rows(
-            run, image_set, read_results(result_path(args.out, run)), names, against=against, block=args.block
-        )
+    asked = [
+        run
+        for run in experiment.runs
+        if run.set_name in (args.sets or experiment.sets) and (not args.runs or entry_name(run) in args.runs)
+    ]
+    rows = [row for run in asked for row in measure_run(run, experiment, args)]
     if not rows:
         raise SystemExit(f'{args.out}: expected images of {args.sets or "any set"} with results, found none')
     rows.sort(key=lambda row: list(experiment.sets).index(row['set']))
     args.out.mkdir(parents=True, exist_ok=True)
-    stem = '_'.join(
-        [
-            'table',
-            *([args.half] if args.half != 'all' else []),
-            *(['against', args.against] if args.against else []),
-            *([f'block{args.block}'] if args.block > 1 else []),
-        ]
-    )
-    atomic_write(args.out / f'{stem}.csv', as_csv(rows))
-    atomic_write(args.out / f'{stem}.md', as_markdown(rows))
+    atomic_write(args.out / f'{table_name(args)}.csv', as_csv(rows))
+    atomic_write(args.out / f'{table_name(args)}.md', as_markdown(rows))
     print(as_markdown(rows))
+
+
+def measure_run(run: Run, experiment: Experiment, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Refines what of a run has no result yet, draws its pictures if asked for, and makes its rows of the table."""
+    image_set, path = experiment.sets[run.set_name], result_path(args.out, run)
+    names = choose_half(image_set.image_names(), args.half)[: args.images]
+    if not args.table_only:
+        run_images(run, image_set, args.out, names=names, device=args.device)
+    results = read_results(path)
+    if args.pictures:
+        refiner = build_refiner(run.refiner)
+        assert refiner is not None
+        shown = {name: record for name, record in results.items() if name in names}
+        draw_extremes(refiner.to(args.device), image_set, shown, args.pictures).save(path.with_suffix('.png'))
+    against = None
+    if args.against:
+        (baseline,) = (r for r in experiment.runs if (r.name, r.set_name) == (args.against, run.set_name))
+        against = read_results(result_path(args.out, baseline))
+    return make_rows(run, image_set, results, names, against=against, block=args.block)
+
+
+def table_name(args: argparse.Namespace) -> str:
+    """Tables of another half, baseline or bootstrap stand beside each other."""
+    half = '' if args.half == 'all' else f'_{args.half}'
+    against = f'_against_{args.against}' if args.against else ''
+    return f'table{half}{against}' + (f'_block{args.block}' if args.block > 1 else '')
 
 
 def entry_name(run: Run) -> str:

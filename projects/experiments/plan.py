@@ -43,7 +43,7 @@ class ImageSet:
         for folder in (self.images, self.scores, self.labels):
             if not folder.is_dir():
                 raise FileNotFoundError(f'set {self.name}: no such folder: {folder}')
-        names = list(read_classes(str(self.classes)).names)
+        names = list(read_classes(str(self.classes)))
         unknown = [name for name in self.mean_classes or () if name not in names]
         if unknown:
             raise ValueError(f'set {self.name}: mean_classes: expected some of {names}, got {unknown}')
@@ -60,7 +60,7 @@ class ImageSet:
         """Indices of `mean_classes`."""
         if self.mean_classes is None:
             return None
-        names = list(read_classes(str(self.classes)).names)
+        names = list(read_classes(str(self.classes)))
         return [names.index(name) for name in self.mean_classes]
 
 
@@ -88,9 +88,9 @@ def read_experiment(path: Path) -> Experiment:
     """Reads an experiment's config.
 
     The file holds `sets`, `{name: dict(images=, scores=, labels=, classes=, ...)}`, and `runs`,
-    `{name: refiner}`. A refiner may be a dict of lists under `grid=`, `{option: [value, ...]}`, over a
-    base under `refiner=`: each combination is a run. `per_set`, `{set name: options}`, has options of
-    every `G4SegRefiner` there that the run does not give itself, such as the prior.
+    `{name: refiner}`. A refiner may be a dict of lists under `grid=`, `{'update.sharpness': [value, ...]}`, over
+    a base under `refiner=`: each combination is a run. `per_set`, `{set name: options}`, has what the runs do
+    not say themselves, see `for_set`.
 
     Raises:
         FileNotFoundError: if the file or a folder is missing.
@@ -105,7 +105,7 @@ def read_experiment(path: Path) -> Experiment:
     runs = []
     for name, entry in content['runs'].items():
         for label, refiner in _expand(name, entry):
-            runs += [Run(label, s, _for_set(refiner, content.get('per_set', {}).get(s, {}))) for s in sets]
+            runs += [Run(label, s, for_set(refiner, content.get('per_set', {}).get(s, {}))) for s in sets]
     return Experiment(sets, runs)
 
 
@@ -126,17 +126,48 @@ def _expand(name: str, entry: dict[str, Any]) -> list[tuple[str, dict[str, Any]]
     keys, lists = list(entry['grid']), list(entry['grid'].values())
     combinations = [dict(zip(keys, values, strict=True)) for values in itertools.product(*lists)]
     return [
-        (f'{name} ' + ' '.join(f'{k}={_short(v)}' for k, v in c.items()), {**entry['refiner'], **c})
+        (f'{name} ' + ' '.join(f'{k}={_short(v)}' for k, v in c.items()), _with_options(entry['refiner'], c))
         for c in combinations
     ]
+
+
+def _with_options(refiner: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The refiner with options by dotted key."""
+    config = Config(refiner)
+    config.merge_from_dict(options)
+    return config.to_dict()
 
 
 def _short(value: Any) -> str:
     return str(value).replace(' ', '')
 
 
-def _for_set(refiner: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Fills the set's options into every G4Seg refiner of a chain that does not set them itself."""
+def for_set(refiner: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """A run's refiner on a set: what the run says itself stands, also inside its parts.
+
+    Args:
+        refiner: config of the run.
+        options: of the set: `classes`, for the refiner or the whole chain; the others, such as the prior, for every
+            `G4SegRefiner` in it.
+    """
+    inner = {name: value for name, value in options.items() if name != 'classes'}
+    filled = _fill_g4seg(refiner, inner)
+    return _fill(filled, {'classes': options['classes']}) if 'classes' in options else filled
+
+
+def _fill_g4seg(refiner: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Options of every G4Seg refiner of a chain that does not set them itself."""
     if 'refiners' in refiner:
-        return {**refiner, 'refiners': [_for_set(r, options) for r in refiner['refiners']]}
-    return {**options, **refiner} if refiner.get('type') == 'G4SegRefiner' else dict(refiner)
+        return {**refiner, 'refiners': [_fill_g4seg(r, options) for r in refiner['refiners']]}
+    return _fill(refiner, options) if refiner.get('type') == 'G4SegRefiner' else dict(refiner)
+
+
+def _fill(config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The config, and the options that it does not have, part by part."""
+    filled = {**options, **config}
+    for name in options.keys() & config.keys():
+        own, given = config[name], options[name]
+        # options of another kind of part than the run chose would be errors in it
+        if isinstance(own, dict) and isinstance(given, dict) and own.get('type') in (None, given.get('type')):
+            filled[name] = _fill(own, given)
+    return filled

@@ -1,5 +1,6 @@
 """Where the weights of CLIP features are expected, and whether they are there; nothing is fetched."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -7,20 +8,19 @@ from typing import Any
 from .hub_cache import cache_folder, is_cached
 
 
-def find_clip_weights(features: Any) -> tuple[str, bool] | None:
+def find_clip_weights(features: Mapping[str, Any]) -> tuple[str, bool] | None:
     """Looks where the extractor itself will look.
 
     Args:
-        features: config of `build_features`.
+        features: config of a `FeatureExtractor`.
 
     Returns:
         The place, and whether the weights are there; None where the features are not CLIP's.
     """
-    options = {'type': features} if isinstance(features, str) else features
-    if options.get('type') == 'transformers':
-        return _of_transformers(str(options.get('model')))
-    if options.get('type') == 'open_clip':
-        return _of_open_clip(options.get('model', 'ViT-B-16-quickgelu'), str(options.get('pretrained', 'openai')))
+    if features.get('type') == 'TransformersCLIPFeatures':
+        return _of_transformers(str(features.get('model')))
+    if features.get('type') == 'OpenCLIPFeatures':
+        return _of_open_clip(features.get('model', 'ViT-B-16-quickgelu'), str(features.get('pretrained', 'openai')))
     return None
 
 

@@ -83,10 +83,12 @@ def refiner_needs(refiner: dict[str, Any], *, download: bool) -> Iterator[Need]:
     for part in refiner.get('refiners', ()):
         yield from refiner_needs(part, download=download)
     if kind == 'G4SegRefiner':
-        yield _prior(str(refiner['prior']), download=download)
-        if refiner.get('controlnet'):
-            yield _controlnet(str(refiner['controlnet']), download=download)
-        yield from _features(refiner.get('features', 'denoiser'), download=download)
+        prior, injection = refiner['prior'], refiner.get('injection') or ()
+        yield _prior(str(prior['source'] if isinstance(prior, dict) else prior), download=download)
+        for injector in [injection] if isinstance(injection, dict) else injection:
+            if injector['type'] == 'ControlNetInjector':
+                yield _controlnet(str(injector['source']), download=download)
+        yield from _features(refiner.get('update', {}).get('features', {}), download=download)
     elif kind == 'DenseCRFRefiner':
         yield _package('pydensecrf', 'crf')
     elif kind == 'CascadePSPRefiner':
@@ -113,24 +115,18 @@ def _prior(name: str, *, download: bool) -> Need:
 
 def _controlnet(name: str, *, download: bool) -> Need:
     found = Path(name).expanduser().is_dir() or download or is_cached(name, 'config.json')
-    return Need('ControlNet', name, found, '--download, or --cfg-options model.refiner.controlnet=FOLDER')
+    return Need('ControlNet', name, found, '--download, or --cfg-options model.refiner.injection.source=FOLDER')
 
 
-def _features(
-    features: dict[str, Any] | str, *, download: bool, option: str = 'model.refiner.features'
-) -> Iterator[Need]:
-    """Package and weights of CLIP features, alone or joined; the prior's own features need nothing."""
-    kind = features if isinstance(features, str) else features.get('type')
-    if kind == 'joined' and isinstance(features, dict):
-        for i, part in enumerate(features.get('parts', ())):
-            yield from _features(part, download=download, option=f'{option}.parts.{i}')
-        return
-    if kind == 'open_clip':
+def _features(features: dict[str, Any], *, download: bool) -> Iterator[Need]:
+    """Package and weights of CLIP features; the prior's own features need nothing."""
+    is_open_clip = features.get('type') == 'OpenCLIPFeatures'
+    if is_open_clip:
         yield _package('open_clip', 'clip')
     weights = find_clip_weights(features)
     if weights is not None:
-        place = 'pretrained=FILE' if kind == 'open_clip' else 'model=FOLDER'
-        how = f'--download, or --cfg-options {option}.{place}'
+        place = 'pretrained=FILE' if is_open_clip else 'model=FOLDER'
+        how = f'--download, or --cfg-options model.refiner.update.features.{place}'
         yield Need('CLIP weights', weights[0], weights[1] or download, how)
 
 

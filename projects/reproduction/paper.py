@@ -17,7 +17,7 @@ SEGFORMER_CITY = 'segformer/segformer_mit-b5_8x1_1024x1024_160k_cityscapes/segfo
 DEEPLAB_CITY = 'deeplabv3plus/deeplabv3plus_r101-d8_512x1024_80k_cityscapes/deeplabv3plus_r101-d8_512x1024_80k_cityscapes_20200606_114143-068fcfe9.pth'  # noqa: E501
 MASK2FORMER_CITY = 'mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024/mask2former_r50_8xb2-90k_cityscapes-512x1024_20221202_140802-ffd9d750.pth'  # noqa: E501
 
-WEAKLY_SUPERVISED = {'beta': 0.9}
+WEAKLY_SUPERVISED = {'update.beta': 0.9}
 """The paper's beta for seeds of weakly supervised methods."""
 
 
@@ -46,7 +46,7 @@ class SeedRun:
         seeds: name of their folder under the data folder.
         format: of the files.
         background_rule: as the tool takes it.
-        options: of the refiner, over Stable Diffusion's config.
+        options: of the refiner, by dotted key, over Stable Diffusion's config.
     """
 
     seeds: str
@@ -95,15 +95,21 @@ def _model(name: str) -> str:
 
 _SCLIP = _model('SCLIP')
 CONTROLNET = {
-    'controlnet': 'thibaud/controlnet-sd21-ade20k-diffusers',
-    'cross_weight': 0.0,
-    'self_weight': 0.0,
+    'injection': {
+        '_delete_': True,  # the paper has it in place of injection into attention, not beside it
+        'type': 'ControlNetInjector',
+        'source': 'thibaud/controlnet-sd21-ade20k-diffusers',
+    }
 }
 _PRINTED = 'every run of tools/test.py prints it for its own masks'
 
 
-def _clip_es(**options: Any) -> SeedRun:
-    return SeedRun('clip_es', 'clip-es', 'power:1', {**WEAKLY_SUPERVISED, **options})
+def _clip_es(options: Mapping[str, Any] | None = None) -> SeedRun:
+    return SeedRun('clip_es', 'clip-es', 'power:1', {**WEAKLY_SUPERVISED, **(options or {})})
+
+
+def _filter(low: float, high: float) -> dict[str, Any]:
+    return {'update.confidence_range': (low, high)}
 
 
 def _chains(
@@ -146,10 +152,10 @@ TABLES: dict[str, Table] = {
         'the parts of the method, CLIP-ES seeds',
         (
             Row('mask injection (EMI)', 70.8, 71.3, lacks='injection without correspondence has no run here'),
-            Row('EMI, correspondence (SCA)', 70.8, 71.7, _clip_es(confidence_range=(0.0, 1.0))),
+            Row('EMI, correspondence (SCA)', 70.8, 71.7, _clip_es(_filter(0.0, 1.0))),
             Row('EMI, SCA, filter [0.2, 0.6]', 70.8, 72.0, _clip_es()),
-            Row('EMI, SCA, filter [0.1, 0.7]', 70.8, 71.6, _clip_es(confidence_range=(0.1, 0.7))),
-            Row('ControlNet in place of EMI', 70.8, 74.1, _clip_es(**CONTROLNET)),
+            Row('EMI, SCA, filter [0.1, 0.7]', 70.8, 71.6, _clip_es(_filter(0.1, 0.7))),
+            Row('ControlNet in place of EMI', 70.8, 74.1, _clip_es(CONTROLNET)),
         ),
         'III',
     ),
@@ -205,7 +211,7 @@ TABLES: dict[str, Table] = {
         'seconds a mask on an RTX 3090, the lower of the two figures given',
         (
             Row('single-step noising', None, 1.1, lacks=_PRINTED, metric='seconds'),
-            Row('null-text inversion', None, 5.2, lacks='this inversion is not in the project yet', metric='seconds'),
+            Row('null-text inversion', None, 5.2, lacks=f'{_PRINTED}, with NullTextInversion', metric='seconds'),
         ),
     ),
 }

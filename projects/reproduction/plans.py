@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Places:
         out: results, a folder a row.
         data: data sets; configs say `data/...` themselves.
         checkpoints: of coarse models.
-        prior: in place of the configs' hub id; empty for those.
+        prior: source of it, in place of the configs' hub id; empty for those.
         options: over every config, by dotted key; those of `model.refiner` are G4Seg's, in a chain and for
             seeds, too.
         download: whether models may be fetched from their hub.
@@ -81,7 +82,7 @@ def plan_row(row: Row, places: Places) -> Plan | None:
 
 def _plan_config(run: ConfigRun, folder: Path, places: Places) -> Plan:
     config = Config.fromfile(places.root / 'configs' / run.config)
-    config.merge_from_dict(_options(config, places))
+    _merge(config, _options(config, places))
     # a file, as a command line of mmengine's options would lose the blanks of paths
     files = {'config.py': config.dump()}
     checkpoint = places.checkpoints / Path(run.weights).name if run.weights else None
@@ -96,7 +97,7 @@ def _plan_config(run: ConfigRun, folder: Path, places: Places) -> Plan:
 def _plan_seeds(run: SeedRun, folder: Path, places: Places) -> Plan:
     config = Config.fromfile(places.root / 'configs' / SEED_REFINER)
     options = {**run.options, **_refiner_options(places)}
-    config.merge_from_dict({f'refiner.{key}': value for key, value in options.items()})
+    _merge(config, {f'refiner.{key}': value for key, value in options.items()})
     seeds, out = find_seeds(run, places.data), folder / 'masks'
     command = [sys.executable, str(places.root / 'tools/refine_masks.py')]
     command += [str(places.data / VOC / 'JPEGImages'), str(folder / LINKS), str(out)]
@@ -109,6 +110,12 @@ def _plan_seeds(run: SeedRun, folder: Path, places: Places) -> Plan:
     return Plan(command, needs, folder, out / 'report.json', {'refiner.py': config.dump()}, seeds)
 
 
+def _merge(config: Config, options: dict[str, Any]) -> None:
+    """Sets options by dotted key, in place."""
+    # mmengine takes `_delete_` out of what it is given, and a row of a table is planned more than once
+    config.merge_from_dict(deepcopy(options))
+
+
 def _options(config: Config, places: Places) -> dict[str, Any]:
     """Options of a config; those of the refiner go to G4Seg, which leads where refiners are chained."""
     place = OF_REFINER + ('refiners.0.' if 'refiners' in config.model.refiner else '')
@@ -118,7 +125,7 @@ def _options(config: Config, places: Places) -> dict[str, Any]:
 
 def _refiner_options(places: Places) -> dict[str, Any]:
     options = {k.removeprefix(OF_REFINER): v for k, v in places.options.items() if k.startswith(OF_REFINER)}
-    return {**options, 'prior': places.prior} if places.prior else options
+    return {**options, 'prior.source': places.prior} if places.prior else options
 
 
 def _python(processes: int) -> Sequence[str]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer, write_vocabulary
 
 TEXT_WIDTH = 128
 TEXT_LENGTH = 48
@@ -20,17 +22,27 @@ NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
     'text_encoder': (CLIPTextModel, {}),
 }
 """The parts that have weights, each with its class and how it is loaded."""
+PREFIX = 'text_model.'
+"""What transformers 4 calls a text encoder's weights by."""
 
 
 @dataclass
 class PriorParts:
-    """What a text-to-image latent diffusion model consists of, as diffusers names it."""
+    """What a text-to-image latent diffusion model consists of, as diffusers names it.
 
-    vae: AutoencoderKL
-    unet: UNet2DConditionModel
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
-    scheduler: DDIMScheduler
+    Attributes:
+        vae: diffusers `AutoencoderKL`.
+        unet: diffusers `UNet2DConditionModel`.
+        text_encoder: transformers `CLIPTextModel`.
+        tokenizer: transformers `CLIPTokenizer`.
+        scheduler: diffusers `DDIMScheduler`.
+    """
+
+    vae: Any  # diffusers' classes have no members that a type checker sees
+    unet: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler: Any
 
     def save(self, folder: Path, *, half: bool = False) -> None:
         """Writes a diffusers folder that `load_prior` (and `StableDiffusionPipeline`) reads.
@@ -43,7 +55,7 @@ class PriorParts:
         networks = {name: getattr(self, name) for name in NETWORKS}
         if half:
             networks = {name: deepcopy(network).half() for name, network in networks.items()}
-        pipeline = StableDiffusionPipeline(
+        pipeline: Any = StableDiffusionPipeline(
             **networks,
             tokenizer=self.tokenizer,
             scheduler=self.scheduler,
@@ -56,6 +68,9 @@ class PriorParts:
         pipeline.save_pretrained(partial)
         for name in ('vae', 'unet'):
             _forget_origin(partial / name / 'config.json')
+        _add_prefix(partial / 'text_encoder' / 'model.safetensors')
+        if not (partial / 'tokenizer' / 'vocab.json').exists():  # transformers 4 has written it
+            write_vocabulary(self.tokenizer, partial / 'tokenizer')
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
 
@@ -76,6 +91,13 @@ def _forget_origin(path: Path) -> None:
     config = json.loads(path.read_text())
     config.pop('_name_or_path', None)
     path.write_text(json.dumps(config, indent=2) + '\n')
+
+
+def _add_prefix(path: Path) -> None:
+    """Names a text encoder's weights as transformers 4 does; both versions load them, 5 without the prefix, too."""
+    weights = load_file(path)
+    named = {name if name.startswith(PREFIX) else PREFIX + name: weight for name, weight in weights.items()}
+    save_file(named, path, metadata={'format': 'pt'})
 
 
 def build_prior(
@@ -120,7 +142,6 @@ def build_prior(
         norm_num_groups=16,
     )
     tokenizer = build_tokenizer(classes, text_length)
-    text_encoder = build_text_encoder(tokenizer)
     scheduler = DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -129,7 +150,7 @@ def build_prior(
         set_alpha_to_one=False,
         steps_offset=1,
     )
-    return PriorParts(vae, unet, text_encoder, tokenizer, scheduler)
+    return PriorParts(vae, unet, build_text_encoder(tokenizer), tokenizer, scheduler)
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer, width: int = TEXT_WIDTH) -> CLIPTextModel:
@@ -147,23 +168,3 @@ def build_text_encoder(tokenizer: CLIPTokenizer, width: int = TEXT_WIDTH) -> CLI
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-
-
-def build_tokenizer(classes: Sequence[str], text_length: int = TEXT_LENGTH, *, vocab_size: int = 640) -> CLIPTokenizer:
-    """Learns a byte-level BPE in CLIP's format; any other text still tokenises, byte by byte."""
-    start, end = '<|startoftext|>', '<|endoftext|>'
-    bpe = Tokenizer(models.BPE(unk_token=end, end_of_word_suffix='</w>'))
-    bpe.normalizer = normalizers.Lowercase()
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(False)])
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[start, end, *(symbol + '</w>' for symbol in sorted(alphabet))],
-        initial_alphabet=alphabet,
-        end_of_word_suffix='</w>',
-        show_progress=False,
-    )
-    bpe.train_from_iterator([f'a photo of {name}, ' for name in classes] * 4, trainer)
-    content = json.loads(bpe.to_str())['model']
-    merges = [tuple(m) if not isinstance(m, str) else tuple(m.split(' ')) for m in content['merges']]
-    return CLIPTokenizer(vocab=content['vocab'], merges=merges, model_max_length=text_length)

@@ -4,10 +4,10 @@ Shapes: B crops, s crop side; crops (B, 3, s, s) float in [-1, 1].
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .images import TrainingImages
@@ -18,7 +18,7 @@ KL_WEIGHT = 1e-6
 
 
 def train_autoencoder(
-    vae: AutoencoderKL,
+    vae: Any,
     training: TrainingImages,
     validation: TrainingImages,
     *,

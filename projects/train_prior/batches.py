@@ -9,13 +9,14 @@ classes with all masks injected.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor
 from tqdm import tqdm
+
+from mmseg_g4seg.refiners.g4seg.layouts import class_regions
 
 from .images import TrainingImages
 from .precision import mixed_precision
@@ -46,7 +47,12 @@ class LatentSet:
         rarity: (C,) float32, 1 / number of images that show a class.
     """
 
-    def __init__(self, data: TrainingImages, vae: AutoencoderKL, device: str) -> None:
+    def __init__(self, data: TrainingImages, vae: Any, device: str) -> None:
+        """Args:
+        data: the images.
+        vae: diffusers `AutoencoderKL` that encodes them.
+        device: to encode on.
+        """
         self.data = data
         self.latents = torch.stack([_encode(images, vae, device) for images in (data.images, data.images.flip(-1))])
         shown = torch.tensor([c for present in data.present for c in present], dtype=torch.long)
@@ -89,7 +95,7 @@ class LatentSet:
         if self.data.label_maps is None or not classes:
             return torch.zeros(0, *grid)
         label_map = self.label_map(entry, mirrored)
-        return F.adaptive_avg_pool2d(torch.stack([label_map == c for c in classes]).float(), grid)
+        return class_regions(label_map, classes, grid)
 
 
 def pad_regions(masks: Sequence[Tensor]) -> Tensor:
@@ -99,7 +105,7 @@ def pad_regions(masks: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def _encode(images: Tensor, vae: AutoencoderKL, device: str) -> Tensor:
+def _encode(images: Tensor, vae: Any, device: str) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, c, h, w) float16 latents, scaled."""
     chunks = []
     for chunk in tqdm(images.split(16), 'encoding images', leave=False):

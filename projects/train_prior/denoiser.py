@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmseg_g4seg.diffusion.injection.attention import MaskInjection, inject_masks
+from mmseg_g4seg.diffusion.injection import MaskInjector, RegionLayout
+from mmseg_g4seg.diffusion.injection.unet_layers import unet_attention_replaced
 from mmseg_g4seg.diffusion.prediction import add_noise, noise_target
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
-from mmseg_g4seg.refiners.g4seg.updates.noise_errors import average_windows
+from mmseg_g4seg.ops.posterior import average_boxes
 
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
@@ -73,18 +74,14 @@ class Denoiser(nn.Module):
         self.scheduler, self.tokenizer = parts.scheduler, parts.tokenizer
         self.classes, self.settings = list(classes), settings
         self.prompt_tokenizer = PromptTokenizer(parts.tokenizer)
+        self.injector = MaskInjector(cross_weight=settings.cross_weight, self_weight=settings.self_weight)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, prompts: Sequence[list[int]], masks: Tensor) -> Tensor:
         """Denoises under prompts and masks: (B, c, h, w) -> (B, c, h, w)."""
         input_ids, token_masks = self._tokenise(prompts, masks.shape[1])
         embeds = self.text_encoder(input_ids.to(noisy.device)).last_hidden_state
-        injection = MaskInjection(
-            masks.to(noisy.device),
-            token_masks.to(noisy.device),
-            self.settings.cross_weight,
-            self.settings.self_weight,
-        )
-        with inject_masks(self.unet, injection):
+        layout = RegionLayout(masks.to(noisy.device), token_masks.to(noisy.device))
+        with unet_attention_replaced(self.unet, self.injector, layout):
             return self.unet(noisy, timesteps, embeds).sample
 
     def loss(self, data: LatentSet, generator: torch.Generator) -> Tensor:
@@ -111,7 +108,7 @@ class Denoiser(nn.Module):
         masks = torch.cat([first.region_masks, second.region_masks])
         both = Batch(first.latents.repeat(2, 1, 1, 1), [*first.prompts, *second.prompts], masks)
         errors = self._squared_errors(both, timesteps.repeat(2), noise.repeat(2, 1, 1, 1)).mean(dim=1)
-        return average_windows(errors, [DOUBT_WINDOW])
+        return average_boxes(errors, [DOUBT_WINDOW])
 
     def _squared_errors(self, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
         """(B, c, h, w) float32."""

@@ -65,7 +65,10 @@ def draw_doubts(
     others = torch.randint(len(data.data), (count,), generator=generator).tolist()
     rival_entries = torch.randint(len(data.data), (count,), generator=generator).tolist()
     grid = tuple(data.latents.shape[-2:])
-    prompts, first, second, truth = [], [], [], []
+    prompts: list[list[int]] = []
+    first: list[Tensor] = []
+    second: list[Tensor] = []
+    truth: list[Tensor] = []
     for entry, other, rival, flip in zip(entries, others, rival_entries, mirrored, strict=True):
         label_map, around = (data.label_map(i, flip).long() for i in (entry, other))
         rival_map = data.label_map(rival, flip).long() if torch.rand((), generator=generator) < rivals else label_map
@@ -82,8 +85,8 @@ def draw_doubts(
         shown = [((label_map == c) & region).float() for c in classes or [0, 0]]
         truth.append(resize_maps(shown[0] - shown[1], grid))
     latents = data.latents[mirrored, entries].float()
-    batches = [Batch(latents, prompts, pad_regions(masks)) for masks in (first, second)]
-    return Doubts(*batches, torch.stack(truth))
+    with_first, with_second = (Batch(latents, prompts, pad_regions(masks)) for masks in (first, second))
+    return Doubts(with_first, with_second, torch.stack(truth))
 
 
 def doubted_region(label_map: Tensor, generator: torch.Generator) -> Tensor:
@@ -146,9 +149,9 @@ def _draw_region(
     """
     for _ in range(TRIES):
         region = doubted_region(around, generator)
-        classes = [_draw_shown(shown[region], label_map.numel(), rarity, generator) for shown in (label_map, rival_map)]
-        if None not in classes and classes[0] != classes[1]:
-            return region, classes if torch.rand((), generator=generator) < 0.5 else classes[::-1]
+        own, rival = (_draw_shown(m[region], label_map.numel(), rarity, generator) for m in (label_map, rival_map))
+        if own is not None and rival is not None and own != rival:
+            return region, [own, rival] if torch.rand((), generator=generator) < 0.5 else [rival, own]
     return torch.zeros_like(label_map, dtype=torch.bool), []
 
 

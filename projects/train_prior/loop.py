@@ -68,29 +68,18 @@ def train(
         seed: of the draws; step i draws from the generator seeded by (seed, i).
     """
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
-    average, first = Average(network), 0
+    average = Average(network)
     state_path, log_path = folder / f'{name}_state.pt', folder / f'{name}_log.csv'
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
-        network.load_state_dict(state['network'])
-        optimizer.load_state_dict(state['optimizer'])
-        average.weights, first = state['average'], state['step']
+    first = _load_state(state_path, network, optimizer, average) if state_path.exists() else 0
     deadline = time.monotonic() + 60 * max_minutes
     network.train()
     bar = tqdm(range(first, steps), name, initial=first, total=steps, mininterval=5)
     running: float | None = None
     for step in bar:
-        progress = step / steps
-        rate = min(1.0, (step + 1) / warm_up) * (0.55 + 0.45 * float(torch.cos(torch.tensor(progress * torch.pi))))
         for group in optimizer.param_groups:
-            group['lr'] = learning_rate * rate
-        value = loss(torch.Generator().manual_seed(seed * 1_000_003 + step))
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+            group['lr'] = learning_rate * _rate(step, steps, warm_up)
+        current = _descend(network, optimizer, loss(torch.Generator().manual_seed(seed * 1_000_003 + step)))
         average.update(step)
-        current = value.item()
         running = current if running is None else 0.98 * running + 0.02 * current
         bar.set_postfix(loss=f'{running:.4f}', refresh=False)
         last = step + 1 == steps or time.monotonic() > deadline
@@ -102,6 +91,21 @@ def train(
             break
     average.swap()
     network.eval()
+
+
+def _rate(step: int, steps: int, warm_up: int) -> float:
+    """Share of the highest learning rate: a linear warm-up, then a cosine that falls to a tenth."""
+    cosine = float(torch.cos(torch.tensor(step / steps * torch.pi)))
+    return min(1.0, (step + 1) / warm_up) * (0.55 + 0.45 * cosine)
+
+
+def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor) -> float:
+    """One step down a scalar loss; gives it back as a number."""
+    optimizer.zero_grad(set_to_none=True)
+    value.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return value.item()
 
 
 def _report(network: nn.Module, average: Average, report: Callable, step: int) -> dict[str, float]:
@@ -123,6 +127,15 @@ def _log(path: Path, step: int, running: float, figures: dict[str, float]) -> No
             writer.writeheader()
         writer.writerow(row)
     tqdm.write('  '.join(f'{k} {v}' for k, v in row.items()))
+
+
+def _load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average) -> int:
+    """Puts a saved state back; the number of steps that it had taken."""
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state['network'])
+    optimizer.load_state_dict(state['optimizer'])
+    average.weights = state['average']
+    return int(state['step'])
 
 
 def _save_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average, step: int) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.io.atomic import atomic_write
 
-from .architecture import TEXT_LENGTH, PriorParts, build_prior, build_tokenizer
+from .architecture import TEXT_LENGTH, PriorParts, build_prior
 from .autoencoder import train_autoencoder
 from .begun import check_begun
 from .denoiser import DenoiserSettings
@@ -161,26 +162,29 @@ def text_length(classes: Sequence[str], present: Sequence[Sequence[int]]) -> int
 def refiner_settings(task: PriorTraining, settings: DenoiserSettings, training: TrainingImages) -> dict[str, Any]:
     """What `load_refiner` takes for a prior: names and masks as in training, the rest as for photographs.
 
-    A prior that learned to settle doubts is asked at half the sharpness of one that did not (docs/results.md).
+    A prior that learned to settle doubts is asked at half the sharpness of one that did not
+    (projects/experiments/NOTEBOOK.md). The background is named: another data set may have another class in its place.
     """
     shown = sorted({c for present in training.present for c in present})
-    background = {} if settings.background is None else {'background_index': settings.background}
+    background = {} if settings.background is None else {'background': training.classes[settings.background]}
     return {
-        **background,
-        'known_classes': [training.classes[c] for c in shown],
+        'classes': {**background, 'known': [training.classes[c] for c in shown]},
         'image_size': list(task.size),
-        'cross_weight': settings.cross_weight,
-        'self_weight': settings.self_weight,
-        'features': {'type': 'denoiser'},
-        'update': 'likelihood',
-        'joint': True,
-        'confidence_range': [0.2, 0.6],
-        'likelihood_timesteps': [300, 400, 500],
-        'likelihood_crops': 2,
-        'likelihood_sharpness': 20.0 if settings.doubt_weight else 40.0,
-        'likelihood_proportions': True,
-        'likelihood_smoothing': [3, 9, 21],
-        'candidate_threshold': 0.05,
+        'injection': {
+            'type': 'MaskInjector',
+            'cross_weight': settings.cross_weight,
+            'self_weight': settings.self_weight,
+        },
+        'update': {
+            'type': 'LikelihoodUpdate',
+            'uncertain_below': 0.6,
+            'timesteps': [300, 400, 500],
+            'crops': 2,
+            'sharpness': 20.0 if settings.doubt_weight else 40.0,
+            'proportions': True,
+            'smoothing': [3, 9, 21],
+            'candidate_threshold': 0.05,
+        },
         'min_area': 0.002,
         'passes_per_batch': 16,
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 from mmseg_g4seg.diffusion.prediction import add_noise, predict_x0
 
 from .architecture import PriorParts
-from .batches import Batch, LatentSet
+from .batches import Batch, LatentSet, View
 from .denoiser import Denoiser
 
 SAMPLE_STEPS = 20
@@ -24,7 +24,7 @@ RECONSTRUCTION_TIMESTEP = 400
 def save_samples(denoiser: Denoiser, parts: PriorParts, data: LatentSet, path: Path, count: int = 6) -> None:
     """Saves three rows: held-out images, their one-step reconstructions, and samples of their layouts."""
     entries = list(range(min(count, len(data.data))))
-    view = 'caption' if data.data.label_maps is None else 'all classes'
+    view: View = 'caption' if data.data.label_maps is None else 'all classes'
     generator = torch.Generator().manual_seed(0)
     batch = data.assemble(entries, [0] * len(entries), [view] * len(entries), generator)
     noise = torch.randn(batch.latents.shape, generator=generator)

@@ -28,7 +28,7 @@ from transformers import (
     T5TokenizerFast,
 )
 
-from projects.train_prior.architecture import build_tokenizer
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from tests.conftest import NAMES, build_random_parts
 
 WIDTH = 32

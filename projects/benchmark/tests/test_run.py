@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import time
 
 import pytest
 import torch
@@ -13,14 +14,16 @@ from mmseg_g4seg.diffusion.weights.loading import load_prior
 from mmseg_g4seg.features.base import FeatureExtractor
 from mmseg_g4seg.features.denoiser import DenoiserFeatures
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
+from mmseg_g4seg.refiners.g4seg.updates.correspondence import CorrespondenceUpdate
 from projects.benchmark import comparisons, run
 from projects.benchmark.cases import make_case
+from projects.benchmark.metered_prior import MeteredPrior
 from projects.benchmark.options import BenchmarkOptions
 from projects.benchmark.paper_loop import PaperLoop
 from projects.benchmark.paths import PathBench
 from projects.benchmark.results import ComparisonCost
 from projects.benchmark.run import measure_comparison, run_benchmark
-from projects.benchmark.stages import STAGES, MeteredFeatures
+from projects.benchmark.stages import STAGES, MeteredFeatures, StageMeter, Stages
 from projects.benchmark.table import format_report
 from tests.conftest import ROOT
 from tests.diffusion.pipelines import build_flux, build_sd3
@@ -33,7 +36,7 @@ class Colours(FeatureExtractor):
 
     reads_pixels = True
 
-    def __call__(self, latents, pixels=None):
+    def __call__(self, prior, latents, pixels=None):
         return torch.nn.functional.avg_pool2d(pixels, 4)
 
 
@@ -103,15 +106,25 @@ class TestReport:
         assert content['parameters']['denoiser'] > 5e6
 
 
-@pytest.mark.parametrize('kind', [DenoiserFeatures, lambda _: Colours()], ids=['latents', 'image'])
+def refine_and_loop(prior, features, case, options):
+    """The package's own refiner, and the loop."""
+    stages = Stages()
+    refiner = G4SegRefiner(
+        prior,
+        update=CorrespondenceUpdate(features=features),
+        image_size=options.size,
+        passes_per_batch=options.passes_per_batch,
+    )
+    loop = PaperLoop(MeteredPrior(prior, stages), MeteredFeatures(features, stages), options)
+    return refiner.refine(case.image, case.prediction, case.class_names), loop(case)
+
+
+@pytest.mark.parametrize('kind', [DenoiserFeatures, Colours], ids=['latents', 'image'])
 @pytest.mark.parametrize('passes', [2, 8])
 def test_loop_equals_refiner(tiny, kind, passes):
+    case = make_case(5, 64)
     options = BenchmarkOptions('tiny', size=64, passes_per_batch=passes)
-    features, case = MeteredFeatures(kind(tiny)), make_case(5, 64)
-    expected = G4SegRefiner(tiny, features=features, settings=options.settings()).refine(
-        case.image, case.prediction, case.class_names
-    )
-    actual = PaperLoop(tiny, features, options.settings())(case)
+    expected, actual = refine_and_loop(tiny, kind(), case, options)
     torch.testing.assert_close(actual.probs, expected.probs, atol=1e-4, rtol=0)
     assert (actual.label_map == expected.label_map).double().mean() >= 0.999
     assert (actual.probs != case.prediction.probs).any()
@@ -123,23 +136,33 @@ def test_loop_equals_refiner(tiny, kind, passes):
 def test_loop_equals_refiner_in_transformers(family, build):
     pipeline = build()
     prior = family(**{part: getattr(pipeline, part) for part in family.parts})
-    options = BenchmarkOptions('tiny', size=32)
-    features, case = MeteredFeatures(DenoiserFeatures(prior)), make_case(3, 32)
-    expected = G4SegRefiner(prior, features=features, settings=options.settings()).refine(
-        case.image, case.prediction, case.class_names
-    )
-    actual = PaperLoop(prior, features, options.settings())(case)
+    case = make_case(3, 32)
+    expected, actual = refine_and_loop(prior, DenoiserFeatures(), case, BenchmarkOptions('tiny', size=32))
     assert (actual.label_map == expected.label_map).double().mean() >= 0.999
     assert (actual.probs != case.prediction.probs).any()
 
 
-def test_the_prior_is_left_as_it_was(tiny):
-    before, processors = dict(vars(tiny)), dict(tiny.unet.attn_processors)
-    features = MeteredFeatures(DenoiserFeatures(tiny))
-    PathBench(tiny, features, BenchmarkOptions('tiny', size=32, repeats=1)).measure(make_case(1, 32))
+def test_what_is_measured_is_left_as_it_was(tiny):
+    before, known, processors = dict(vars(tiny)), dict(tiny.known_prompts), dict(tiny.unet.attn_processors)
+    bench = PathBench(tiny, DenoiserFeatures(), BenchmarkOptions('tiny', size=32, repeats=1))
+    case = make_case(1, 32)
+    bench.measure(case)
     assert vars(tiny) == before
+    assert known.keys() <= tiny.known_prompts.keys()
     assert tiny.unet.attn_processors == processors
-    assert features.meter is None
+    assert bench.stages.meter is None, 'nobody counts outside of a run'
+
+
+@pytest.mark.parametrize('joint', [False, True])
+def test_counting_changes_nothing(tiny, joint):
+    case = make_case(3, 32)
+    bench = PathBench(tiny, DenoiserFeatures(), BenchmarkOptions('tiny', size=32))
+    plain = G4SegRefiner(tiny, update=CorrespondenceUpdate(joint=joint), image_size=32)
+    expected = plain.refine(case.image, case.prediction, case.class_names)
+    with bench.stages.counted(StageMeter(time.perf_counter)):
+        actual = bench.paths(case)['joint' if joint else 'batched']()
+    assert torch.equal(actual.probs, expected.probs)
+    assert (actual.probs != case.prediction.probs).any()
 
 
 def options(**changes):

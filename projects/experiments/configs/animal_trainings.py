@@ -1,8 +1,10 @@
-# two_priors.py with another second prior for the animals, trained on doubts with rivals (results.md), and with class
+# two_priors.py with another second prior for the animals, trained on doubts with rivals (NOTEBOOK.md), and with class
 # proportions following what either prior finds, as on the streets.
 _base_ = './two_priors.py'
 rivals = dict(_base_.animals_second, prior='work_dirs/prior_animals_rivals/prior')
-with_proportions = [dict(r, likelihood_proportions=True) for r in (_base_.animals_first, _base_.animals_second, rivals)]
+with_proportions = [
+    dict(r, update=dict(r['update'], proportions=True)) for r in (_base_.animals_first, _base_.animals_second, rivals)
+]
 runs = dict(
     _delete_=True,
     crf=_base_.crf,

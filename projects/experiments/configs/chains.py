@@ -1,20 +1,15 @@
 # Coarse, G4Seg with one prior about the whole image, dense CRF, PAMR, and the two orders of G4Seg and CRF, on the same
 # masks.
 _base_ = './sets.py'
-g4seg = dict(
-    type='G4SegRefiner',
-    cross_weight=3.0,
-    self_weight=0.3,
-    features=dict(type='denoiser'),
-    joint=True,
-    update='likelihood',
-    confidence_range=(0.2, 0.6),
-    likelihood_sharpness=20.0,
-    likelihood_smoothing=(3, 9, 21),
+injection = dict(type='MaskInjector', cross_weight=3.0, self_weight=0.3)  # as the priors were trained
+likelihood_update = dict(
+    type='LikelihoodUpdate',
+    uncertain_below=0.6,
+    sharpness=20.0,
+    smoothing=(3, 9, 21),
     candidate_threshold=0.05,
-    min_area=0.002,
-    passes_per_batch=16,
 )
+g4seg = dict(type='G4SegRefiner', injection=injection, update=likelihood_update, min_area=0.002, passes_per_batch=16)
 crf = dict(type='DenseCRFRefiner', preset='deeplab')
 runs = dict(
     crf=crf,

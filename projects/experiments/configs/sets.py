@@ -1,4 +1,4 @@
-# Real photographs with a real network's scores; ../shared/data beside the project (docs/results.md).
+# Real photographs with a real network's scores; ../shared/data beside the project (NOTEBOOK.md).
 animals_data, camvid_data = '../shared/data/voc_animals', '../shared/data/camvid'
 animals = dict(
     images=f'{animals_data}/images/val',
@@ -24,6 +24,6 @@ sets = dict(
     ),
 )
 # what every G4Seg refiner of a run takes on a set, unless the run says otherwise
-animal_prior = dict(prior='work_dirs/prior_animals/prior', image_size=128, background_index=0)
+animal_prior = dict(prior='work_dirs/prior_animals/prior', image_size=128)
 street_prior = dict(prior='work_dirs/prior_street/prior', image_size=(128, 160))
 per_set = dict(voc_weak=animal_prior, voc_strong=animal_prior, camvid_day=street_prior, camvid_dusk=street_prior)

@@ -35,19 +35,20 @@ animal_classes = [
     'sofa',
     'tvmonitor',
 ]
-street_prior = dict(known_classes=street_classes)
-animal_prior = dict(known_classes=animal_classes)
+street_prior = dict(classes=dict(known=street_classes))
+animal_prior = dict(classes=dict(known=animal_classes))
 per_set = dict(voc_weak=animal_prior, voc_strong=animal_prior, camvid_day=street_prior, camvid_dusk=street_prior)
-three_timesteps = dict(_base_.g4seg, likelihood_timesteps=(300, 400, 500))
-in_crops = dict(three_timesteps, likelihood_crops=2)
-with_proportions = dict(in_crops, likelihood_proportions=True)
-bounded = dict(in_crops, likelihood_draws=2, likelihood_bound=0.4)
+any_class = dict(known=None)
+three_timesteps = dict(_base_.likelihood_update, timesteps=(300, 400, 500))
+in_crops = dict(three_timesteps, crops=2)
+with_proportions = dict(_base_.g4seg, update=dict(in_crops, proportions=True))
+bounded = dict(_base_.g4seg, update=dict(in_crops, draws=2, bound=0.4))
 runs = dict(
     _delete_=True,
-    whole=dict(_base_.g4seg, known_classes=None),
-    timesteps=dict(three_timesteps, known_classes=None),
-    crops=dict(in_crops, known_classes=None),
-    known=in_crops,
+    whole=dict(_base_.g4seg, classes=any_class),
+    timesteps=dict(_base_.g4seg, classes=any_class, update=three_timesteps),
+    crops=dict(_base_.g4seg, classes=any_class, update=in_crops),
+    known=dict(_base_.g4seg, update=in_crops),
     proportions=with_proportions,
     bounded=bounded,
 )

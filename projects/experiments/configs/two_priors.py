@@ -3,8 +3,12 @@
 _base_ = './steps_second.py'
 streets_second = _base_.with_proportions
 animals_second = _base_.bounded
-streets_first = dict(streets_second, prior='work_dirs/prior_street/prior', likelihood_sharpness=40.0)
-animals_first = dict(animals_second, prior='work_dirs/prior_animals/prior', likelihood_sharpness=40.0)
+streets_first = dict(
+    streets_second, prior='work_dirs/prior_street/prior', update=dict(streets_second['update'], sharpness=40.0)
+)
+animals_first = dict(
+    animals_second, prior='work_dirs/prior_animals/prior', update=dict(animals_second['update'], sharpness=40.0)
+)
 streets = [streets_first, streets_second]
 animals = [animals_first, animals_second]
 runs = dict(

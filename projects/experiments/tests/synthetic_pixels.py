@@ -3,7 +3,7 @@
 import torch
 
 from mmseg_g4seg.prediction import Prediction
-from projects.experiments.uncertain_pixels import UncertainPixels
+from projects.experiments.limits.uncertain_pixels import UncertainPixels
 
 
 def make_pixels(probs, errors, truth, *, open_to=None) -> UncertainPixels:

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mmseg_g4seg.ops.posterior import posterior_probs, weigh_candidates
-from projects.experiments.calibration import LARGEST, calibrate, find_choices
-from projects.experiments.limits import calibrate_folds
+from projects.experiments.limits.calibration import LARGEST, calibrate, find_choices
+from projects.experiments.limits.measure import calibrate_folds
 from projects.experiments.tests.synthetic_pixels import make_pixels, random_probs
 
 PIXELS = 20000

@@ -1,9 +1,11 @@
 import torch
 
 from mmseg_g4seg.evaluation.areas import class_areas
-from mmseg_g4seg.refiners.g4seg.settings import G4SegSettings
-from projects.experiments.g4seg_parts import G4SegParts
-from projects.experiments.oracles import (
+from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
+from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate
+from projects.experiments.limits.open_image import open_image
+from projects.experiments.limits.oracles import (
     OracleMatches,
     TrueLayouts,
     best_matches,
@@ -54,34 +56,34 @@ class TestMatches:
 
 
 class TestWithPrior:
-    def open(self, prior, **settings):
+    def open(self, prior, **options):
         image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
-        parts = G4SegParts(prior, settings=G4SegSettings(image_size=IMAGE_SIZE, **settings))
+        update = CorrespondenceUpdate(**options)
+        refiner = G4SegRefiner(prior, update=update, image_size=IMAGE_SIZE)
         truth = random_case(IMAGE_SIZE, IMAGE_SIZE, seed=1)[1].label_map.clone()
         truth[:4] = 255
-        return parts, parts.open(ImageCase('a', image, coarse, truth), NAMES)
+        opened = open_image(refiner, ImageCase('a', image, coarse, truth), ClassList(NAMES))
+        return OracleMatches(update, opened.truth, len(NAMES)), opened
 
     def test_true_layouts_show_the_truth(self, prior):
         _, image = self.open(prior)
         coarse, truth = image.coarse.label_map, image.truth
-        placed = TrueLayouts(image.layout_pass, truth).place(0, image.encoded, coarse, image.selected)
+        placed = TrueLayouts(image.passes, truth).place(0, image.encoded, coarse, image.selected)
         merged = torch.cat([coarse[:4], truth[4:]])
-        expected = image.layout_pass.place(0, image.encoded, merged, image.selected)
+        expected = image.passes.place(0, image.encoded, merged, image.selected)
         assert torch.equal(placed.region_masks, expected.region_masks)
-        plain = image.layout_pass.place(0, image.encoded, coarse, image.selected)
+        plain = image.passes.place(0, image.encoded, coarse, image.selected)
         assert not torch.equal(placed.region_masks, plain.region_masks)
 
     def test_best_matches_serve_the_truth(self, prior):
-        parts, image = self.open(prior, beta=0.0, confidence_range=(0.0, 1.0))
-        update = OracleMatches(image.layout_pass, parts.features, image.truth)
-        refined = parts.merge(image.coarse, update([image.encoded], [image.coarse], [image.selected])[0])
+        update, image = self.open(prior, beta=0.0, confidence_range=(0.0, 1.0))
+        refined = image.apply(update)
         before, after = (class_areas(m.label_map, image.truth, len(NAMES))[0].sum() for m in (image.coarse, refined))
         assert after > 1.3 * before
 
     def test_only_uncertain_pixels_move(self, prior):
-        parts, image = self.open(prior, beta=0.0, confidence_range=(0.4, 0.6))
-        update = OracleMatches(image.layout_pass, parts.features, image.truth)
-        ((classes, updated),) = update([image.encoded], [image.coarse], [image.selected])
+        update, image = self.open(prior, beta=0.0, confidence_range=(0.4, 0.6))
+        ((classes, updated),) = update(image.passes, [image.encoded], [image.coarse], [image.selected])
         probs = image.coarse.probs[list(classes)]
         certain = (probs < 0.4) | (probs > 0.6)
         assert torch.equal(updated[certain], probs[certain])

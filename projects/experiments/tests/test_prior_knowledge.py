@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from projects.experiments.prior_knowledge import count_right, summarise_knowledge
-from projects.experiments.shares import gain_with_interval, share_with_interval
+from projects.experiments.limits.prior_knowledge import count_right, summarise_knowledge
+from projects.experiments.limits.shares import gain_with_interval, share_with_interval
 from projects.experiments.tests.synthetic_pixels import make_pixels, random_probs
 
 PIXELS = 400

@@ -1,8 +1,9 @@
-"""The refiners that configs/_base_/refiners ships for photographs are those whose figures docs/results.md gives."""
+"""The refiners that configs/_base_/refiners ships for photographs are those whose figures NOTEBOOK.md gives."""
 
 import pytest
 from mmengine.config import Config
 
+from projects.experiments.plan import for_set
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / 'configs'
@@ -18,11 +19,9 @@ CONFIGS = ROOT / 'configs'
     ],
 )
 def test_the_shipped_refiner_is_the_measured_one(shipped, run, image_set):
-    measured = Config.fromfile(ROOT / 'projects/experiments/configs/two_priors.py').to_dict()
+    experiment = Config.fromfile(ROOT / 'projects/experiments/configs/two_priors.py').to_dict()
+    measured = for_set(experiment['runs'][run], experiment['per_set'][image_set])
     refiner = Config.fromfile(CONFIGS / f'_base_/refiners/{shipped}.py').to_dict()['refiner']
-    stages = [
-        {**measured['per_set'][image_set], **stage}
-        for stage in measured['runs'][run]['refiners']
-        if stage['type'] == 'G4SegRefiner'
-    ]
+    assert refiner.pop('classes') == measured['classes']
+    stages = [stage for stage in measured['refiners'] if stage['type'] == 'G4SegRefiner']
     assert refiner.get('refiners', [refiner]) == stages

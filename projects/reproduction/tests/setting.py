@@ -9,8 +9,9 @@ LIGHT = {
     'test_dataloader.num_workers': 0,
     'test_dataloader.persistent_workers': False,
     'test_dataloader.dataset.pipeline.1.scale': (96, 64),
-    'model.refiner.features': 'denoiser',
-    'model.refiner.dtype': 'float32',
+    'model.refiner.update.features._delete_': True,
+    'model.refiner.update.features.type': 'DenoiserFeatures',
+    'model.refiner.prior.dtype': 'float32',
     'model.refiner.image_size': 64,
     'model.refiner.min_area': 0.05,
 }

@@ -1,7 +1,7 @@
 import pytest
 
 from projects.reproduction.needs import refiner_needs
-from projects.reproduction.paper import find_table
+from projects.reproduction.paper import find_rows, find_table
 from projects.reproduction.plans import plan_row
 from projects.reproduction.table import describe
 from projects.reproduction.tests.setting import places
@@ -29,7 +29,8 @@ def test_what_is_there_is_found(tmp_path):
     write_tree('nightcity_fine', tmp_path / 'data/nightcity-fine', images=1)
     row = find_table('night').rows[0]
     (tmp_path / 'prior').mkdir()
-    own = {'prior': 'prior', 'options': {'model.refiner.features': 'denoiser'}}
+    features = {'model.refiner.update.features': {'_delete_': True, 'type': 'DenoiserFeatures'}}
+    own = {'prior': 'prior', 'options': features}
     missing = [n.what for n in plan_row(row, places(tmp_path, **own)).missing]
     assert missing == ['scores']
     (tmp_path / 'data/nightcity-fine/dtp_scores').mkdir()
@@ -38,9 +39,36 @@ def test_what_is_there_is_found(tmp_path):
 
 @pytest.mark.parametrize(('name', 'found'), [('tiny', True), ('nobody/nothing', False), ('no such/a b', False)])
 def test_priors(name, found):
-    refiner = dict(type='G4SegRefiner', prior=name)
-    assert [n.found for n in refiner_needs(refiner, download=False)] == [found]
-    assert [n.found for n in refiner_needs(refiner, download=True)] == [True]
+    for prior in (name, dict(source=name, dtype='float16')):
+        refiner = dict(type='G4SegRefiner', prior=prior)
+        (need,) = refiner_needs(refiner, download=False)
+        assert (need.where, need.found) == (name, found)
+        assert [n.found for n in refiner_needs(refiner, download=True)] == [True]
+
+
+@pytest.mark.parametrize('beside_attention', [False, True])
+def test_controlnets(tmp_path, beside_attention):
+    injection = dict(type='ControlNetInjector', source='a/net')
+    refiner = dict(
+        type='G4SegRefiner',
+        prior='tiny',
+        injection=[dict(type='MaskInjector'), injection] if beside_attention else injection,
+    )
+
+    def found():
+        return [(n.where, n.found) for n in refiner_needs(refiner, download=False) if n.what == 'ControlNet']
+
+    assert found() == [('a/net', False)]
+    cached(tmp_path, 'a/net', 'config.json')
+    assert found() == [('a/net', True)]
+
+
+def test_the_row_with_a_controlnet_needs_it(tmp_path):
+    (row,) = find_rows(find_table('ablation'), 'ControlNet')
+    plan = plan_row(row, places(tmp_path, prior='tiny'))
+    assert {n.where for n in plan.needs if n.what == 'ControlNet'} == {'thibaud/controlnet-sd21-ade20k-diffusers'}
+    assert 'MaskInjector' not in plan.files['refiner.py']
+    assert 'beta=0.9' in plan.files['refiner.py'].replace(' ', '')
 
 
 def test_chains():
@@ -61,24 +89,24 @@ def cached(tmp_path, repository: str, file: str) -> None:
 
 
 def weights(features, *, download: bool = False):
-    refiner = dict(type='G4SegRefiner', prior='tiny', features=features)
+    refiner = dict(type='G4SegRefiner', prior='tiny', update=dict(type='CorrespondenceUpdate', features=features))
     return [n for n in refiner_needs(refiner, download=download) if n.what == 'CLIP weights']
 
 
 def test_clip_weights_by_open_clips_tag(tmp_path):
-    features = dict(type='open_clip', model='ViT-B-16-quickgelu', pretrained='openai')
+    features = dict(type='OpenCLIPFeatures', model='ViT-B-16-quickgelu', pretrained='openai')
     (need,) = weights(features)
     assert not need.found
     assert need.where == str(tmp_path / 'hub' / f'models--{CLIP.replace("/", "--")}')
-    assert 'model.refiner.features.pretrained=FILE' in need.how
+    assert 'model.refiner.update.features.pretrained=FILE' in need.how
     assert [n.found for n in weights(features, download=True)] == [True]
     cached(tmp_path, CLIP, 'open_clip_model.safetensors')
     assert [n.found for n in weights(features)] == [True]
-    assert [n.found for n in weights('open_clip')] == [True], 'its defaults'
+    assert [n.found for n in weights(dict(type='OpenCLIPFeatures'))] == [True], 'its defaults'
 
 
 def test_clip_weights_in_a_file(tmp_path):
-    features = dict(type='open_clip', pretrained='my weights.pt')
+    features = dict(type='OpenCLIPFeatures', pretrained='my weights.pt')
     assert [(n.where, n.found) for n in weights(features)] == [('my weights.pt', False)]
     (tmp_path / 'my weights.pt').touch()
     assert [n.found for n in weights(features)] == [True]
@@ -89,29 +117,21 @@ def test_clip_weights_in_a_file(tmp_path):
     [('hf-hub:a/b', 'a/b', 'open_clip_pytorch_model.bin'), ('local-dir:clip', None, None)],
 )
 def test_clip_weights_of_a_model_with_a_place_of_its_own(tmp_path, model, repository, file):
-    features = dict(type='open_clip', model=model)
+    features = dict(type='OpenCLIPFeatures', model=model)
     assert [n.found for n in weights(features)] == [False]
     cached(tmp_path, repository, file) if repository else (tmp_path / 'clip').mkdir()
     assert [n.found for n in weights(features)] == [True]
 
 
 def test_clip_weights_of_transformers(tmp_path):
-    assert [n.found for n in weights(dict(type='transformers', model='clip'))] == [False]
+    assert [n.found for n in weights(dict(type='TransformersCLIPFeatures', model='clip'))] == [False]
     (tmp_path / 'clip').mkdir()
-    assert [n.found for n in weights(dict(type='transformers', model='clip'))] == [True]
-    assert [n.found for n in weights(dict(type='transformers', model='a/b'))] == [False]
+    assert [n.found for n in weights(dict(type='TransformersCLIPFeatures', model='clip'))] == [True]
+    assert [n.found for n in weights(dict(type='TransformersCLIPFeatures', model='a/b'))] == [False]
     cached(tmp_path, 'a/b', 'model.safetensors')
-    assert [n.found for n in weights(dict(type='transformers', model='a/b'))] == [True]
+    assert [n.found for n in weights(dict(type='TransformersCLIPFeatures', model='a/b'))] == [True]
 
 
 def test_other_features_need_no_clip_weights():
-    assert weights('denoiser') == weights(dict(type='denoiser', timestep=50)) == []
-
-
-def test_clip_weights_among_joined_features(tmp_path):
-    features = dict(type='joined', parts=['denoiser', dict(type='transformers', model='clip')])
-    (need,) = weights(features)
-    assert not need.found
-    assert 'model.refiner.features.parts.1.model=FOLDER' in need.how
-    (tmp_path / 'clip').mkdir()
-    assert [n.found for n in weights(features)] == [True]
+    assert weights(dict(type='DenoiserFeatures')) == weights(dict(type='DenoiserFeatures', timestep=50)) == []
+    assert [n.what for n in refiner_needs(dict(type='G4SegRefiner', prior='tiny'), download=False)] == ['prior']

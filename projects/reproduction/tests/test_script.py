@@ -72,7 +72,7 @@ def test_runs_a_config_once_and_fills_the_table(tmp_path, monkeypatch, runs_in_t
     again = plan_row(row, places(tmp_path, **own, options=light))
     assert run_plan(again)
     assert log.stat().st_mtime_ns == written
-    other = plan_row(row, places(tmp_path, **own, options={**light, 'model.refiner.beta': 0.5}))
+    other = plan_row(row, places(tmp_path, **own, options={**light, 'model.refiner.update.beta': 0.5}))
     assert other.command == again.command
     assert read_figures(other) is None, 'other settings have not been run'
 

@@ -14,7 +14,7 @@ from projects.reproduction.table import describe, fill
 from projects.reproduction.tests.setting import LIGHT, places
 from tests.hosts.mmseg.synthetic_trees import pairs, write_tree
 
-ROW = Row('seed', 70.8, 72.0, SeedRun('clip_es', 'clip-es', 'power:1', {'beta': 0.9}))
+ROW = Row('seed', 70.8, 72.0, SeedRun('clip_es', 'clip-es', 'power:1', {'update.beta': 0.9}))
 pytestmark = pytest.mark.usefixtures('runs_in_this_process')
 TRAIN = ['2010_000000', '2010_000001', '2010_000002']
 
@@ -96,7 +96,7 @@ def test_no_seed_that_can_be_used_is_a_failure(tmp_path, seeds):
 def test_other_settings_and_damaged_reports_are_another_run(tmp_path, seeds):
     """The tool that refines refuses a folder with results of other settings, or with a damaged report."""
     assert run_plan(plan_light(tmp_path))
-    other = plan_light(tmp_path, options={**LIGHT, 'model.refiner.beta': 0.5})
+    other = plan_light(tmp_path, options={**LIGHT, 'model.refiner.update.beta': 0.5})
     assert other.command == plan_light(tmp_path).command
     assert read_figures(other) is None
     assert run_plan(other), (other.folder / 'log.txt').read_text()[-3000:]
@@ -106,7 +106,7 @@ def test_other_settings_and_damaged_reports_are_another_run(tmp_path, seeds):
 
 
 def test_nested_options_reach_the_refiner(tmp_path):
-    file = {'model.refiner.features.pretrained': 'my weights.pt'}
+    file = {'model.refiner.update.features.pretrained': 'my weights.pt'}
     needs = {need.what: need.where for need in plan_light(tmp_path, options=file).needs}
     assert needs['CLIP weights'] == 'my weights.pt'
 

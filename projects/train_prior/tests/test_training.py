@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS, load_prior
 from mmseg_g4seg.hosts.arrays import load_refiner
 from projects.demo.scenes.compose import CLASSES
 from projects.demo.scenes.folder import write_split
-from projects.train_prior.architecture import TEXT_LENGTH, PriorParts, build_prior, build_tokenizer
+from projects.train_prior.architecture import TEXT_LENGTH, PriorParts, build_prior
 from projects.train_prior.batches import Batch, LatentSet
 from projects.train_prior.denoiser import Denoiser, DenoiserSettings
 from projects.train_prior.doubts import Doubts, doubt_loss, doubted_region, doubts_settled, draw_doubts
@@ -56,11 +58,21 @@ class TestPrior:
         embeds = prior.encode_prompts([['sky']], 'a photo of {name}')
         assert torch.isfinite(prior.denoise(torch.randn(1, 4, 16, 16), 400, embeds)).all()
 
+    def test_its_text_side_has_the_files_of_transformers_4(self, trained):
+        weights = load_file(trained / 'prior/text_encoder/model.safetensors')
+        assert {name.split('.')[0] for name in weights} == {'text_model'}
+        folder = trained / 'prior/tokenizer'
+        vocabulary = json.loads((folder / 'vocab.json').read_text())
+        assert vocabulary == PriorParts.load(trained / 'prior').tokenizer.get_vocab()
+        merges = [tuple(line.split(' ')) for line in (folder / 'merges.txt').read_text().splitlines()[1:]]
+        assert merges == [tuple(m) for m in json.loads((folder / 'tokenizer.json').read_text())['model']['merges']]
+        assert all(''.join(pair) in vocabulary for pair in merges)
+
     def test_is_asked_about_the_classes_that_it_was_shown(self, scenes, tmp_path):
         names = [*(scenes / 'classes.txt').read_text().split('\n')[:-1], 'unicorn']
         (tmp_path / 'classes.txt').write_text('\n'.join(names))
         folder = train_prior(replace(task(scenes), classes=tmp_path / 'classes.txt'), SETTINGS, tmp_path)
-        known = load_refiner(folder).refiner.settings.known_classes
+        known = load_refiner(folder).refiner.class_options['known']
         assert 'sky' in known
         assert set(names) - set(known) == {'unicorn'}
 
@@ -121,7 +133,7 @@ class TestPrior:
     def test_the_refiner_leaves_the_background_without_a_name(self, scenes, tmp_path):
         settings = replace(SETTINGS, background=0, doubt_weight=0.2)
         found = json.loads((train_prior(task(scenes), settings, tmp_path) / 'refiner.json').read_text())
-        assert (found['background_index'], found['likelihood_sharpness']) == (0, 20.0)
+        assert (found['classes']['background'], found['update']['sharpness']) == ('sky', 20.0)
 
     def test_prompts_of_crowded_images_fit(self, scenes, tmp_path):
         """Thirty classes in each image, of doubts two more."""

@@ -3,8 +3,8 @@ from itertools import pairwise
 import pytest
 
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.prediction import synonyms
-from projects.train_prior.architecture import build_tokenizer
 
 TOKENIZER = build_tokenizer(['sky', 'hot air balloon', 'photo'])
 

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mmseg_g4seg.evaluation.records import COARSE
 from mmseg_g4seg.evaluation.statistics import compare
+from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.refiners.g4seg.updates import LikelihoodUpdate
+from projects.experiments.plan import ImageSet
+from projects.experiments.run import read_case
+from projects.experiments.table import Half, choose_half
 
-from .acceptance_check import summarise_decisions
 from .calibration import calibrate, find_choices
-from .g4seg_parts import G4SegParts
-from .image_limits import ImageLimits, ask_prior, examine
-from .plan import ImageSet
+from .image import Compared, ImageLimits, ask_prior, examine
+from .open_image import open_image
 from .prior_knowledge import count_right, summarise_knowledge
-from .run import COARSE, read_case
-from .table import Half, choose_half
 from .uncertain_pixels import UncertainPixels
 
 GAIN_FIGURES = ('before', 'after', 'gain', 'interval', 'better', 'worse')
@@ -43,59 +45,52 @@ def split_folds(names: Sequence[str], half: Half, images: int | None = None) -> 
     return [(choose_half(names, other)[:images], choose_half(names, half)[:images])]
 
 
-def measure_limits(image_set: ImageSet, likelihood: G4SegParts, paper: G4SegParts, folds: Folds) -> dict[str, Any]:
+def measure_limits(image_set: ImageSet, refiners: Compared, folds: Folds) -> dict[str, Any]:
     """Measures all limits on the images that the folds report on.
 
     Args:
         image_set: of the images.
-        likelihood: refiner with the likelihood update.
-        paper: refiner with the paper's update.
+        refiners: both updates.
         folds: see `split_folds`.
 
     Returns:
         `images`, their number; `knowledge`, see `summarise_knowledge`; `calibration`, see
-        `calibrate_folds`; `gains`, the `GAIN_FIGURES` of every update; `acceptance`, see
-        `summarise_decisions`.
-
-    Raises:
-        ValueError: if a refiner has another update.
+        `calibrate_folds`; `gains`, the `GAIN_FIGURES` of every update.
     """
-    for parts, update in ((likelihood, 'likelihood'), (paper, 'correspondence')):
-        if parts.settings.update != update:
-            raise ValueError(f'expected a refiner with update={update!r}, got {parts.settings.update!r}')
-    limits, pixels = _ask(image_set, likelihood, paper, folds)
-    settings = likelihood.settings
-    sharpness, bound = settings.likelihood_sharpness, settings.likelihood_bound
-    calibration = calibrate_folds(pixels, folds, sharpness, bound)
+    classes = image_set.reader().classes.with_options(refiners.likelihood.class_options)
+    limits, pixels = _ask(image_set, classes, refiners, folds)
+    update = refiners.likelihood.update
+    assert isinstance(update, LikelihoodUpdate)
+    calibration = calibrate_folds(pixels, folds, update.sharpness, update.bound)
     refined = {
-        name: pixels[name].areas(pixels[name].refine(likelihood, found))
+        name: pixels[name].areas(pixels[name].refine(update, classes, found))
         for (_, images), found in zip(folds, calibration['sharpness'], strict=True)
         for name in images
     }
     areas = [{**found.areas, 'likelihood, calibrated': refined[name]} for name, found in limits.items()]
+    known = [count_right(found.pixels, update.sharpness, update.bound) for found in limits.values()]
     return {
         'images': len(limits),
-        'knowledge': summarise_knowledge([count_right(found.pixels, sharpness, bound) for found in limits.values()]),
+        'knowledge': summarise_knowledge(known),
         'calibration': calibration,
         'gains': _gains(areas, image_set.counted_classes()),
-        'acceptance': summarise_decisions([found.decisions for found in limits.values()]),
     }
 
 
 def _ask(
-    image_set: ImageSet, likelihood: G4SegParts, paper: G4SegParts, folds: Folds
+    image_set: ImageSet, classes: ClassList, refiners: Compared, folds: Folds
 ) -> tuple[dict[str, ImageLimits], dict[str, UncertainPixels]]:
     """Everything about the images to report on, and the uncertain pixels of all; by name."""
-    names = image_set.reader().classes.names
     reported = [name for _, images in folds for name in images]
     limits = {
-        name: examine(read_case(name, image_set), names, likelihood, paper)
+        name: examine(read_case(name, image_set), classes, refiners)
         for name in tqdm(reported, f'{image_set.name}: reported on', mininterval=5)
     }
     pixels = {name: found.pixels for name, found in limits.items()}
     fitted = [name for images, _ in folds for name in images if name not in pixels]
     for name in tqdm(fitted, f'{image_set.name}: calibrated on', mininterval=5):
-        pixels[name], _ = ask_prior(likelihood.open(read_case(name, image_set), names), likelihood)
+        image = open_image(refiners.likelihood, read_case(name, image_set), classes)
+        pixels[name], _ = ask_prior(image, refiners.likelihood)
     return limits, pixels
 
 

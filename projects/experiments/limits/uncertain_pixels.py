@@ -10,15 +10,16 @@ from torch import Tensor
 
 from mmseg_g4seg.evaluation.areas import class_areas
 from mmseg_g4seg.ops.masks import labelled_pixels
-from mmseg_g4seg.prediction import Prediction
-from mmseg_g4seg.refiners.g4seg.updates.likelihood import Evidence, LikelihoodUpdate, weigh_evidence
+from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.g4seg.refiner import merge_update
+from mmseg_g4seg.refiners.g4seg.updates.likelihood import Evidence, LikelihoodUpdate
 
-from .g4seg_parts import G4SegParts, OpenImage
+from .open_image import OpenImage
 
 
 @dataclass(frozen=True)
 class UncertainPixels:
-    """The pixels whose highest coarse probability is below the confidence range's upper end.
+    """The pixels whose highest coarse probability is below `uncertain_below`.
 
     Attributes:
         coarse: prediction at these pixels, probs (C, 1, P) and labels (1, P).
@@ -53,14 +54,20 @@ class UncertainPixels:
         """Areas of the whole image with these labels, (1, P) int64, at the uncertain pixels: (3, C)."""
         return self.certain_areas + class_areas(label_map, self.truth[None], len(self.coarse.probs))
 
-    def refine(self, parts: G4SegParts, sharpness: float) -> Tensor:
-        """Labels that the likelihood update decides at a sharpness: (1, P) int64."""
+    def refine(self, update: LikelihoodUpdate, classes: ClassList, sharpness: float) -> Tensor:
+        """Labels that a likelihood update decides at another sharpness than its own: (1, P) int64.
+
+        Args:
+            update: whose other options count.
+            classes: whose background and threshold decide.
+            sharpness: in place of the update's.
+        """
         if not self.candidates:
             return self.coarse.label_map
-        probs = self.coarse.probs[self.candidates]
-        settings = replace(parts.settings, likelihood_sharpness=sharpness)
-        updated = weigh_evidence(probs, self.open_to[:, None], self.errors[:, None], settings, self.certain_probs)
-        return parts.merge(self.coarse, (self.candidates, updated)).label_map
+        asked = LikelihoodUpdate(**{**vars(update), 'sharpness': sharpness})
+        evidence = Evidence(self.candidates, self.open_to[:, None], self.errors[:, None])
+        updated = asked.posterior(self.coarse.probs[self.candidates], evidence, self.certain_probs)
+        return merge_update(self.coarse, (self.candidates, updated), classes).label_map
 
     def open_to_classes(self) -> Tensor:
         """Pixels that may take each class: (C, P) bool."""
@@ -88,7 +95,7 @@ def pick_uncertain(image: OpenImage, update: LikelihoodUpdate, evidence: Evidenc
         evidence: about this image.
     """
     coarse, classes = image.coarse, len(image.coarse.probs)
-    picked = coarse.probs.amax(dim=0) < update.settings.confidence_range[1]
+    picked = coarse.probs.amax(dim=0) < update.uncertain_below
     certain = torch.where(picked, 255, image.truth)  # ignored where uncertain
     return UncertainPixels(
         Prediction(coarse.probs[:, picked][:, None].cpu(), coarse.label_map[picked][None].cpu()),

@@ -1,4 +1,4 @@
-"""The tables of `python -m projects.experiments.limits_command`: one a question, a row a set (a row an update for the gains)."""
+"""The tables of all questions, in Markdown: one a question, a row a set (a row an update for the gains)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,6 @@ def as_tables(reports: dict[str, Report]) -> str:
         'Who picks the true one of the two best classes, per cent of the pixels asked': _knowledge,
         'Calibrated sharpness, and log-likelihood of the truth': _calibration,
         'mIoU gain over the coarse masks, images better/worse': _gains,
-        'Decisions about classes whose IoU changed': _acceptance,
     }
     return '\n'.join(f'{title}:\n\n{table(reports)}' for title, table in sections.items())
 
@@ -54,18 +53,6 @@ def _gain(compared: dict[str, Any] | None) -> str:
         return '-'
     low, high = compared['interval']
     return f'{compared["gain"]:+.2f} [{low:+.2f}, {high:+.2f}] {compared["better"]}/{compared["worse"]}'
-
-
-def _acceptance(reports: dict[str, Report]) -> str:
-    header = ['set', 'right accepts', 'wrong accepts', 'right rejects', 'wrong rejects', 'right', 'accepting always',
-              'gain']  # fmt: skip
-    rows = []
-    for name, report in reports.items():
-        found = report['acceptance']
-        counts = [str(found[column.replace(' ', '_')]) for column in header[1:5]]
-        shares = [_share(found['right']), _share(found['always']), _share(found['gain'], signed=True)]
-        rows.append([name, *counts, *shares])
-    return _markdown(header, rows)
 
 
 def _share(found: Share, *, signed: bool = False) -> str:

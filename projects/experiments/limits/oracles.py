@@ -1,6 +1,7 @@
 """Updates that know the truth: how far the uncertain pixels, the matches and the injected mask limit the gain.
 
-Shapes: C classes, R regions of a layout, h' w' feature grid, H W image size, P uncertain labelled pixels.
+Shapes: C classes, R regions of a layout, N layouts, c latent channels, h w latent grid, h' w' feature grid, H W image
+size, P uncertain labelled pixels.
 """
 
 from collections.abc import Sequence
@@ -8,9 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.features.base import FeatureExtractor
+from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.masks import labelled_pixels, resize_maps
-from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout, LayoutPass
+from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
+from mmseg_g4seg.refiners.g4seg.passes import Passes
+from mmseg_g4seg.refiners.g4seg.reconstruction import Reconstruction
 from mmseg_g4seg.refiners.g4seg.updates.correspondence import CorrespondenceUpdate
 
 from .uncertain_pixels import UncertainPixels
@@ -39,20 +42,40 @@ def true_extent_of_objects(pixels: UncertainPixels, background: int) -> Tensor:
     return torch.where(missed, best_object, torch.where(invented, background, coarse))[None]
 
 
-class TrueLayouts(LayoutPass):
+class TrueLayouts(Passes):
     """Places classes where the truth has them, whatever mask it is shown; unlabelled pixels stay the mask's."""
 
-    def __init__(self, layout_pass: LayoutPass, truth: Tensor) -> None:
+    def __init__(self, passes: Passes, truth: Tensor) -> None:
         """Args:
-        layout_pass: that places classes where the mask has them.
+        passes: that place classes where the mask has them.
         truth: (H, W) int64 labels of the one image.
         """
-        super().__init__(layout_pass.prior, layout_pass.settings, layout_pass.class_names, layout_pass.budget)
+        super().__init__(
+            passes.prior,
+            passes.injectors,
+            passes.classes,
+            image_size=passes.image_size,
+            prompt_template=passes.prompt_template,
+            seed=passes.seed,
+            budget=passes.budget,
+        )
         self.truth = truth
 
-    def place(self, number: int, image: EncodedImage, label_map: Tensor, classes: Sequence[int]) -> Layout:
-        labelled = labelled_pixels(self.truth, len(self.class_names))
-        return super().place(number, image, torch.where(labelled, self.truth, label_map), classes)
+    def place(self, image_index: int, image: EncodedImage, label_map: Tensor, classes: Sequence[int]) -> Layout:
+        """As `Passes.place`, of an (H, W) label map."""
+        labelled = labelled_pixels(self.truth, len(self.classes))
+        return super().place(image_index, image, torch.where(labelled, self.truth, label_map), classes)
+
+
+class Untouched(Reconstruction):
+    """The image itself, for updates that do not look at its reconstruction."""
+
+    def check(self, prior: DiffusionPrior) -> None:
+        """Any prior will do."""
+
+    def __call__(self, passes: Passes, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
+        """(N, c, h, w) clean latents."""
+        return torch.stack([images[layout.image_index].latents for layout in layouts])
 
 
 class OracleMatches(CorrespondenceUpdate):
@@ -61,22 +84,29 @@ class OracleMatches(CorrespondenceUpdate):
     Each location is matched with that whose probabilities are nearest to the truth's share of it.
     """
 
-    def __init__(self, layout_pass: LayoutPass, features: FeatureExtractor, truth: Tensor) -> None:
+    def __init__(
+        self, update: CorrespondenceUpdate, truth: Tensor, num_classes: int, *, beta: float | None = None
+    ) -> None:
         """Args:
-        layout_pass: as of the update.
-        features: likewise; only their grid counts.
+        update: whose other options it has; of its features only the grid counts.
         truth: (H, W) int64 labels of the one image.
+        num_classes: C.
+        beta: in place of the update's.
         """
-        super().__init__(layout_pass, features)
-        self.truth = truth
+        super().__init__(
+            beta=update.beta if beta is None else beta,
+            confidence_range=update.confidence_range,
+            reconstruction=Untouched(),
+            features=update.features,
+            joint=update.joint,
+            upsampling=update.upsampling,
+        )
+        self.truth, self.num_classes = truth, num_classes
 
-    def _matched(
-        self, images: Sequence[EncodedImage], batch: Sequence[Layout], targets: Tensor, low: Sequence[Tensor]
-    ) -> list[Tensor]:
-        return [
-            best_matches(maps, true_shares(self.truth, layout.classes, len(self.layout_pass.class_names), maps))
-            for layout, maps in zip(batch, low, strict=True)
-        ]
+    def matched_probs(self, generated: Tensor, original: Tensor, probs: Tensor, layout: Layout) -> Tensor:
+        """As `CorrespondenceUpdate`: (R, H, W) probabilities -> (R, h', w')."""
+        maps = resize_maps(probs, original.shape[-2:])
+        return best_matches(maps, true_shares(self.truth, layout.classes, self.num_classes, maps))
 
 
 def true_shares(truth: Tensor, classes: Sequence[int], num_classes: int, maps: Tensor) -> Tensor:

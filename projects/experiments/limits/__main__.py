@@ -1,9 +1,9 @@
-"""Measures what limits the gain of G4Seg: the prior's knowledge, its calibration, the matches, the acceptance.
+"""Measures what limits the gain of G4Seg: the prior's knowledge, its calibration, the matches, the mask.
 
-    python -m projects.experiments.limits_command projects/experiments/configs/ablation.py --out work_dirs/limits
-    python -m projects.experiments.limits_command projects/experiments/configs/ablation.py --out work_dirs/limits_odd --half odd
+    python -m projects.experiments.limits projects/experiments/configs/ablation.py --out work_dirs/limits
+    python -m projects.experiments.limits CONFIG --out work_dirs/limits_odd --half odd
 
-The config's runs `likelihood` and `paper` (other names by options) are taken apart, see docs/results.md.
+The config's runs `likelihood` and `paper` (other names by options) are taken apart, see NOTEBOOK.md.
 OUT/SET.json has all figures of a set, OUT/limits.md the tables of the sets measured. Called again, a set
 that was measured on the same images with the same refiners is not measured again; after training a prior
 anew, take another OUT.
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mmseg_g4seg.io.atomic import atomic_write
-from projects.experiments.g4seg_parts import G4SegParts
-from projects.experiments.limits import measure_limits, split_folds
-from projects.experiments.limits_table import as_tables
+from projects.experiments.limits.image import Compared
+from projects.experiments.limits.measure import measure_limits, split_folds
+from projects.experiments.limits.open_image import build_g4seg
+from projects.experiments.limits.tables import as_tables
 from projects.experiments.plan import Experiment, ImageSet, read_experiment
 from projects.experiments.table import Half
 
@@ -67,10 +68,8 @@ def report_on(image_set: ImageSet, refiners: list[dict[str, Any]], args: argpars
         known = json.loads(path.read_text())
         if known['asked'] == asked:
             return known['report']
-    likelihood, paper = (G4SegParts.build(refiner) for refiner in refiners)
-    for parts in (likelihood, paper):
-        parts.to(args.device)
-    report = measure_limits(image_set, likelihood, paper, folds)
+    built = Compared(*(build_g4seg(refiner).to(args.device) for refiner in refiners))
+    report = measure_limits(image_set, built, folds)
     atomic_write(path, json.dumps({'asked': asked, 'report': report}, indent=1))
     return report
 
