@@ -1,5 +1,5 @@
 # Day frames of CamVid under a Cityscapes network's scores, refined with a prior trained on CamVid
-# (docs/results.md has the command that trains it).
+# (projects/train_prior/README.md has the command that trains it).
 _base_ = [
     '../_base_/datasets/camvid.py',
     '../_base_/refiners/g4seg_street.py',

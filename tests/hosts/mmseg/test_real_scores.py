@@ -25,7 +25,7 @@ def test_coarse_miou_is_the_published_one(split, published, tmp_path):
 
 @pytest.mark.skipif(not CAMVID.is_dir(), reason='needs the CamVid folder beside the project')
 def test_the_nightcity_config_with_its_paths_changed(tmp_path):
-    """The command of docs/evaluation.md: coarse figures as published, refined ones beside."""
+    """The command of docs/results.md: coarse figures as published, refined ones beside."""
     config = Config.fromfile(ROOT / 'configs/dtp/dtp_nightcity-fine_g4seg.py')
     add_refiner(config, ROOT / 'configs/_base_/refiners/g4seg_tiny.py')
     dataset = config.test_dataloader.dataset
