@@ -1,12 +1,21 @@
-"""Rows of pictures side by side, each row under a caption."""
+"""Pictures side by side: rows under captions for a sheet, one row under titles for a single image.
+
+Shapes: H W picture size, T height of the titles, n panels.
+"""
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 PANEL_HEIGHT = 224
 MARGIN = 6
 HEADER = 18
+GAP = 4
+"""White pixels between two panels of one row."""
+TITLE_HEIGHT = 20
+"""Least height of titles, pixels; a share of tall images, which are looked at from farther away."""
+TITLE_SHARE = 1 / 24
 SMOOTH = ('image', 'reconstruction')
 """Titles of columns with photographs; the others show labels, whose colours are not to be mixed."""
 
@@ -38,3 +47,37 @@ def compose(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Imag
             left = MARGIN + column * (max(widths) + MARGIN)
             sheet.paste(panel.resize((panel_width, PANEL_HEIGHT), resample), (left, top + HEADER))
     return sheet
+
+
+def lay_out(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Puts titled pictures of one height in a row, pixel by pixel as they are.
+
+    Args:
+        panels: title and (H, W, 3) uint8 RGB of each.
+
+    Returns:
+        (T + H, n (W + GAP) - GAP, 3) uint8 RGB for n panels of one width: titles T pixels high, black on white.
+    """
+    height = max(TITLE_HEIGHT, round(panels[0][1].shape[0] * TITLE_SHARE))
+    columns = [np.concatenate([_title(title, picture.shape[1], height), picture]) for title, picture in panels]
+    row = [columns[0]]
+    for column in columns[1:]:
+        row += [np.full((len(column), GAP, 3), 255, np.uint8), column]
+    return np.concatenate(row, axis=1)
+
+
+def _title(text: str, width: int, height: int) -> np.ndarray:
+    """(height, width, 3) uint8: the text as large as fits."""
+    font = ImageFont.load_default()
+    left, _, right, _ = font.getbbox(text)
+    _, top, _, bottom = font.getbbox('Ag')  # by the line, not by the letters: 'coarse' has none above the others
+    drawn = Image.new('L', (int(right - left) + 2, int(bottom - top) + 2), 255)
+    ImageDraw.Draw(drawn).text((1 - left, 1 - top), text, fill=0, font=font)
+    # the default font has one size in older releases of Pillow: it is drawn once and scaled
+    scale = min(0.7 * height / drawn.height, max(1, width - 6) / drawn.width)
+    drawn = drawn.resize((max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale))))
+    # scaled far down, thin strokes turn to a light grey
+    drawn = drawn.point([max(0, 255 - 3 * (255 - value)) for value in range(256)])
+    strip = Image.new('L', (width, height), 255)
+    strip.paste(drawn, (2, (height - drawn.height) // 2))
+    return np.asarray(strip.convert('RGB'))

@@ -4,10 +4,8 @@ Shapes: H W image size; pictures (H, W, 3) uint8 RGB.
 """
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import mmcv
 import numpy as np
 from mmengine.dist import master_only
@@ -16,11 +14,8 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
-GAP = 4
-"""White pixels between two panels."""
-TITLE_HEIGHT = 20
-"""Least height of the titles, pixels; a share of tall images, which are looked at from farther away."""
-TITLE_SHARE = 1 / 24
+from mmseg_g4seg.evaluation.panels import lay_out
+
 WINDOWLESS = ('agg', 'cairo', 'pdf', 'pgf', 'ps', 'svg', 'template')
 """matplotlib's back-ends that draw into files alone."""
 
@@ -112,30 +107,3 @@ class RefinedSegVisualizer(SegLocalVisualizer):
                 level=logging.WARNING,
             )
         return None
-
-
-def lay_out(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Puts titled pictures of one height in a row.
-
-    Args:
-        panels: title and (H, W, 3) uint8 RGB of each.
-
-    Returns:
-        (T + H, n (W + GAP) - GAP, 3) uint8 RGB for n panels of one width: titles T pixels high, black on white.
-    """
-    height = max(TITLE_HEIGHT, round(panels[0][1].shape[0] * TITLE_SHARE))
-    columns = [np.concatenate([_title(title, picture.shape[1], height), picture]) for title, picture in panels]
-    row = [columns[0]]
-    for column in columns[1:]:
-        row += [np.full((len(column), GAP, 3), 255, np.uint8), column]
-    return np.concatenate(row, axis=1)
-
-
-def _title(text: str, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8: the text as large as fits."""
-    font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, height // 24)
-    (text_width, text_height), baseline = cv2.getTextSize(text, font, 1.0, thickness)
-    scale = min(0.8 * height / (text_height + baseline), max(1, width - 6) / text_width)
-    strip = np.full((height, width, 3), 255, np.uint8)
-    cv2.putText(strip, text, (2, round(0.75 * height)), font, scale, (0, 0, 0), thickness, cv2.LINE_AA)
-    return strip

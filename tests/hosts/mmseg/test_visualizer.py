@@ -13,8 +13,8 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
+from mmseg_g4seg.evaluation.panels import GAP, TITLE_HEIGHT, lay_out
 from mmseg_g4seg.hosts.mmseg.launch.config import Drawing, show_predictions
-from mmseg_g4seg.hosts.mmseg.visualizer import GAP, TITLE_HEIGHT, lay_out
 from tests.hosts.mmseg.conftest import SIZES, plain_config, refined
 
 PALETTE = [[200, 10, 0], [0, 220, 30], [5, 0, 240]]
