@@ -101,6 +101,11 @@ class ClassList(Sequence[ClassName]):
             raise ValueError(f'palette: expected {len(self.names)} colours, one a class, got {len(palette)}')
         if isinstance(known, str) or (known is not None and not known):
             raise ValueError(f'known: expected a list of names, or None, got {known!r}')
+        for colour in palette or ():
+            if len(colour) != 3 or not all(0 <= int(value) <= 255 for value in colour):
+                raise ValueError(f'palette: expected colours of three values in 0 to 255, got {list(colour)}')
+        for name in known or ():
+            synonyms(name)
         self.threshold = threshold
         self.palette = None if palette is None else [tuple(int(v) for v in c) for c in palette]
         self.known: tuple[ClassName, ...] | None = None if known is None else tuple(known)

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 PART = TypeVar('PART')
 CLASS = TypeVar('CLASS', bound=type)
 
+NUMBER = (int, float)
+
 _PARTS: dict[str, type] = {}
 
 
@@ -29,8 +31,8 @@ def register(cls: CLASS) -> CLASS:
         ValueError: if another class has that name.
     """
     known = _PARTS.setdefault(cls.__name__, cls)
-    # a module that is run twice (reloaded, or once more by its path) defines the same class anew
-    if known is not cls and known.__qualname__ != cls.__qualname__:
+    # a module that is reloaded, or a notebook's cell that is run twice, defines its class anew
+    if known is not cls and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ValueError(f'{cls.__name__}: {known.__module__} has a part of this name, too')
     _PARTS[cls.__name__] = cls
     return cls
@@ -81,6 +83,10 @@ def check_config(config: Any, where: str, kind: type = object) -> None:
     for option, value in options.items():
         for place, inner in _inner_configs(value, f'{where}.{option}'):
             check_config(inner, place)
+    # what is loaded by name is no part, but a misspelt word in it costs as much
+    check = getattr(_PARTS[name], 'check_options', None)
+    if check is not None:
+        check(options, where)
 
 
 def call_with_options(function: Callable[..., PART], options: Mapping[str, Any], what: str) -> PART:
@@ -113,9 +119,43 @@ def check_option_names(function: Callable[..., Any], options: Mapping[str, Any],
         raise ValueError(f'{what}: expected the option {missing[0]!r}, which is missing')
 
 
+def expect_part(name: str, value: Any, kind: type[PART]) -> PART:
+    """Gives a constructor's argument back if it is a part of a kind.
+
+    Raises:
+        ValueError: if it is something else; a dict without `type` is what an override alone leaves of a part.
+    """
+    if isinstance(value, kind):
+        return value
+    got = 'a dict without type' if isinstance(value, Mapping) else f'a {type(value).__name__}'
+    raise ValueError(f'{name}: expected a part of {names_of(kind)}, got {got}')
+
+
+def expect_option(
+    name: str, value: Any, kind: Any, expected: str, *, holds: Callable[[Any], bool] | None = None
+) -> Any:
+    """Gives a constructor's argument back if it is of a type and in its range; configs are written by hand.
+
+    Args:
+        name: of the option, for the message.
+        value: given.
+        kind: type, or tuple of types; bool is no number.
+        expected: the words of the message.
+        holds: the range.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    fits = isinstance(value, kind) and (isinstance(value, bool) is (kind is bool))
+    if not fits or (holds is not None and not holds(value)):
+        raise ValueError(f'{name}: expected {expected}, got {value!r}')
+    return value
+
+
 def _check_options(cls: type, options: Mapping[str, Any], where: str) -> None:
-    other = next((f'; {owner} has it' for name in options if (owner := _owner(cls, name))), '')
-    check_option_names(_factory(cls), options, f'{where}: {cls.__name__}', other)
+    unknown = next((name for name in options if name not in inspect.signature(_factory(cls)).parameters), '')
+    owner = _owner(cls, unknown) if unknown else ''
+    check_option_names(_factory(cls), options, f'{where}: {cls.__name__}', f'; {owner} has it' if owner else '')
 
 
 def _owner(cls: type, option: str) -> str:

@@ -104,6 +104,20 @@ def test_a_reconstruction(prior_folder):
     assert torch.equal(refiner.reconstruct(image, coarse, NAMES), expected)
 
 
+def test_a_part_of_the_packages_name_elsewhere():
+    """At the top of another module, where its qualified name is the same."""
+    namespace = {'__name__': 'somebody_elses', 'Update': Update, 'register': register}
+    with pytest.raises(ValueError, match=r'LikelihoodUpdate: .*updates.likelihood has a part of this name, too'):
+        exec('@register\nclass LikelihoodUpdate(Update):\n    pass', namespace)
+
+
+def test_a_cell_that_is_run_twice():
+    namespace = {'__name__': 'notebook', 'Update': Update, 'register': register}
+    for _ in range(2):
+        exec('@register\nclass CellUpdate(Update):\n    pass', namespace)
+    assert 'CellUpdate' in names_of(Update)
+
+
 def test_two_parts_of_one_name():
     with pytest.raises(ValueError, match=r'OneStep: mmseg_g4seg.refiners.g4seg.reconstruction has a part of this name'):
 

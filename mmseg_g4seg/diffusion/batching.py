@@ -106,7 +106,7 @@ class MemoryBudget:
         if not self._warned:
             warnings.warn(
                 f'{tried} passes at once do not fit into the memory of {device}: going on with {self.size}; '
-                f'passes_per_batch={self.size} in the refiner settings avoids the attempt',
+                f'passes_per_batch={self.size} avoids the attempt',
                 stacklevel=4,
             )
             self._warned = True

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmseg_g4seg.registry import NUMBER, expect_option
+
 from .injection.base import Injection
 from .prediction import predict_noise, predict_x0
 from .prior import DiffusionPrior
@@ -46,13 +48,10 @@ class InversionSettings:
     tolerance: float = 1e-5
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f'steps: expected at least 1, got {self.steps}')
-        if self.inner_steps < 1:
-            raise ValueError(f'inner_steps: expected at least 1, got {self.inner_steps}')
-        scale = self.guidance_scale
-        if not (isinstance(scale, int | float) and math.isfinite(scale) and scale >= 0):
-            raise ValueError(f'guidance: expected a finite number of at least 0, got {scale!r}')
+        for name, value in (('steps', self.steps), ('inner_steps', self.inner_steps)):
+            expect_option(name, value, int, 'an integer of at least 1', holds=lambda v: v >= 1)
+        least = 'a finite number of at least 0'
+        expect_option('guidance', self.guidance_scale, NUMBER, least, holds=lambda v: 0 <= v < math.inf)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.masks import labelled_pixels
+from mmseg_g4seg.prediction import IGNORE_INDEX
 
 
-def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
     """Counts the areas of one image.
 
     Args:

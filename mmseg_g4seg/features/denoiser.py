@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.noise import seeded_noise
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.registry import expect_option, register
 
 from .base import FeatureExtractor
 
@@ -29,7 +29,9 @@ class DenoiserFeatures(FeatureExtractor):
         timestep: how much noise the latents get; little noise gives local features.
         seed: of that noise, one draw for all images.
         """
-        self.block, self.timestep, self.seed = block, timestep, seed
+        self.block = None if block is None else expect_option('block', block, int, 'an integer, or None')
+        self.timestep = expect_option('timestep', timestep, int, 'an integer')
+        self.seed = expect_option('seed', seed, int, 'an integer')
 
     def check(self, prior: DiffusionPrior) -> None:
         prior.feature_block(self.block)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_g4seg.prediction import IGNORE_INDEX
+
 from .masks import labelled_pixels
 
 WIDTH = 0.02
@@ -42,7 +44,7 @@ def boundary_pixels(label_map: Tensor, width: int) -> Tensor:
     return _any_of_next(F.pad(changes, (0, 0, width - 1, width - 1)), 2 * width, dim=0)
 
 
-def boundary_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+def boundary_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
     """Areas of the boundary regions, one mask a class, so that no class is invented at a border.
 
     Args:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_g4seg.prediction import IGNORE_INDEX
+
 BORDER_WIDTH = 0.015
 """How wide borders of hard labels are unsure where a user does not say: see `soften_labels`; a share of the
 image's longer side."""
@@ -34,7 +36,7 @@ def present_classes(
     return [c for c, area in enumerate(areas) if area >= least and c != background_index]
 
 
-def labelled_pixels(truth: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+def labelled_pixels(truth: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
     """Pixels of a truth that count: (H, W) integer -> (H, W) bool."""
     return (truth != ignore_index) & (truth >= 0) & (truth < num_classes)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mmseg_g4seg.diffusion.weights.loading import loaded_once
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.registry import build, check_option_names
 
@@ -28,6 +29,7 @@ def build_refiner(config: 'Mapping[str, Any] | Refiner | None') -> Refiner | Non
     options = {name: value for name, value in config.items() if name != 'classes'}
     class_options = dict(config.get('classes') or {})
     check_option_names(ClassList, {'names': (), **class_options}, 'refiner.classes')
-    refiner = build(options, Refiner, where='refiner')
+    with loaded_once():
+        refiner = build(options, Refiner, where='refiner')
     refiner.class_options = class_options
     return refiner

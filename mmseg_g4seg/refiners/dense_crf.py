@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmseg_g4seg.ops.masks import present_classes, resize_maps
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.registry import NUMBER, expect_option, register
 
 from .base import Refiner, check_inputs, redecide
 
@@ -49,7 +49,9 @@ class CRFParameters:
     bilateral_compat: float = 4.0
 
     def __post_init__(self) -> None:
+        expect_option('iterations', self.iterations, int, 'an integer')
         for name, value in vars(self).items():
+            expect_option(name, value, NUMBER, 'a positive number')
             if not 0 <= value <= LARGEST or (name.endswith(('sxy', 'srgb')) and value == 0):  # NaN is neither
                 raise ValueError(f'{name}: expected a positive number of at most {LARGEST:g}, got {value}')
 

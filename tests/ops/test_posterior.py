@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.ops.posterior import (
+    average_boxes,
     bound_errors,
     mix_foreground_probs,
     posterior_probs,
@@ -122,3 +123,10 @@ def test_closed_candidates_neither_give_nor_take():
     weighed = weigh_candidates(probs, torch.tensor([[True], [True], [False]]), errors, 10.0)
     torch.testing.assert_close(weighed[:2], posterior_probs(probs[:2], errors[:2], 10.0))
     assert weighed[2] == probs[2]
+
+
+def test_boxes_of_several_sides():
+    maps = torch.rand(2, 9, 11)
+    averaged = average_boxes(maps, (1, 5))
+    torch.testing.assert_close(averaged[:, 4, 5], (maps[:, 4, 5] + maps[:, 2:7, 3:8].mean((1, 2))) / 2)
+    torch.testing.assert_close(averaged[:, 0, 0], (maps[:, 0, 0] + maps[:, :3, :3].mean((1, 2))) / 2)

@@ -7,8 +7,9 @@ from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from tests.conftest import NAMES, random_case
 
 
-def g4seg(folder, **options):
-    return {'type': 'G4SegRefiner', 'prior': str(folder), 'image_size': 32, **options}
+def g4seg(prior, **options):
+    prior = prior if isinstance(prior, dict) else str(prior)
+    return {'type': 'G4SegRefiner', 'prior': prior, 'image_size': 32, **options}
 
 
 def test_builds_from_a_config(prior_folder):
@@ -56,6 +57,19 @@ def test_built_refiners_and_none_pass_through(prior):
             "refiner.update: LikelihoodUpdate has no option 'sharpnes': did you mean 'sharpness'?",
         ),
         (
+            g4seg('none', update={'type': 'LikelihoodUpdate', 'sharpnes': 1, 'beta': 2}),
+            "no option 'sharpnes': did you mean 'sharpness'",
+        ),
+        (
+            g4seg('none', update={'sharpness': 20}),
+            'update: expected a part of .*, got a dict without type',
+        ),
+        (g4seg('none', injection={'self_weight': 0}), 'injection: expected a part of .*, got a dict without type'),
+        (
+            g4seg({'source': 'none', 'dtyp': 'x'}, update={'type': 'CorrespondenceUpdate', 'features': {'type': 'X'}}),
+            "there is no part 'X'",
+        ),
+        (
             g4seg('none', update={'type': 'LikelihoodUpdate', 'beta': 0.9}),
             "refiner.update: LikelihoodUpdate has no option 'beta'; CorrespondenceUpdate has it",
         ),
@@ -63,7 +77,7 @@ def test_built_refiners_and_none_pass_through(prior):
             g4seg('none', injection=[{'type': 'MaskInjector'}, {'type': 'MaskInjector', 'scale': 1}]),
             r"refiner.injection\[1\]: MaskInjector has no option 'scale'; ControlNetInjector has it",
         ),
-        (g4seg('none', update={'type': 'DenoiserFeatures'}), 'expected an Update, got a DenoiserFeatures'),
+        (g4seg('none', update={'type': 'DenoiserFeatures'}), 'update: expected a part of .*, got a DenoiserFeatures'),
         (
             g4seg('none', classes={'backgrund': 0}),
             "refiner.classes has no option 'backgrund': did you mean 'background'",
@@ -91,7 +105,7 @@ def test_unknown_options_are_named(kind):
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 def test_half_precision(prior_folder, dtype):
     image, coarse = random_case()
-    refiner = build_refiner(g4seg({}, prior={'source': str(prior_folder), 'dtype': dtype}))
+    refiner = build_refiner(g4seg({'source': str(prior_folder), 'dtype': dtype}))
     refined = refiner.refine(image, coarse, NAMES)
     assert refined.probs.dtype == torch.float32
     assert torch.isfinite(refined.probs).all()

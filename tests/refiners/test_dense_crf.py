@@ -81,6 +81,8 @@ def test_one_class_and_unlabelled_pixels():
         ({'scale': 0.0}, 'scale'),
         ({'workers': -1}, 'workers'),
         ({'bilateral_srgb': 0.0}, 'bilateral_srgb'),
+        ({'bilateral_srgb': '5'}, "bilateral_srgb: expected a positive number, got '5'"),
+        ({'iterations': 2.5}, 'iterations: expected an integer, got 2.5'),
     ],
 )
 def test_bad_options(options, message):

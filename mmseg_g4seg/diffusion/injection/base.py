@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.registry import NUMBER, expect_option, expect_part
 
 if TYPE_CHECKING:
     from mmseg_g4seg.diffusion.prior import DiffusionPrior
@@ -120,9 +121,7 @@ class AttentionInjector(Injector, ABC):
             ValueError: if a weight is below 0.
         """
         for name, weight in (('cross_weight', cross_weight), ('self_weight', self_weight)):
-            # NaN fails both; infinity times a share of 0 would be NaN, and so would the whole softmax
-            if not (isinstance(weight, int | float) and 0 <= weight < float('inf')):
-                raise ValueError(f'{name}: expected a finite number of at least 0, got {weight!r}')
+            expect_option(name, weight, NUMBER, 'a finite number of at least 0', holds=lambda v: 0 <= v < float('inf'))
         self.cross_weight, self.self_weight = float(cross_weight), float(self_weight)
 
     @contextmanager
@@ -232,8 +231,7 @@ def injector_list(injection: Injector | Sequence[Injector] | None) -> list[Injec
     """
     listed = list(injection) if isinstance(injection, Sequence) else [] if injection is None else [injection]
     for injector in listed:
-        if not isinstance(injector, Injector):
-            raise ValueError(f'injection: expected injectors, got a {type(injector).__name__}')
+        expect_part('injection', injector, Injector)
     rules = [type(injector).__name__ for injector in listed if isinstance(injector, AttentionInjector)]
     if len(rules) > 1:  # the second would stand in front of the first, which nobody would notice
         raise ValueError(f'injection: expected one rule of attention at the most, got {" and ".join(rules)}')

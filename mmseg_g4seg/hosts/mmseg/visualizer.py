@@ -60,10 +60,13 @@ class RefinedSegVisualizer(SegLocalVisualizer):
             name: of the picture.
             image: (H, W, 3) uint8 RGB, of the size of the masks.
             data_sample: with the masks.
-            draw_gt, draw_pred: draw the ground truth, the predictions.
-            show, wait_time: show a window for so many seconds; with 0 until a key is pressed.
+            draw_gt: draw the ground truth.
+            draw_pred: draw the predictions.
+            show: show a window.
+            wait_time: for so many seconds; with 0 until a key is pressed.
             out_file: path of a file, which is written in place of the back-ends' pictures.
-            step, with_labels: of the back-ends' records; write class names onto the masks.
+            step: of the back-ends' records.
+            with_labels: write class names onto the masks.
             kwargs: what else `SegLocalVisualizer` takes, for samples that nobody refined.
         """
         if data_sample is None or not draw_pred or 'coarse_sem_seg' not in data_sample:

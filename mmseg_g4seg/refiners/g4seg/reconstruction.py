@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler, check_inversion, reconstruct
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.registry import expect_option, register
 
 from .layouts import EncodedImage, Layout
 from .passes import Passes
@@ -37,7 +37,7 @@ class OneStep(Reconstruction):
         """Args:
         timestep: noise level, a training timestep of the prior's scheduler.
         """
-        self.timestep = timestep
+        self.timestep = expect_option('timestep', timestep, int, 'an integer')
 
     def check(self, prior: DiffusionPrior) -> None:
         prior.check_timestep(self.timestep)

@@ -3,7 +3,7 @@
 Shapes: C classes of the data set, K classes selected in an image, H W image size, H' W' the prior's image size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from mmseg_g4seg.diffusion.batching import MemoryBudget
 from mmseg_g4seg.diffusion.injection.attention import MaskInjector
 from mmseg_g4seg.diffusion.injection.base import Injector, injector_list
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.diffusion.weights.loading import as_prior
+from mmseg_g4seg.diffusion.weights.loading import as_prior, load_prior
 from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.registry import NUMBER, check_option_names, expect_option, expect_part, register
 
 from .passes import Passes
 from .reconstruction import OneStep, Reconstruction
@@ -69,18 +69,18 @@ class G4SegRefiner(Refiner):
             ValueError: if a number is out of range, a part is of another kind, or the prior cannot take the image
                 size, a timestep, or what is injected.
         """
-        self.update = CorrespondenceUpdate() if update is None else update
-        if not isinstance(self.update, Update):
-            raise ValueError(f'update: expected an Update, got a {type(update).__name__}')
+        self.update = CorrespondenceUpdate() if update is None else expect_part('update', update, Update)
         self.injectors = injector_list(MaskInjector() if injection is None else injection)
         self.image_size = _as_size(image_size)
-        self.prompt_template, self.min_area, self.seed = prompt_template, min_area, seed
-        if prompt_template.count('{name}') != 1:
-            raise ValueError(f"prompt_template: expected one '{{name}}' in it, got {prompt_template!r}")
-        if not 0 <= min_area <= 1:
-            raise ValueError(f'min_area: expected a share in [0, 1], got {min_area!r}')
-        if not isinstance(seed, int):
-            raise ValueError(f'seed: expected an integer, got {seed!r}')
+        self.prompt_template = expect_option(
+            'prompt_template',
+            prompt_template,
+            str,
+            "text with one '{name}' in it",
+            holds=lambda t: t.count('{name}') == 1,
+        )
+        self.min_area = expect_option('min_area', min_area, NUMBER, 'a share in [0, 1]', holds=lambda v: 0 <= v <= 1)
+        self.seed = expect_option('seed', seed, int, 'an integer')
         # one for all batches: what the first one measured on a GPU holds for the next
         self.budget = MemoryBudget(passes_per_batch, gibibytes=memory_budget)
         # last, since it may be gigabytes: a number out of range should not cost a minute
@@ -89,6 +89,13 @@ class G4SegRefiner(Refiner):
         self.update.check(self.prior)
         for injector in self.injectors:
             injector.check(self.prior)
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any], where: str) -> None:
+        """Checks what a config says of the prior, before anything is built; see `check_config`."""
+        prior = options.get('prior')
+        if isinstance(prior, Mapping):
+            check_option_names(load_prior, prior, f'{where}: prior')
 
     @torch.no_grad()
     def refine_batch(

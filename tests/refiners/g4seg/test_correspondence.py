@@ -120,10 +120,17 @@ class TestReconstruction:
     [
         ({'beta': 1.2}, r'beta: expected a number in \[0, 1\], got 1.2'),
         ({'confidence_range': (0.6, 0.2)}, 'confidence_range'),
+        ({'beta': '0.8'}, "beta: expected a number in .*, got '0.8'"),
+        ({'confidence_range': 0.5}, 'confidence_range: expected two probabilities, low <= high, got 0.5'),
+        ({'confidence_range': (0.1, '0.6')}, 'confidence_range: expected two probabilities'),
+        ({'joint': 'no'}, "joint: expected True or False, got 'no'"),
         ({'temperature': -1.0}, 'temperature'),
         ({'upsampling': 'nearest'}, 'upsampling'),
-        ({'reconstruction': DenoiserFeatures()}, 'reconstruction: expected a Reconstruction, got a DenoiserFeatures'),
-        ({'features': OneStep()}, 'features: expected a FeatureExtractor, got a OneStep'),
+        (
+            {'reconstruction': DenoiserFeatures()},
+            'reconstruction: expected a part of .*, got a DenoiserFeatures',
+        ),
+        ({'features': OneStep()}, 'features: expected a part of .*, got a OneStep'),
     ],
 )
 def test_options_out_of_range(options, message):
@@ -134,8 +141,9 @@ def test_options_out_of_range(options, message):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'steps': 0}, 'steps: expected at least 1'),
-        ({'inner_steps': 0}, 'inner_steps: expected at least 1'),
+        ({'steps': 0}, 'steps: expected an integer of at least 1'),
+        ({'steps': 2.5}, 'steps: expected an integer of at least 1, got 2.5'),
+        ({'inner_steps': 0}, 'inner_steps: expected an integer of at least 1'),
         ({'guidance': float('nan')}, 'guidance: expected a finite number'),
         ({'guidance': '7.5'}, "guidance: expected a finite number of at least 0, got '7.5'"),
     ],
@@ -157,3 +165,11 @@ def test_inversions_out_of_range(options, message):
 def test_what_the_prior_lacks_is_said_before_any_work(prior, update, message):
     with pytest.raises(ValueError, match=message):
         make(prior, update=update)
+
+
+@pytest.mark.parametrize('timestep', [400.5, '400', True])
+def test_timesteps_are_integers(timestep):
+    with pytest.raises(ValueError, match='timestep: expected an integer, got'):
+        OneStep(timestep=timestep)
+    with pytest.raises(ValueError, match='timestep: expected an integer, got'):
+        DenoiserFeatures(timestep=timestep)

@@ -91,7 +91,7 @@ class TestClasses:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'update': MaskInjector()}, 'update: expected an Update, got a MaskInjector'),
+        ({'update': MaskInjector()}, 'update: expected a part of .*, got a MaskInjector'),
         ({'injection': LikelihoodUpdate()}, 'injection: expected'),
         ({'injection': [MaskInjector(), DenseDiffusionInjector()]}, 'one rule of attention at the most'),
         ({'min_area': 1.5}, 'min_area'),

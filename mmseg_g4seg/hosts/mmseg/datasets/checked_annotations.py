@@ -10,6 +10,8 @@ import mmengine.fileio as fileio
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
+from mmseg_g4seg.prediction import IGNORE_INDEX
+
 from .label_rules import LabelRules, UnexpectedIds
 
 REMEDY = (
@@ -35,7 +37,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
             `num_classes` nor `ignore_index`. It names the file, the ids, what was expected and the remedy.
     """
 
-    def __init__(self, *, num_classes: int, ignore_index: int = 255, **kwargs: Any) -> None:
+    def __init__(self, *, num_classes: int, ignore_index: int = IGNORE_INDEX, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_classes, self.ignore_index = num_classes, ignore_index
 

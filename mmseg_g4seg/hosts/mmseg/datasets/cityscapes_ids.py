@@ -3,7 +3,8 @@
 Source: `cityscapesscripts.helpers.labels`. A label file stores the licence plate, -1 there, as 255.
 """
 
-IGNORE_INDEX = 255
+from mmseg_g4seg.prediction import IGNORE_INDEX
+
 LABEL_IDS = range(34)
 TRAIN_IDS_OF_LABEL_IDS = {
     7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14,

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from mmseg_g4seg.prediction import IGNORE_INDEX
+
 
 class UnexpectedIds(ValueError):
     """Ids in a label file that belong to no class and are not ignored.
@@ -34,7 +36,7 @@ class LabelRules:
     """
 
     num_classes: int
-    ignore_index: int = 255
+    ignore_index: int = IGNORE_INDEX
     reduce_zero_label: bool = False
     label_map: Mapping[int, int] | None = None
 

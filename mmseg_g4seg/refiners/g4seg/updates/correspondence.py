@@ -25,7 +25,7 @@ from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.refiners.g4seg.reconstruction import OneStep, Reconstruction
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.registry import NUMBER, expect_option, expect_part, register
 
 from .base import ClassProbs, Update
 
@@ -60,21 +60,15 @@ class CorrespondenceUpdate(Update):
         Raises:
             ValueError: if a number is out of range, or a part is of another kind.
         """
-        if not 0 <= beta <= 1:
-            raise ValueError(f'beta: expected a number in [0, 1], got {beta!r}')
-        low, high = confidence_range
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f'confidence_range: expected 0 <= low <= high <= 1, got {confidence_range!r}')
-        if not 0 <= temperature < float('inf'):
-            raise ValueError(f'temperature: expected a finite number of at least 0, got {temperature!r}')
-        self.beta, self.confidence_range, self.temperature, self.joint = beta, (low, high), temperature, joint
-        self.reconstruction = OneStep() if reconstruction is None else reconstruction
-        self.features = DenoiserFeatures() if features is None else features
+        self.beta = expect_option('beta', beta, NUMBER, 'a number in [0, 1]', holds=lambda v: 0 <= v <= 1)
+        self.confidence_range = _as_range(confidence_range)
+        self.temperature = expect_option(
+            'temperature', temperature, NUMBER, 'a finite number of at least 0', holds=lambda v: 0 <= v < float('inf')
+        )
+        self.joint = expect_option('joint', joint, bool, 'True or False')
+        self.reconstruction = expect_part('reconstruction', reconstruction or OneStep(), Reconstruction)
+        self.features = expect_part('features', features or DenoiserFeatures(), FeatureExtractor)
         self.upsampling = check_upsampling(upsampling)
-        if not isinstance(self.reconstruction, Reconstruction):
-            raise ValueError(f'reconstruction: expected a Reconstruction, got a {type(reconstruction).__name__}')
-        if not isinstance(self.features, FeatureExtractor):
-            raise ValueError(f'features: expected a FeatureExtractor, got a {type(features).__name__}')
 
     def check(self, prior: DiffusionPrior) -> None:
         self.reconstruction.check(prior)
@@ -157,3 +151,14 @@ class CorrespondenceUpdate(Update):
             pixels = passes.prior.decode_latents(latents)
         features = self.features(passes.prior, latents, pixels)
         return passes.prior.finite.note('feature extractor', features.dtype, features)
+
+
+def _as_range(given: Sequence[float]) -> tuple[float, float]:
+    """(low, high), or ValueError."""
+    expected = 'two probabilities, low <= high'
+    low, high = expect_option('confidence_range', given, (list, tuple), expected, holds=lambda r: len(r) == 2)
+    for value in (low, high):
+        expect_option('confidence_range', value, NUMBER, expected)
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f'confidence_range: expected 0 <= low <= high <= 1, got {given!r}')
+    return low, high

@@ -7,7 +7,8 @@ G4Seg's Eq. 6 with the coarse p(S) kept; error_j(c) is the denoiser's squared er
 Shapes: K classes selected in an image, N candidates, c latent channels, h w latent grid, H W image size.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,9 +22,11 @@ from mmseg_g4seg.ops.views import View, crop_views
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
 from mmseg_g4seg.refiners.g4seg.passes import Passes
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.registry import NUMBER, expect_option, register
 
 from .base import ClassProbs, Update
+
+NATS = 'nats above 0, or None'
 
 
 @dataclass(frozen=True)
@@ -101,21 +104,17 @@ class LikelihoodUpdate(Update):
         Raises:
             ValueError: if a number is out of range.
         """
-        sides = (smoothing,) if isinstance(smoothing, int) else tuple(smoothing)
-        for name, holds, expected, value in (
-            ('timesteps', len(timesteps) > 0, 'at least one timestep', timesteps),
-            ('draws', isinstance(draws, int) and draws >= 1, 'an integer of at least 1', draws),
-            ('crops', isinstance(crops, int) and crops >= 1, 'an integer of at least 1', crops),
-            ('sharpness', _is_number(sharpness), 'a finite number of at least 0', sharpness),
-            ('bound', bound is None or (_is_number(bound) and bound > 0), 'nats above 0, or None', bound),
-            ('smoothing', bool(sides) and all(s >= 1 and s % 2 == 1 for s in sides), 'odd numbers of cells', smoothing),
-            ('uncertain_below', 0 <= uncertain_below <= 1, 'a probability in [0, 1]', uncertain_below),
-            ('candidate_threshold', 0 <= candidate_threshold <= 1, 'a probability in [0, 1]', candidate_threshold),
-        ):
-            if not holds:
-                raise ValueError(f'{name}: expected {expected}, got {value!r}')
-        self.timesteps, self.draws, self.crops, self.smoothing = tuple(timesteps), draws, crops, sides
-        self.sharpness, self.bound, self.proportions = sharpness, bound, proportions
+        share, finite = 'a probability in [0, 1]', 'a finite number of at least 0'
+        self.timesteps = _as_integers('timesteps', timesteps, 'timesteps, one at least')
+        self.draws = expect_option('draws', draws, int, 'an integer of at least 1', holds=lambda v: v >= 1)
+        self.crops = expect_option('crops', crops, int, 'an integer of at least 1', holds=lambda v: v >= 1)
+        self.sharpness = expect_option('sharpness', sharpness, NUMBER, finite, holds=lambda v: 0 <= v < math.inf)
+        self.bound = bound if bound is None else expect_option('bound', bound, NUMBER, NATS, holds=lambda v: v > 0)
+        self.proportions = expect_option('proportions', proportions, bool, 'True or False')
+        sides = [smoothing] if isinstance(smoothing, int) else smoothing
+        self.smoothing = _as_integers('smoothing', sides, 'odd numbers of cells', holds=lambda v: v >= 1 and v % 2 == 1)
+        for name, value in (('uncertain_below', uncertain_below), ('candidate_threshold', candidate_threshold)):
+            expect_option(name, value, NUMBER, share, holds=lambda v: 0 <= v <= 1)
         self.uncertain_below, self.candidate_threshold = uncertain_below, candidate_threshold
         self.upsampling = check_upsampling(upsampling)
 
@@ -242,5 +241,9 @@ def average_views(
     return Evidence(candidates, pixels, total / views.clamp_min(1))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value < float('inf')
+def _as_integers(
+    name: str, values: Sequence[int], expected: str, *, holds: Callable[[int], bool] | None = None
+) -> tuple[int, ...]:
+    """A tuple of integers, or ValueError."""
+    listed: Sequence[int] = expect_option(name, values, (list, tuple), expected, holds=lambda v: len(v) > 0)
+    return tuple(expect_option(name, value, int, expected, holds=holds) for value in listed)
