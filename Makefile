@@ -16,7 +16,7 @@ $(READY): requirements/tested.txt setup.py
 	@test -x $(RUN) || { $(PYTHON) -m venv $(VENV) && touch $(VENV)/.mmseg_g4seg_made; }
 	@if test ! -e $(VENV)/.mmseg_g4seg_made && $(RUN) -c 'import mmseg' 2>/dev/null; then \
 		echo 'this environment has mmseg: adding mmseg_g4seg alone'; \
-		$(RUN) -m pip install -e '.[clip,dev]'; \
+		$(RUN) -m pip install -e '.[clip,dev,docs]'; \
 	else \
 		$(RUN) -m pip install -r requirements/tested.txt && $(RUN) -m pip install --no-deps -e .; \
 	fi

@@ -56,6 +56,7 @@ setup(
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
+        'docs': ['mkdocs>=1.6', 'mkdocstrings[python]>=0.26'],
         'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
     },
 )

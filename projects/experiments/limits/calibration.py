@@ -27,7 +27,7 @@ class Choices:
         log_probs: (N, Q) float64 log coarse probabilities, -inf where a candidate may not be.
         errors: (N, Q) float64 of the prior.
         true_row: (Q,) int64, the true class among the candidates.
-        bound: most that the prior may say, `likelihood_bound`; None for no bound.
+        bound: most that the prior may say, `bound`; None for no bound.
     """
 
     log_probs: Tensor
