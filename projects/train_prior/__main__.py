@@ -11,12 +11,14 @@ layout, is OUT/prior; logs are OUT/vae_log.csv and OUT/denoiser_log.csv, picture
 import argparse
 from pathlib import Path
 
-from projects.train_prior.denoiser import DenoiserSettings
+from projects.train_prior.data import TrainingData
+from projects.train_prior.denoiser import DenoiserSettings, Reports
+from projects.train_prior.doubts import DoubtSettings
 from projects.train_prior.prior import PriorTraining, train_prior
 
 
 def parse_args() -> argparse.Namespace:
-    defaults = DenoiserSettings()
+    defaults, doubts = DenoiserSettings(), DoubtSettings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--images', type=Path, required=True, help='folder of images')
     parser.add_argument('--labels', type=Path, help='folder of 8-bit index PNGs, 255 = ignore')
@@ -41,14 +43,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--doubt-weight',
         type=float,
-        default=defaults.doubt_weight,
+        default=doubts.weight,
         help='weight of telling two classes apart where either may be; takes three quarters of each batch',
     )
     parser.add_argument(
-        '--rivals', type=float, default=defaults.rivals, help='how often one of the two is a class of another image'
+        '--rivals', type=float, default=doubts.rivals, help='how often one of the two is a class of another image'
     )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
-    parser.add_argument('--report-every', type=int, default=defaults.report_every, help='steps between reports')
+    parser.add_argument('--report-every', type=int, default=defaults.reports.every, help='steps between reports')
     parser.add_argument('--seed', type=int, default=0, help='of new weights, crops and every draw')
     parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
     parser.add_argument('--half', action='store_true', help='store the result in float16')
@@ -65,32 +67,30 @@ def main() -> None:
         cross_weight=args.cross_weight,
         self_weight=args.self_weight,
         shares=tuple(args.shares),
-        doubt_weight=args.doubt_weight,
-        rivals=args.rivals,
-        background=args.background,
-        report_every=args.report_every,
+        doubts=DoubtSettings(args.doubt_weight, args.rivals, args.background),
+        reports=Reports(every=args.report_every),
         max_minutes=args.max_minutes,
         device=args.device,
     )
-    train_prior(
-        PriorTraining(
-            images=args.images,
-            labels=args.labels,
-            tags=args.tags,
-            validation_images=args.validation_images,
-            validation_labels=args.validation_labels,
-            classes=args.classes,
-            size=tuple(args.size),
-            views=args.views,
-            light=args.light,
-            init=args.init,
-            vae_steps=args.vae_steps,
-            half=args.half,
-            seed=args.seed,
-        ),
-        settings,
-        args.out,
+    data = TrainingData(
+        images=args.images,
+        classes=args.classes,
+        labels=args.labels,
+        tags=args.tags,
+        validation_images=args.validation_images,
+        validation_labels=args.validation_labels,
     )
+    task = PriorTraining(
+        data,
+        size=tuple(args.size),
+        views=args.views,
+        light=args.light,
+        init=args.init,
+        vae_steps=args.vae_steps,
+        half=args.half,
+        seed=args.seed,
+    )
+    train_prior(task, settings, args.out)
 
 
 if __name__ == '__main__':

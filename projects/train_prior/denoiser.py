@@ -4,7 +4,7 @@ Shapes: B images, c latent channels, h w latent grid, R regions named in a promp
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,26 @@ from mmseg_g4seg.ops.posterior import average_boxes
 
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
-from .doubts import Doubts, doubt_loss, doubts_settled, draw_doubts
+from .doubts import Doubts, DoubtSettings, doubt_loss, doubts_settled, draw_doubts
 from .precision import mixed_precision
 
 DOUBT_TIMESTEPS = (50, 650)
 DOUBT_WINDOW = 3
 SHARPNESS = 20.0
 """Range of timesteps, side of the window in cells, and sharpness of the posterior: near the refiner's own."""
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Looks at the averaged weights while a training runs: `validation_losses` and `save_samples`.
+
+    Attributes:
+        every: steps between reports.
+        draws: held-out images of each validation loss, repeated where there are fewer; three times as many doubts.
+    """
+
+    every: int = 500
+    draws: int = 48
 
 
 @dataclass(frozen=True)
@@ -38,11 +51,8 @@ class DenoiserSettings:
         self_weight: injected bias in self-attention.
         shares: weights of the four views in `batches.VIEWS`; without label maps, the last two are
             captions.
-        doubt_weight: weight of the loss of `doubts.py` in place of three quarters of each batch; 0 without. Needs
-            label maps.
-        rivals: how often a doubt is about a class of another image, see `draw_doubts`.
-        background: class index that the refiner gives no name, so that it has no region in doubts either.
-        report_every: steps between reports and samples.
+        doubts: the loss of `doubts.py`.
+        reports: when a report is made, and how thorough it is.
         max_minutes: stop after this long.
         device: where to train.
     """
@@ -53,16 +63,10 @@ class DenoiserSettings:
     cross_weight: float = 1.0
     self_weight: float = 0.3
     shares: tuple[float, float, float, float] = (0.05, 0.1, 0.35, 0.5)
-    doubt_weight: float = 0.0
-    rivals: float = 0.6
-    background: int | None = None
-    report_every: int = 500
+    doubts: DoubtSettings = field(default_factory=DoubtSettings)
+    reports: Reports = field(default_factory=Reports)
     max_minutes: float = float('inf')
     device: str = 'cpu'
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rivals <= 1:
-            raise ValueError(f'rivals: expected a share in [0, 1], got {self.rivals}')
 
 
 class Denoiser(nn.Module):
@@ -86,12 +90,12 @@ class Denoiser(nn.Module):
 
     def loss(self, data: LatentSet, generator: torch.Generator) -> Tensor:
         """What a step of training lowers, for a batch drawn from the generator."""
-        settings, size = self.settings, self.settings.batch_size
-        if not settings.doubt_weight:
+        settings, size, doubted = self.settings, self.settings.batch_size, self.settings.doubts
+        if not doubted.weight:
             return self.error(data.draw(size, settings.shares, generator), generator)
         error = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
-        doubts = draw_doubts(data, max(1, 3 * size // 8), generator, settings.background, settings.rivals)
-        return error + settings.doubt_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
+        doubts = draw_doubts(data, max(1, 3 * size // 8), generator, doubted.background, doubted.rivals)
+        return error + doubted.weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
 
     def error(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error at random timesteps, the same for the same generator."""
@@ -133,12 +137,13 @@ class Denoiser(nn.Module):
         return input_ids, token_masks
 
 
-def validation_losses(denoiser: Denoiser, data: LatentSet, count: int = 48) -> dict[str, float]:
+def validation_losses(denoiser: Denoiser, data: LatentSet) -> dict[str, float]:
     """The error on held-out images, in each view, with the same noise at every call.
 
     With label maps also the shares of doubts that are settled: between two classes that a region shows, and
     between one that it shows and another image's.
     """
+    count = denoiser.settings.reports.draws
     entries = [i % len(data.data) for i in range(count)]
     losses = {}
     for view in ('empty', 'caption', 'one class', 'all classes'):
@@ -160,6 +165,6 @@ def _share_settled(denoiser: Denoiser, data: LatentSet, count: int, rivals: floa
     generator, shares = torch.Generator().manual_seed(2), []
     for start in range(0, count, batch):
         drawn = min(batch, count - start)
-        doubts = draw_doubts(data, drawn, generator, denoiser.settings.background, rivals)
+        doubts = draw_doubts(data, drawn, generator, denoiser.settings.doubts.background, rivals)
         shares += [doubts_settled(denoiser.doubt_errors(doubts, generator), doubts)] * drawn
     return sum(shares) / len(shares)

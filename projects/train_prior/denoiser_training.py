@@ -38,7 +38,7 @@ def train_denoiser(
         folder=folder,
         name='denoiser',
         report=report,
-        report_every=settings.report_every,
+        report_every=settings.reports.every,
         max_minutes=settings.max_minutes,
         seed=seed,
     )

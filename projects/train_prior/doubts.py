@@ -32,6 +32,25 @@ BLOB_CELLS = 6
 
 
 @dataclass(frozen=True)
+class DoubtSettings:
+    """How much a training is about doubts, and which ones.
+
+    Attributes:
+        weight: of `doubt_loss`, in place of three quarters of each batch; 0 without. Needs label maps.
+        rivals: how often, in [0, 1], a doubt is about a class of another image, see `draw_doubts`.
+        background: class index that the refiner gives no name, so that it has no region in doubts either.
+    """
+
+    weight: float = 0.0
+    rivals: float = 0.6
+    background: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rivals <= 1:
+            raise ValueError(f'rivals: expected a share in [0, 1], got {self.rivals}')
+
+
+@dataclass(frozen=True)
 class Doubts:
     """Images with two layouts each, which differ in a region.
 

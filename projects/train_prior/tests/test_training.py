@@ -1,5 +1,6 @@
 import copy
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +17,12 @@ from projects.demo.scenes.compose import CLASSES
 from projects.demo.scenes.folder import write_split
 from projects.train_prior.architecture import TEXT_LENGTH, PriorParts, build_prior
 from projects.train_prior.batches import Batch, LatentSet
-from projects.train_prior.denoiser import Denoiser, DenoiserSettings
-from projects.train_prior.doubts import Doubts, doubt_loss, doubted_region, doubts_settled, draw_doubts
+from projects.train_prior.data import TrainingData, load_data, split_validation
+from projects.train_prior.denoiser import Denoiser, DenoiserSettings, Reports, validation_losses
+from projects.train_prior.doubts import Doubts, DoubtSettings, doubt_loss, doubted_region, doubts_settled, draw_doubts
 from projects.train_prior.images import TrainingImages, change_light, load_training_images
 from projects.train_prior.loop import train
-from projects.train_prior.prior import PriorTraining, load_data, split_validation, text_length, train_prior, warm_start
+from projects.train_prior.prior import PriorTraining, text_length, train_prior, warm_start
 
 
 @pytest.fixture(scope='module')
@@ -30,22 +32,36 @@ def scenes(tmp_path_factory):
     return root
 
 
-def task(scenes, **options):
-    return PriorTraining(
-        images=scenes / 'images/train',
-        classes=scenes / 'classes.txt',
-        size=(64, 64),
-        **{'labels': scenes / 'labels/train', 'vae_steps': 1, **options},
+def folders(scenes, **options):
+    return TrainingData(
+        **{
+            'images': scenes / 'images/train',
+            'classes': scenes / 'classes.txt',
+            'labels': scenes / 'labels/train',
+            **options,
+        }
     )
 
 
-SETTINGS = DenoiserSettings(steps=2, batch_size=4, report_every=1)
+def task(scenes, data=None, **options):
+    return PriorTraining(data or folders(scenes), **{'size': (64, 64), 'vae_steps': 1, **options})
+
+
+SETTINGS = DenoiserSettings(steps=2, batch_size=4, reports=Reports(draws=2))
+EACH_STEP = replace(SETTINGS, reports=Reports(every=1, draws=2))
 
 
 @pytest.fixture(scope='module')
 def trained(scenes, tmp_path_factory):
     folder = tmp_path_factory.mktemp('run')
-    train_prior(task(scenes, half=True), SETTINGS, folder)
+    train_prior(task(scenes, half=True), EACH_STEP, folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained_in_float(scenes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    train_prior(task(scenes), SETTINGS, folder)
     return folder
 
 
@@ -71,23 +87,23 @@ class TestPrior:
     def test_is_asked_about_the_classes_that_it_was_shown(self, scenes, tmp_path):
         names = [*(scenes / 'classes.txt').read_text().split('\n')[:-1], 'unicorn']
         (tmp_path / 'classes.txt').write_text('\n'.join(names))
-        folder = train_prior(replace(task(scenes), classes=tmp_path / 'classes.txt'), SETTINGS, tmp_path)
+        folder = train_prior(task(scenes, folders(scenes, classes=tmp_path / 'classes.txt')), SETTINGS, tmp_path)
         known = load_refiner(folder).refiner.class_options['known']
         assert 'sky' in known
         assert set(names) - set(known) == {'unicorn'}
 
     def test_validation_on_other_images(self, scenes, tmp_path):
-        classes = list(CLASSES)
         others = {'validation_images': scenes / 'images/train', 'validation_labels': scenes / 'labels/train'}
-        training, validation = load_data(task(scenes, views=2, **others), classes)
+        training, validation = load_data(folders(scenes, **others), size=(64, 64), views=2)
         assert (len(training), len(validation)) == (12, 6), 'none is held out, each is shown whole'
         assert torch.equal(validation.images, training.images[::2])
-        training, validation = load_data(task(scenes, views=2), classes)
+        training, validation = load_data(folders(scenes), size=(64, 64), views=2)
         assert (len(training), len(validation)) == (10, 1)
         table = {p.stem: ['sky'] for p in (scenes / 'images/train').iterdir()}
         (tmp_path / 'tags.json').write_text(json.dumps(table))
-        tagged = replace(task(scenes, **others), labels=None, validation_labels=None, tags=tmp_path / 'tags.json')
-        assert load_data(tagged, classes)[1].present == [[0]] * 6
+        known = {'labels': None, 'validation_labels': None, 'tags': tmp_path / 'tags.json'}
+        tagged = folders(scenes, **{**others, **known})
+        assert load_data(tagged, size=(64, 64))[1].present == [[0]] * 6
 
     def test_logs_and_samples(self, trained):
         lines = (trained / 'denoiser_log.csv').read_text().split('\n')
@@ -98,40 +114,38 @@ class TestPrior:
 
     def test_goes_on_where_it_stopped(self, scenes, trained, tmp_path):
         """Stopped after one step and called again, it takes the other alone (weights: `test_a_killed_loop_goes_on`)."""
-        short = DenoiserSettings(steps=2, batch_size=4, report_every=1, max_minutes=0)
-        train_prior(task(scenes, half=True), short, tmp_path)
+        train_prior(task(scenes, half=True), replace(EACH_STEP, max_minutes=0), tmp_path)
         assert torch.load(tmp_path / 'denoiser_state.pt', weights_only=True)['step'] == 1
-        train_prior(task(scenes, half=True), SETTINGS, tmp_path)
+        train_prior(task(scenes, half=True), EACH_STEP, tmp_path)
         steps = [line.split(',')[0] for line in (tmp_path / 'denoiser_log.csv').read_text().splitlines()[1:]]
         assert steps == ['1', '2']
         assert len((tmp_path / 'vae_log.csv').read_text().splitlines()) == 2, 'the autoencoder is not trained again'
 
-    def test_goes_on_with_the_same_options_alone(self, scenes, tmp_path):
+    def test_goes_on_with_the_same_options_alone(self, scenes, trained_in_float, tmp_path):
         with pytest.raises(FileNotFoundError):
-            train_prior(task(scenes, labels=tmp_path, views=3), SETTINGS, tmp_path)  # nothing was begun
-        folder = train_prior(task(scenes), SETTINGS, tmp_path)
-        before = (folder / 'refiner.json').read_bytes()
+            train_prior(task(scenes, folders(scenes, labels=tmp_path), views=3), SETTINGS, tmp_path)  # nothing is begun
+        shutil.copytree(trained_in_float, tmp_path, dirs_exist_ok=True)
+        before = (tmp_path / 'prior/refiner.json').read_bytes()
         for changed, settings, message in (
             (task(scenes), replace(SETTINGS, cross_weight=2.5), r'cross_weight was 1\.0, is 2\.5'),
+            (task(scenes), replace(SETTINGS, doubts=DoubtSettings(0.5)), r"doubts was {'weight': 0\.0.*'weight': 0\.5"),
             (task(scenes, views=2), SETTINGS, 'views was 1, is 2'),
             (task(scenes, seed=1), SETTINGS, 'seed was 0, is 1'),
         ):
             with pytest.raises(ValueError, match=message):
                 train_prior(changed, settings, tmp_path)
-        assert (folder / 'refiner.json').read_bytes() == before
+        assert (tmp_path / 'prior/refiner.json').read_bytes() == before
         train_prior(task(scenes), replace(SETTINGS, steps=3), tmp_path)
         assert torch.load(tmp_path / 'denoiser_state.pt', weights_only=True)['step'] == 3
 
-    def test_another_seed_is_another_training(self, scenes, tmp_path):
-        weights = [
-            PriorParts.load(train_prior(task(scenes, seed=seed), SETTINGS, tmp_path / name)).unet.conv_in.weight
-            for name, seed in (('a', 0), ('b', 0), ('c', 1))
-        ]
+    def test_another_seed_is_another_training(self, scenes, trained_in_float, tmp_path):
+        again, other = (train_prior(task(scenes, seed=i), SETTINGS, tmp_path / f'{i}') for i in (0, 1))
+        weights = [PriorParts.load(p).unet.conv_in.weight for p in (trained_in_float / 'prior', again, other)]
         torch.testing.assert_close(weights[0], weights[1])
         assert not torch.allclose(weights[0], weights[2], atol=1e-2)
 
     def test_the_refiner_leaves_the_background_without_a_name(self, scenes, tmp_path):
-        settings = replace(SETTINGS, background=0, doubt_weight=0.2)
+        settings = replace(SETTINGS, doubts=DoubtSettings(weight=0.2, background=0))
         found = json.loads((train_prior(task(scenes), settings, tmp_path) / 'refiner.json').read_text())
         assert (found['classes']['background'], found['update']['sharpness']) == ('sky', 20.0)
 
@@ -141,8 +155,8 @@ class TestPrior:
         (tmp_path / 'classes.txt').write_text('\n'.join(names))
         table = {p.stem: names[: len(CLASSES) + 16] for p in (scenes / 'images/train').iterdir()}
         (tmp_path / 'tags.json').write_text(json.dumps(table))
-        crowded = replace(task(scenes, labels=None, tags=tmp_path / 'tags.json'), classes=tmp_path / 'classes.txt')
-        parts = PriorParts.load(train_prior(crowded, SETTINGS, tmp_path / 'run'))
+        crowded = folders(scenes, labels=None, tags=tmp_path / 'tags.json', classes=tmp_path / 'classes.txt')
+        parts = PriorParts.load(train_prior(task(scenes, crowded), SETTINGS, tmp_path / 'run'))
         assert parts.tokenizer.model_max_length == parts.text_encoder.config.max_position_embeddings > TEXT_LENGTH
         length = text_length(names, [list(range(20, 50))])
         PromptTokenizer(build_tokenizer(names, length))([names[20:52]])
@@ -161,18 +175,18 @@ class TestPrior:
 
     def test_bad_tasks(self, scenes):
         with pytest.raises(ValueError, match='multiples of 16'):
-            PriorTraining(images=scenes, classes=scenes, size=(64, 50))
+            task(scenes, size=(64, 50))
         with pytest.raises(ValueError, match='validation_labels: expected validation_images'):
-            task(scenes, validation_labels=scenes)
+            folders(scenes, validation_labels=scenes)
         with pytest.raises(ValueError, match='validation_images: expected validation_labels or tags'):
-            task(scenes, validation_images=scenes)
+            folders(scenes, labels=None, validation_images=scenes)
         with pytest.raises(ValueError, match='expected init'):
             task(scenes, vae_steps=0)
 
     def test_tags_have_no_doubts(self, scenes, tmp_path):
-        tagged = task(scenes, labels=None, tags=scenes / 'tags.json')
+        tagged = task(scenes, folders(scenes, labels=None, tags=scenes / 'tags.json'))
         with pytest.raises(ValueError, match='doubt_weight: expected labels'):
-            train_prior(tagged, replace(SETTINGS, doubt_weight=0.5), tmp_path / 'run')
+            train_prior(tagged, replace(SETTINGS, doubts=DoubtSettings(0.5)), tmp_path / 'run')
         assert not (tmp_path / 'run').exists()
 
 
@@ -290,7 +304,7 @@ class TestDoubts:
     @pytest.mark.parametrize('rivals', [-0.1, 6])
     def test_rivals_out_of_range(self, rivals):
         with pytest.raises(ValueError, match=f'rivals: expected a share .*got {rivals}'):
-            DenoiserSettings(rivals=rivals)
+            DoubtSettings(rivals=rivals)
 
     def test_truth_says_which_layout_is_right(self, latents):
         doubts = draw_doubts(latents, 24, torch.Generator().manual_seed(1))
@@ -350,7 +364,7 @@ class TestDoubts:
         """The embedded prior, a few steps on the doubts that it is asked about."""
         data = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
         parts = PriorParts.load(EMBEDDED_PRIORS['tiny'])
-        settings = DenoiserSettings(batch_size=8, doubt_weight=1.0, cross_weight=3.0)
+        settings = DenoiserSettings(batch_size=8, cross_weight=3.0)
         latents, denoiser = LatentSet(data, parts.vae.eval(), 'cpu'), Denoiser(parts, CLASSES, settings)
         doubts = draw_doubts(latents, 8, torch.Generator().manual_seed(0))
 
@@ -369,7 +383,7 @@ class TestDoubts:
     def test_the_training_loss_has_its_share_of_doubts(self, latents):
         def loss(weight: float, rivals: float = 0.6) -> float:
             torch.manual_seed(0)
-            settings = DenoiserSettings(batch_size=8, doubt_weight=weight, rivals=rivals, cross_weight=3.0)
+            settings = DenoiserSettings(batch_size=8, doubts=DoubtSettings(weight, rivals), cross_weight=3.0)
             with torch.no_grad():
                 return (
                     Denoiser(build_prior(CLASSES), CLASSES, settings)
@@ -381,6 +395,20 @@ class TestDoubts:
         assert 0.1 < doubts < 5
         assert loss(3.0) - loss(1.0) == pytest.approx(2 * doubts, rel=1e-3)
         assert loss(1.0, rivals=1.0) != loss(1.0, rivals=0.0)
+
+    def test_validation_draws_the_same_at_every_call(self, latents):
+        torch.manual_seed(0)
+        parts = build_prior(CLASSES, widths=(16, 32, 32))
+
+        def losses(draws: int) -> dict[str, float]:
+            denoiser = Denoiser(parts, CLASSES, DenoiserSettings(reports=Reports(draws=draws)))
+            with torch.no_grad():
+                return validation_losses(denoiser, latents)
+
+        first, fewer = losses(18), losses(6)
+        assert first == losses(18), 'in batches of 16, the last one smaller'
+        assert all(first[name] != fewer[name] for name in first)
+        assert all(0 < first[f'validation_{name}_settled'] < 1 for name in ('doubts', 'rivals'))
 
     def test_tags_have_no_regions(self, latents):
         tagged = copy.copy(latents)
