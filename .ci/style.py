@@ -115,7 +115,7 @@ def main() -> int:
     }
     counts = {
         f'{p.relative_to(ROOT)} {c.name}': options(c)
-        for p in package
+        for p in everything
         for c in ast.walk(trees[p])
         if isinstance(c, ast.ClassDef) and not c.name.startswith('_')
     }
