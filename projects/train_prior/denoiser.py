@@ -33,10 +33,12 @@ class Reports:
     Attributes:
         every: steps between reports.
         draws: held-out images of each validation loss, repeated where there are fewer; three times as many doubts.
+        sampling_steps: steps of DDIM that each sample takes.
     """
 
     every: int = 500
     draws: int = 48
+    sampling_steps: int = 20
 
 
 @dataclass(frozen=True)

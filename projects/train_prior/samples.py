@@ -16,7 +16,6 @@ from .architecture import PriorParts
 from .batches import Batch, LatentSet, View
 from .denoiser import Denoiser
 
-SAMPLE_STEPS = 20
 RECONSTRUCTION_TIMESTEP = 400
 
 
@@ -49,9 +48,9 @@ def _reconstruct(denoiser: Denoiser, parts: PriorParts, batch: Batch, noise: Ten
 
 
 def _sample(denoiser: Denoiser, parts: PriorParts, batch: Batch, noise: Tensor) -> Tensor:
-    """Denoises pure noise in `SAMPLE_STEPS` steps of DDIM: (B, c, h, w)."""
+    """Denoises pure noise with DDIM: (B, c, h, w)."""
     device = denoiser.settings.device
-    parts.scheduler.set_timesteps(SAMPLE_STEPS)
+    parts.scheduler.set_timesteps(denoiser.settings.reports.sampling_steps)
     latents = noise.to(device)
     for timestep in parts.scheduler.timesteps.tolist():
         output = denoiser(
