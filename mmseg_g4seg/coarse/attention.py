@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.batching import MemoryBudget
-from mmseg_g4seg.diffusion.injection.attention_maps import AttentionLayer, AttentionMaps, recorded_attention
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
+from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, recorded_attention
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.weights.loading import as_prior
 from mmseg_g4seg.ops.masks import decide_labels, resize_maps
@@ -56,7 +57,7 @@ class AttentionSource(CoarseSource):
             levels: latent cells a token, along each side, of the layers that are read; by the architecture when not
                 given.
             blocks: of a transformer that are read; when not given the one at three eighths, which is layer 9 of SD 3's
-                24, where words are placed best (Seg4Diff).
+                24, where words are placed best (Seg4Diff, arXiv 2509.18096).
             seed: of the noise; with an image's key it fixes every draw.
             passes_per_batch: classes that go through the denoiser at once, at most; as many as memory holds on a GPU,
                 and 8 on a CPU, when not given.

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.injection.attention_maps import AttentionLayer, AttentionMaps
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
+from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
 from mmseg_g4seg.registry import register
 
 from .attention import AttentionSource, choose_levels

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.injection.attention_maps import AttentionLayer, AttentionMaps
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
+from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
 from mmseg_g4seg.ops.masks import resize_maps
 from mmseg_g4seg.ops.seeded_growth import min_max
 from mmseg_g4seg.registry import register

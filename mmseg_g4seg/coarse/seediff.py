@@ -12,7 +12,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.injection.attention_maps import AttentionLayer, AttentionMaps
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
+from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.ops.seeded_growth import min_max, seeded_growth

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmseg_g4seg.prediction import ClassName
 
 from .finite import FiniteWatch
-from .injection.attention_maps import AttentionLayer
+from .injection.attention_layers import AttentionLayer
 from .injection.base import AttentionInjector, Injection, RegionLayout
 from .prediction import PredictionType, add_noise, predict_x0
 from .text.encoded import EncodedPrompts

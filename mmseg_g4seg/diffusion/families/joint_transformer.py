@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
-from mmseg_g4seg.diffusion.injection.attention_maps import AttentionLayer
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
 from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention, JointLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import replaced_processors

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
-from mmseg_g4seg.diffusion.injection.attention_maps import AttentionLayer, unet_attention_layers
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer, unet_attention_layers
 from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import unet_attention_replaced
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts

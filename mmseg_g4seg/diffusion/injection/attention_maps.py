@@ -3,73 +3,23 @@
 Shapes: B images, h w latent grid, h' w' token grid of a level, N = h' w' image tokens, T text tokens, Q queries and Kt
 keys of a layer (S = N + T each in a joint sequence), d head dimension, M maps of a level: layers (times heads).
 
-A level is the number of latent cells that a token has along each side: 1, 2, 4 ... in a U-Net, the patch size in a
-transformer.
+Levels are those of `AttentionLayer`.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .unet_layers import project, replaced_processors
+from .attention_layers import AttentionLayer
+from .unet_layers import replaced_processors
 
 CELLS_AT_ONCE = 2**22
 """Attention weights that exist at once: 16 MB. All 8 heads of a 64 x 64 layer have 2^27."""
-
-Part = Literal['down', 'middle', 'up', 'transformer']
-
-
-@dataclass(frozen=True, eq=False)
-class AttentionLayer:
-    """An attention layer of a denoiser, as its family describes it.
-
-    Attributes:
-        module: of diffusers, with a `processor`.
-        kind: `cross` attends to text, `self` to the image, `joint` to both in one sequence.
-        part: of the denoiser where it stands.
-        block: number of its block in that part; of a transformer, in the order of a pass.
-        level: latent cells a token, along each side.
-        project: query, key and value (B, heads, tokens, d) of the layer and its processor's arguments.
-        text_first: whether a joint sequence is [text, image].
-    """
-
-    module: Any
-    kind: Literal['cross', 'self', 'joint']
-    part: Part
-    block: int
-    level: int
-    project: Callable[..., tuple[Tensor, Tensor, Tensor]]
-    text_first: bool = False
-
-    @property
-    def reads_text(self) -> bool:
-        return self.kind != 'self'
-
-    @property
-    def reads_image(self) -> bool:
-        return self.kind != 'cross'
-
-
-def unet_attention_layers(unet: Any) -> list[AttentionLayer]:
-    """Lists the attention layers of a diffusers U-Net, in the order of a pass."""
-    depth = len(unet.down_blocks)
-    blocks: list[tuple[Part, int, int, Any]] = [('down', i, i, block) for i, block in enumerate(unet.down_blocks)]
-    if unet.mid_block is not None:
-        blocks.append(('middle', 0, depth - 1, unet.mid_block))
-    blocks += [('up', i, depth - 1 - i, block) for i, block in enumerate(unet.up_blocks)]
-    return [
-        # not by the name `attn1`: under `only_cross_attention`, which the embedded prior has, it attends to text
-        AttentionLayer(layer, 'cross' if layer.is_cross_attention else 'self', part, i, 2**halvings, project)
-        for part, i, halvings, block in blocks
-        for layer in block.modules()
-        if hasattr(layer, 'set_processor')
-    ]
 
 
 class AttentionMaps:
@@ -176,7 +126,7 @@ class AttentionMaps:
         """
         native = self._native(level, self.cross_layers)
         layers = [layer for layer in self.cross_layers if layer.level == native]
-        means = torch.cat([self._sums[layer][image_index] / self._counts[layer] for layer in layers])
+        means = torch.cat([self._mean(layer, image_index) for layer in layers])  # (M, N, T)
         maps = means.mT.unflatten(-1, self.grid(native))  # (M, T, h', w')
         return maps if native == level else _block_means(maps, level // native)
 
@@ -189,8 +139,14 @@ class AttentionMaps:
             ValueError: if there is no layer to take it from.
         """
         native = self._native(level, self.self_layers)
-        mean = self._sums[native][image_index] / self._counts[native]
+        mean = self._mean(native, image_index)
         return mean if native == level else coarsen_attention(mean, self.grid(native), level // native)
+
+    def _mean(self, name: Any, image_index: int) -> Tensor:
+        """One image's share of a running sum, over the calls that it is of."""
+        if name not in self._sums:
+            raise RuntimeError('no pass was recorded: run the denoiser inside recorded_attention first')
+        return self._sums[name][image_index] / self._counts[name]
 
     def _native(self, level: int, layers: Sequence[AttentionLayer]) -> int:
         """The level of the layers that a level is taken from: its own, or the coarsest finer one."""
