@@ -3,34 +3,16 @@
 import pytest
 import torch
 
-from mmseg_g4seg.diffusion.families.flux import FluxPrior
-from mmseg_g4seg.diffusion.families.stable_diffusion_3 import StableDiffusion3Prior
-from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
 from mmseg_g4seg.diffusion.injection import attention_maps
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, coarsen_attention, recorded_attention
-from mmseg_g4seg.diffusion.weights.loading import load_prior
-from tests.conftest import as_prior, build_random_parts
-from tests.diffusion.pipelines import build_flux, build_lcm, build_sd3, build_sdxl
+from tests.coarse.priors import FAMILIES, build
 from tests.oracle_files import load_oracle
 
 NAMES = [['sky'], ['hot air balloon']]
-PIPELINES = {'sdxl': (StableDiffusionXLPrior, build_sdxl), 'sd3': (StableDiffusion3Prior, build_sd3)}
-PIPELINES['flux'] = (FluxPrior, build_flux)
 
 
-def build(family):
-    if family == 'tiny':
-        return load_prior('tiny')
-    if family in ('sd', 'lcm'):
-        pipeline = build_random_parts() if family == 'sd' else build_lcm()
-        return as_prior(pipeline)
-    prior_class, build_pipeline = PIPELINES[family]
-    pipeline = build_pipeline()
-    return prior_class(**{name: getattr(pipeline, name) for name in prior_class.parts})
-
-
-@pytest.fixture(scope='module', params=['tiny', 'sd', 'lcm', 'sdxl', 'sd3', 'flux'])
+@pytest.fixture(scope='module', params=FAMILIES)
 def prior(request):
     return build(request.param)
 
