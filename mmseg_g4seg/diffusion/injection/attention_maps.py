@@ -163,12 +163,12 @@ def coarsen_attention(attention: Tensor, grid: Sequence[int], factor: int) -> Te
     """Averages queries, and sums keys, over blocks of tokens.
 
     Args:
-        attention: (N, N) float, rows that sum to 1.
+        attention: (N, N) float.
         grid: (h', w') of its N tokens.
         factor: side of a block; blocks at the border may be smaller.
 
     Returns:
-        (N', N') with N' = ceil(h' / factor) * ceil(w' / factor); rows sum to 1.
+        (N', N') with N' = ceil(h' / factor) * ceil(w' / factor); rows that sum to 1 still do.
     """
     maps = attention.unflatten(1, tuple(grid))  # (N, h', w')
     # zeros fill the blocks at the border, so that a mean times a full block's size is the sum of what is there
