@@ -89,9 +89,9 @@ class AttentionMaps:
                 rows = slice(top, top + stripe)
                 probs = torch.softmax(query[:, head, rows].float() @ keys, dim=-1)  # (B, rows, Kt)
                 if cross is not None:  # all heads into one sum unless they are kept apart
-                    cross[:, head % kept, rows] += probs[..., text] * (kept / heads)
+                    cross[:, head % kept, rows].add_(probs[..., text], alpha=kept / heads)
                 if own is not None:
-                    own[:, rows] += probs[..., image] / heads
+                    own[:, rows].add_(probs[..., image], alpha=1 / heads)
 
     def _places(self, layer: AttentionLayer, queries: int, keys: int) -> tuple[slice, slice]:
         """Where text and image stand among the keys; ValueError if they do not fit the latent grid."""
