@@ -7,7 +7,9 @@ tensors. diffusers, transformers and open_clip are imported when a refiner is bu
 
 from importlib.util import find_spec
 
+from .coarse import DAAM, CoarseSource, DiffSegmenter, SeeDiff
 from .hosts.arrays import load_refiner
+from .hosts.sources import load_source
 from .prediction import ClassList, Prediction
 from .refiners import (
     CascadePSPRefiner,
@@ -26,15 +28,20 @@ if find_spec('mmseg') is not None and find_spec('mmengine') is not None:
     from .hosts import mmseg as mmseg
 
 __all__ = [
+    'DAAM',
     'CascadePSPRefiner',
     'ClassList',
+    'CoarseSource',
     'DenseCRFRefiner',
+    'DiffSegmenter',
     'G4SegRefiner',
     'PAMRRefiner',
     'Prediction',
     'Refiner',
+    'SeeDiff',
     'SegRefinerRefiner',
     'SequentialRefiner',
     'build_refiner',
     'load_refiner',
+    'load_source',
 ]

@@ -1,5 +1,9 @@
-"""Sources of coarse masks: image and class names in, prediction out."""
+"""Sources of coarse masks, one file a method; importing this lets configs name them all."""
 
+from .attention import AttentionSource
 from .base import CoarseSource
+from .daam import DAAM
+from .diffsegmenter import DiffSegmenter
+from .seediff import SeeDiff
 
-__all__ = ['CoarseSource']
+__all__ = ['DAAM', 'AttentionSource', 'CoarseSource', 'DiffSegmenter', 'SeeDiff']

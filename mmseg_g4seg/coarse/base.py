@@ -48,3 +48,21 @@ class CoarseSource(ABC):
         Raises:
             ValueError: if an image or a name does not fit; names which.
         """
+
+
+def check_images(images: Sequence[Tensor], keys: Sequence[Key] | None) -> list[Key]:
+    """Checks images, (3, H, W) float RGB in [0, 1] each, and gives one key an image: 0, 1, 2 ... when there are none.
+
+    Raises:
+        ValueError: if an image or the number of keys does not fit; names which.
+    """
+    for i, image in enumerate(images):
+        if image.ndim != 3 or len(image) != 3 or not image.is_floating_point() or image.numel() == 0:
+            raise ValueError(f'image {i}: expected (3, H, W) float RGB, got {image.dtype} {tuple(image.shape)}')
+        # NaN fails both comparisons; a little beyond, since bicubic resizing overshoots
+        if not (image.min() >= -1e-3 and image.max() <= 1 + 1e-3):
+            raise ValueError(f'image {i}: expected pixels in [0, 1], got {float(image.min())} to {float(image.max())}')
+    found: list[Key] = list(range(len(images)) if keys is None else keys)
+    if len(found) != len(images):
+        raise ValueError(f'expected one key an image, got {len(found)} keys for {len(images)} images')
+    return found

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmseg_g4seg.prediction import ClassName
 
 from .finite import FiniteWatch
+from .injection.attention_layers import AttentionLayer
 from .injection.base import AttentionInjector, Injection, RegionLayout
 from .prediction import PredictionType, add_noise, predict_x0
 from .text.encoded import EncodedPrompts
@@ -31,6 +32,8 @@ class DiffusionPrior(ABC):
     """Image pixels a latent cell, along each side."""
     image_multiple: int
     """Image sides must be multiples of this: the latent stride times the denoiser's halvings."""
+    trained_image_size: int = 512
+    """Side of the pictures that it was trained on, where its config says so."""
     guidance_scale: float | None = None
     """What a denoiser that was distilled to read a guidance scale is given; None where it reads none."""
     finite: FiniteWatch
@@ -88,6 +91,11 @@ class DiffusionPrior(ABC):
             injector: the rule.
             layout: on the device and in the dtype of the latents.
         """
+
+    @property
+    def attention_layers(self) -> Sequence[AttentionLayer]:
+        """The denoiser's attention layers that can be recorded, in the order of a pass; none unless a family says."""
+        return ()
 
     @property
     @abstractmethod

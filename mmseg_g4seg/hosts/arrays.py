@@ -92,7 +92,7 @@ class ImageRefiner:
         """
         if not isinstance(classes, ClassList):
             classes = ClassList(classes).with_options(self.refiner.class_options)
-        pixels, maps = _as_image(image), _as_maps(mask_or_probs)
+        pixels, maps = as_image(image), _as_maps(mask_or_probs)
         if maps.is_floating_point():
             coarse = Prediction(maps, maps.argmax(dim=0))
             check_inputs([pixels], [coarse], len(classes))
@@ -154,8 +154,13 @@ def merged(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, A
     return result
 
 
-def _as_image(image: Any) -> Tensor:
-    """(3, H, W) float32 in [0, 1]."""
+def as_image(image: Any) -> Tensor:
+    """A tensor of a PIL image, an (H, W, 3) array or a (3, H, W) tensor: (3, H, W) float32 in [0, 1].
+
+    Raises:
+        TypeError: if it is something else.
+        ValueError: if its shape is another.
+    """
     if isinstance(image, Image.Image):
         image = rgb_pixels(image)
     if isinstance(image, np.ndarray):

@@ -7,12 +7,13 @@ Image Labels", arXiv 2005.08104.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RELATIVE_WIDTH = 0.1
+STD_FACTOR = 0.1
 """Width of the affinity kernel, as a share of the local standard deviation (PAMR's constant)."""
 EPSILON = 1e-8
 MAPS_AT_ONCE = 32
@@ -21,7 +22,13 @@ DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)
 
 
 def pixel_adaptive_average(
-    image: Tensor, maps: Tensor, dilations: Sequence[int], iterations: int, *, memory_limit: int = 2**28
+    image: Tensor,
+    maps: Tensor,
+    dilations: Sequence[int],
+    iterations: int,
+    *,
+    std_factor: float = STD_FACTOR,
+    memory_limit: int = 2**28,
 ) -> Tensor:
     """Replaces each pixel of the maps by an average of its neighbours, weighted by likeness, repeatedly.
 
@@ -30,6 +37,7 @@ def pixel_adaptive_average(
         maps: (C, H, W) float, such as class probabilities.
         dilations: distances, in pixels, of the 8 neighbours that each stands for.
         iterations: how often.
+        std_factor: width of the kernel, in local standard deviations; SeeDiff takes 0.2.
         memory_limit: most bytes that affinities may take. A larger image goes through in strips of
             rows whose affinities are computed anew in each iteration: the same result to rounding,
             slower.
@@ -40,22 +48,22 @@ def pixel_adaptive_average(
     height, width = image.shape[-2:]
     rows = max(1, memory_limit // (4 * 8 * len(dilations) * width))
     strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
-    whole = neighbour_affinity(image, dilations, *strips[0]) if len(strips) == 1 else None
+    affinity = partial(neighbour_affinity, image, dilations, std_factor=std_factor)
+    whole = affinity(*strips[0]) if len(strips) == 1 else None
     result = torch.empty_like(maps)
     for place, own in zip(result.split(MAPS_AT_ONCE), maps.split(MAPS_AT_ONCE), strict=True):
         for _ in range(iterations):
             averaged = [
-                _average(
-                    own, neighbour_affinity(image, dilations, *strip) if whole is None else whole, dilations, *strip
-                )
-                for strip in strips
+                _average(own, affinity(*strip) if whole is None else whole, dilations, *strip) for strip in strips
             ]
             own = torch.cat(averaged, dim=-2)
         place.copy_(own)
     return result
 
 
-def neighbour_affinity(image: Tensor, dilations: Sequence[int], top: int, bottom: int) -> Tensor:
+def neighbour_affinity(
+    image: Tensor, dilations: Sequence[int], top: int, bottom: int, *, std_factor: float = STD_FACTOR
+) -> Tensor:
     """Likeness of the pixels in rows `top` to `bottom` to each of their neighbours.
 
     Args:
@@ -63,10 +71,11 @@ def neighbour_affinity(image: Tensor, dilations: Sequence[int], top: int, bottom
         dilations: distances of the neighbours.
         top: first row.
         bottom: row after the last.
+        std_factor: width of the kernel, in local standard deviations.
 
     Returns:
         (N, bottom - top, W) float32 that sums to 1 over neighbours: the softmax of minus the absolute
-        difference over 0.1 local standard deviations, averaged over colours.
+        difference over that width, averaged over colours.
     """
     image = image.float()
     centre = image[:, top:bottom]
@@ -77,7 +86,7 @@ def neighbour_affinity(image: Tensor, dilations: Sequence[int], top: int, bottom
         ((n - mean).square() for n in _neighbours(image, dilations, top, bottom)),
         len(dilations) * (centre - mean).square(),
     )
-    width = RELATIVE_WIDTH * (squares / (count - 1)).sqrt() + EPSILON
+    width = std_factor * (squares / (count - 1)).sqrt() + EPSILON
     # one tensor of this size is the memory limit: filled, and made a softmax, in place
     affinity = image.new_empty(8 * len(dilations), *centre.shape[1:])
     for place, neighbour in zip(affinity, _neighbours(image, dilations, top, bottom), strict=True):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
+from mmseg_g4seg.ops.pixel_affinity import STD_FACTOR, pixel_adaptive_average
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.registry import register
 
@@ -32,11 +32,13 @@ class PAMRRefiner(Refiner):
         iterations: int = 10,
         dilations: Sequence[int] = (1, 2, 4, 8, 12, 24),
         *,
+        std_factor: float = STD_FACTOR,
         memory_limit_mib: float = 256,
     ) -> None:
         """Args:
             iterations: how often probabilities are averaged.
             dilations: distances of the neighbours, pixels.
+            std_factor: width of the kernel, in local standard deviations of colour; SeeDiff takes 0.2.
             memory_limit_mib: most that affinities may take; images beyond it go through in strips.
 
         Raises:
@@ -46,9 +48,11 @@ class PAMRRefiner(Refiner):
             raise ValueError(f'iterations: expected at least 1, got {iterations}')
         if not dilations or any(d < 1 for d in dilations):
             raise ValueError(f'dilations: expected distances of at least 1 pixel, got {dilations}')
+        if not std_factor > 0:
+            raise ValueError(f'std_factor: expected a number above 0, got {std_factor!r}')
         if memory_limit_mib <= 0:
             raise ValueError(f'memory_limit_mib: expected a positive number, got {memory_limit_mib}')
-        self.iterations, self.dilations = iterations, tuple(dilations)
+        self.iterations, self.dilations, self.std_factor = iterations, tuple(dilations), std_factor
         self.memory_limit = int(memory_limit_mib * 2**20)
 
     @classmethod
@@ -58,6 +62,7 @@ class PAMRRefiner(Refiner):
         *,
         iterations: int | None = None,
         dilations: Sequence[int] | None = None,
+        std_factor: float = STD_FACTOR,
         memory_limit_mib: float = 256,
     ) -> 'PAMRRefiner':
         """Builds one as configs say it: a preset, `pamr` or `sclip`, and numbers in place of its own.
@@ -71,6 +76,7 @@ class PAMRRefiner(Refiner):
         return cls(
             steps if iterations is None else iterations,
             distances if dilations is None else dilations,
+            std_factor=std_factor,
             memory_limit_mib=memory_limit_mib,
         )
 
@@ -94,7 +100,12 @@ class PAMRRefiner(Refiner):
             return prediction
         probs = prediction.probs.clone()
         probs[scored] = pixel_adaptive_average(
-            image.to(probs.device), probs[scored], self.dilations, self.iterations, memory_limit=self.memory_limit
+            image.to(probs.device),
+            probs[scored],
+            self.dilations,
+            self.iterations,
+            std_factor=self.std_factor,
+            memory_limit=self.memory_limit,
         ).clamp_(0, 1)
         # averages of sums of 1 are sums of 1, but for rounding
         return redecide(prediction, probs, classes)

@@ -4,7 +4,7 @@ import torch
 from mmseg_g4seg.ops.pixel_affinity import neighbour_affinity, pixel_adaptive_average
 
 
-def by_definition(image, maps, dilations):
+def by_definition(image, maps, dilations, std_factor=0.1):
     """One iteration, pixel by pixel, as the paper writes it; borders repeat."""
     height, width = image.shape[1:]
     result = torch.zeros_like(maps)
@@ -20,19 +20,19 @@ def by_definition(image, maps, dilations):
             deviation = around.std(dim=0)
             others = [p for n, p in enumerate(places) if n % 9 != 4]
             distance = torch.stack(
-                [((image[:, i, j] - image[:, y, x]).abs() / (1e-8 + 0.1 * deviation)).mean() for i, j in others]
+                [((image[:, i, j] - image[:, y, x]).abs() / (1e-8 + std_factor * deviation)).mean() for i, j in others]
             )
             weights = (-distance).softmax(0)
             result[:, y, x] = sum(w * maps[:, i, j] for w, (i, j) in zip(weights, others, strict=True))
     return result
 
 
-@pytest.mark.parametrize('dilations', [(1,), (1, 2), (2, 6)])
-def test_one_iteration_by_definition(dilations):
+@pytest.mark.parametrize(('dilations', 'std_factor'), [((1,), 0.1), ((1, 2), 0.1), ((2, 6), 0.1), ((1,), 0.2)])
+def test_one_iteration_by_definition(dilations, std_factor):
     torch.manual_seed(0)
     image, maps = torch.rand(3, 6, 8), torch.rand(2, 6, 8)
-    averaged = pixel_adaptive_average(image, maps, dilations, 1)
-    torch.testing.assert_close(averaged, by_definition(image, maps, dilations))
+    averaged = pixel_adaptive_average(image, maps, dilations, 1, std_factor=std_factor)
+    torch.testing.assert_close(averaged, by_definition(image, maps, dilations, std_factor))
 
 
 def test_iterations_repeat_it():

@@ -5,6 +5,7 @@ from mmseg_g4seg import PAMRRefiner, build_refiner
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.conftest import NAMES, random_case
+from tests.oracle_files import load_oracle
 
 
 @pytest.mark.parametrize(('preset', 'dilations'), [('pamr', (1, 2, 4, 8, 12, 24)), ('sclip', (8, 16))])
@@ -47,6 +48,7 @@ def test_unlabelled_pixels_and_background_threshold():
         ({'preset': 'other'}, 'preset'),
         ({'iterations': 0}, 'iterations'),
         ({'dilations': [0]}, 'dilations'),
+        ({'std_factor': 0}, 'std_factor'),
         ({'memory_limit_mib': 0}, 'memory_limit_mib'),
     ],
 )
@@ -59,3 +61,29 @@ def test_no_probability_at_all():
     image, coarse = random_case()
     nothing = Prediction(torch.zeros_like(coarse.probs), coarse.label_map)
     assert PAMRRefiner().refine(image, nothing, NAMES) is nothing
+
+
+def test_width_of_the_kernel():
+    image, coarse = random_case()
+    default, wide = PAMRRefiner(2), build_refiner(dict(type='PAMRRefiner', iterations=2, std_factor=0.2))
+    expected = pixel_adaptive_average(image, coarse.probs, default.dilations, 2, std_factor=0.2)
+    torch.testing.assert_close(wide.refine(image, coarse, NAMES).probs, expected)
+    plain = pixel_adaptive_average(image, coarse.probs, default.dilations, 2, std_factor=0.1)
+    torch.testing.assert_close(default.refine(image, coarse, NAMES).probs, plain)
+    assert not torch.allclose(expected, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('name', 'tolerance'), [('clip_8_16_x10', 1e-5), ('seediff_x50', 2e-5), ('seediff_x500', 1e-4)]
+)
+def test_equals_the_authors_code(name, tolerance):
+    arrays, meta = load_oracle('pamr')
+    settings = meta[name]
+    maps = pixel_adaptive_average(
+        arrays['in_image'].float(),
+        arrays['in_mask'],
+        settings['dilations'],
+        settings['iterations'],
+        std_factor=settings['std_factor'],
+    )
+    torch.testing.assert_close(maps, arrays[f'out_{name}'], atol=tolerance, rtol=0)

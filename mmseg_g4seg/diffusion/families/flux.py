@@ -42,6 +42,22 @@ class FluxInjectionProcessor(JointInjectionProcessor):
         """(B, N, channels) and (B, T, channels) -> the same; in single blocks (B, S, channels) -> the same."""
         if self.attention.is_off(has_text=True):
             return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb)
+        query, key, value = self.project(attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb)
+        output = self.attention.attend(query, key, value, has_text=True)
+        output = output.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (B, S, channels)
+        if encoder_hidden_states is None:
+            return output
+        text, image = output[:, : encoder_hidden_states.shape[1]], output[:, encoder_hidden_states.shape[1] :]
+        return attn.to_out[1](attn.to_out[0](image)), attn.to_add_out(text)
+
+    @staticmethod
+    def project(
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        _attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
         key = split_heads(attn.to_k(hidden_states), attn.heads, attn.norm_k)
         value = split_heads(attn.to_v(hidden_states), attn.heads)
@@ -51,14 +67,8 @@ class FluxInjectionProcessor(JointInjectionProcessor):
             text_value = split_heads(attn.add_v_proj(encoder_hidden_states), attn.heads)
             query = torch.cat([text_query, query], dim=2)  # (B, heads, S, d)
             key, value = torch.cat([text_key, key], dim=2), torch.cat([text_value, value], dim=2)
-        # before the layout's channels are added: turned with the rest, they would be a bias that depends on distance
-        query, key = _rotate(query, image_rotary_emb), _rotate(key, image_rotary_emb)
-        output = self.attention.attend(query, key, value, has_text=True)
-        output = output.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (B, S, channels)
-        if encoder_hidden_states is None:
-            return output
-        text, image = output[:, : encoder_hidden_states.shape[1]], output[:, encoder_hidden_states.shape[1] :]
-        return attn.to_out[1](attn.to_out[0](image)), attn.to_add_out(text)
+        # before a layout's channels are added: turned with the rest, they would be a bias that depends on distance
+        return _rotate(query, image_rotary_emb), _rotate(key, image_rotary_emb), value
 
 
 def _rotate(tokens: Tensor, rotary: Any) -> Tensor:

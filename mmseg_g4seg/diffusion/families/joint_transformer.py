@@ -4,7 +4,7 @@ Shapes: B images, c latent channels, h w latent grid, h' w' token grid, T text t
 """
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
 from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention, JointLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import replaced_processors
@@ -26,7 +27,7 @@ Run = Callable[[Tensor, EncodedPrompts, Injection | None], Tensor]
 """Noisy latents (B, c, h, w), prompts of one length and layouts -> one tensor, images first."""
 
 
-class JointInjectionProcessor:
+class JointInjectionProcessor(ABC):
     """A diffusers attention processor that attends under a layout; a family says how it projects.
 
     With weights of 0 it calls the processor that it stands for, so the output is bit-identical.
@@ -34,6 +35,11 @@ class JointInjectionProcessor:
 
     def __init__(self, original: Any, attention: JointAttention) -> None:
         self.original, self.attention = original, attention
+
+    @staticmethod
+    @abstractmethod
+    def project(attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of a layer's call, normalised and rotated: (B, heads, S, d) each."""
 
 
 class JointTransformerPrior(LatentPrior):
@@ -131,6 +137,27 @@ class JointTransformerPrior(LatentPrior):
             return tokens.transpose(1, 2).unflatten(2, grid).float()  # (B, D, h', w')
 
         return self._each_length(run, noisy, prompts, None)
+
+    @property
+    def attention_layers(self) -> Sequence[AttentionLayer]:
+        return [
+            AttentionLayer(
+                layer,
+                'joint' if self._reads_text(layer) else 'self',
+                part='transformer',
+                block=i,
+                level=self.patch_size,
+                project=self.processor.project,
+                text_first=self.text_first,
+            )
+            for i, block in enumerate(self.feature_blocks)
+            for layer in block.modules()
+            if hasattr(layer, 'set_processor')
+        ]
+
+    def _reads_text(self, layer: Any) -> bool:
+        """Whether an attention layer sees the whole sequence, or the image alone."""
+        return True
 
     @contextmanager
     def attention_replaced(self, injector: AttentionInjector, layout: RegionLayout) -> Iterator[None]:

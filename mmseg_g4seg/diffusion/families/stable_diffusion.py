@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer, unet_attention_layers
 from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import unet_attention_replaced
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
@@ -92,6 +93,10 @@ class UNetPrior(LatentPrior):
 
     def attention_replaced(self, injector: AttentionInjector, layout: RegionLayout) -> AbstractContextManager[None]:
         return unet_attention_replaced(self.unet, injector, layout)
+
+    @property
+    def attention_layers(self) -> Sequence[AttentionLayer]:
+        return unet_attention_layers(self.unet)
 
     def _guidance(self, latents: Tensor) -> Tensor | None:
         """(B, time_cond_proj_dim), or None where the U-Net reads no guidance scale."""

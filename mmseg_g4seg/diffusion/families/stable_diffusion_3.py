@@ -34,6 +34,19 @@ class SD3InjectionProcessor(JointInjectionProcessor):
         has_text = encoder_hidden_states is not None
         if self.attention.is_off(has_text=has_text):
             return self.original(attn, hidden_states, encoder_hidden_states, **kwargs)
+        query, key, value = self.project(attn, hidden_states, encoder_hidden_states)
+        output = self.attention.attend(query, key, value, has_text=has_text)
+        output = output.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (B, S, channels)
+        image, text = output[:, : hidden_states.shape[1]], output[:, hidden_states.shape[1] :]
+        image = attn.to_out[1](attn.to_out[0](image))
+        if not has_text:
+            return image
+        return image, text if attn.context_pre_only else attn.to_add_out(text)
+
+    @staticmethod
+    def project(
+        attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *_args: Any, **_kwargs: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
         query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
         key = split_heads(attn.to_k(hidden_states), attn.heads, attn.norm_k)
         value = split_heads(attn.to_v(hidden_states), attn.heads)
@@ -43,13 +56,7 @@ class SD3InjectionProcessor(JointInjectionProcessor):
             text_value = split_heads(attn.add_v_proj(encoder_hidden_states), attn.heads)
             query = torch.cat([query, text_query], dim=2)  # (B, heads, S, d)
             key, value = torch.cat([key, text_key], dim=2), torch.cat([value, text_value], dim=2)
-        output = self.attention.attend(query, key, value, has_text=has_text)
-        output = output.transpose(1, 2).flatten(2).to(hidden_states.dtype)  # (B, S, channels)
-        image, text = output[:, : hidden_states.shape[1]], output[:, hidden_states.shape[1] :]
-        image = attn.to_out[1](attn.to_out[0](image))
-        if not has_text:
-            return image
-        return image, text if attn.context_pre_only else attn.to_add_out(text)
+        return query, key, value
 
 
 @register
@@ -162,6 +169,9 @@ class StableDiffusion3Prior(JointTransformerPrior):
             timestep=torch.full((len(latents),), sigma * self.num_train_timesteps, device=latents.device),
             return_dict=False,
         )[0]
+
+    def _reads_text(self, layer: Any) -> bool:
+        return layer.added_kv_proj_dim is not None  # the second layer of 3.5's first blocks sees the image alone
 
     @property
     def feature_blocks(self) -> Sequence[nn.Module]:

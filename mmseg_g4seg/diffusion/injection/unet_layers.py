@@ -73,10 +73,7 @@ class UNetInjectionProcessor:
             return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, temb, **kwargs)
         if attention_mask is not None or hidden_states.ndim != 3:
             raise ValueError('mask injection expects (B, N, channels) hidden states and no attention mask')
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
-        key = split_heads(attn.to_k(context), attn.heads, attn.norm_k)
-        value = split_heads(attn.to_v(context), attn.heads)
+        query, key, value = project(attn, hidden_states, encoder_hidden_states)
         regions = self.grids.regions(query.shape[0], query.shape[2])
         output = self.injector.attend(
             query,
@@ -92,6 +89,16 @@ class UNetInjectionProcessor:
         if attn.residual_connection:
             output = output + hidden_states
         return output / attn.rescale_output_factor
+
+
+def project(
+    attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *_args: Any, **_kwargs: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value of a U-Net layer's call, whose other arguments do not matter: (B, heads, N, d) each."""
+    context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+    query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
+    key = split_heads(attn.to_k(context), attn.heads, attn.norm_k)
+    return query, key, split_heads(attn.to_v(context), attn.heads)
 
 
 def split_heads(tokens: Tensor, heads: int, norm: Any = None) -> Tensor:

@@ -1,0 +1,84 @@
+"""Two lines from an image and names to a coarse mask, whatever library the image comes from.
+
+Shapes: C classes, H W image size.
+
+    source = load_source('seediff', prior='tiny')
+    mask = source(image, ['background', 'cat', 'dog'])
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from mmseg_g4seg.coarse import CoarseSource
+from mmseg_g4seg.prediction import ClassName, Key
+from mmseg_g4seg.registry import build, names_of
+
+from .arrays import as_image
+
+
+def load_source(method: str | Mapping[str, Any], *, device: str = 'cpu', **options: Any) -> 'ImageSource':
+    """Loads a source of coarse masks.
+
+    Args:
+        method: `seediff`, `diffsegmenter`, `daam` or another part of this kind, in any case; or
+            `dict(type='SeeDiff', ...)`.
+        device: to run on.
+        options: of the part, such as `prior`; over the dict's.
+
+    Returns:
+        An `ImageSource`, to be called with image and class names.
+
+    Raises:
+        ValueError: if there is no such method, or an option is not known.
+        FileNotFoundError: if a prior is not there.
+    """
+    if isinstance(method, str):
+        known = {name.lower(): name for name in names_of(CoarseSource)}
+        if method.lower() not in known:
+            raise ValueError(f'method: expected one of {sorted(known)}, got {method!r}')
+        method = {'type': known[method.lower()]}
+    return ImageSource(build({**method, **options}, CoarseSource, where='source').to(device))
+
+
+class ImageSource:
+    """Makes masks of NumPy, PIL and torch images; what comes out is of the kind that went in."""
+
+    def __init__(self, source: CoarseSource) -> None:
+        self.source = source
+
+    def __call__(
+        self,
+        image: np.ndarray | Tensor | Image.Image,
+        classes: Sequence[ClassName],
+        *,
+        key: Key = 0,
+        probs: bool = False,
+    ) -> np.ndarray | Tensor | Image.Image:
+        """Predicts one image.
+
+        Args:
+            image: PIL; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor (3, H, W), likewise.
+            classes: C names of what is in the image, and `background` for the rest; or a `ClassList`.
+            key: of the image: with the seed it fixes the noise.
+            probs: whether to give probabilities in place of a mask.
+
+        Returns:
+            Class indices (H, W) int64, of a PIL image a PIL image of mode `L` (`I` from 257 classes on); or
+            probabilities (C, H, W) float32 that sum to 1, of a PIL image an array.
+
+        Raises:
+            TypeError: if image or names are of another kind.
+            ValueError: if shapes, ranges or names do not fit.
+        """
+        found = self.source.predict(as_image(image), classes, key=key)
+        result = found.probs if probs else found.label_map
+        if isinstance(image, Tensor):
+            return result.to(image.device)
+        array: np.ndarray = result.cpu().numpy()
+        if probs or isinstance(image, np.ndarray):
+            return array
+        return Image.fromarray(array.astype(np.uint8 if len(classes) <= 256 else np.int32))

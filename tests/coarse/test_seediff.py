@@ -1,0 +1,139 @@
+"""Shapes: N tokens, h w token grid, H W image size."""
+
+from typing import ClassVar
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmseg_g4seg.coarse.seediff import SeeDiff
+from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
+from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
+from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
+from mmseg_g4seg.ops.seeded_growth import min_max, seeded_growth
+from tests.coarse.priors import IMAGE_SIZE, build
+from tests.conftest import random_case
+from tests.oracle_files import load_oracle
+
+
+def layers_of(**levels):
+    """Layers such as `up1='cs'`: cross and self in the decoder at 1 cell a token."""
+    kinds = {'c': 'cross', 's': 'self'}
+    places = {'down': 'down', 'mid': 'middle', 'up': 'up'}
+    return [
+        AttentionLayer(torch.nn.Identity(), kinds[letter], places[name.rstrip('1248')], i, int(name[-1]), lambda *_: ())
+        for i, (name, letters) in enumerate(levels.items())
+        for letter in letters
+    ]
+
+
+def choose(layers, levels=None):
+    return SeeDiff.choose(None, layers, levels)
+
+
+def described(layers):
+    return [f'{layer.part}{layer.level}' for layer in layers]
+
+
+class TestLevels:
+    SD15: ClassVar = dict(down1='scsc', down2='scsc', down4='scsc', mid8='sc', up4='scscsc', up2='scscsc', up1='scscsc')
+
+    def test_stable_diffusion(self):
+        """The middle block alone has 8 x 8 tokens: seeds are at 16, and the first decoder layer of each level grows."""
+        layers = layers_of(**self.SD15)
+        cross, own, levels = choose(layers)
+        assert levels == [4, 2, 1]
+        assert described(cross) == ['up4'] * 3 + ['down4'] * 2
+        assert described(own) == ['up4', 'up2', 'up1']
+        assert own[2] is next(layer for layer in layers if layer.part == 'up' and layer.level == 1)
+
+    def test_sdxl(self):
+        """Nothing at the finest level, and the middle block is of the coarsest."""
+        cross, own, levels = choose(layers_of(down2='scsc', down4='scsc', mid4='sc', up4='scsc', up2='sc'))
+        assert levels == [4, 2]
+        assert described(cross) == ['up4', 'up4', 'middle4', 'down4', 'down4']
+        assert described(own) == ['up4', 'up2']
+
+    def test_embedded_prior(self):
+        source = SeeDiff(build('tiny'))
+        assert source.levels == [4, 2]
+        assert described(source.cross_layers) == ['up4', 'up4', 'middle4', 'down4']
+        assert described(source.self_layers) == ['up4', 'up2']
+
+    def test_transformers_have_averages(self):
+        source = SeeDiff(build('sd3'), image_size=IMAGE_SIZE)
+        assert source.levels == [8, 4, 2]
+        assert [layer.block for layer in source.self_layers] == [1]
+        assert [layer.block for layer in SeeDiff(build('sd3'), image_size=64, blocks=[0, 2]).self_layers] == [0, 2]
+
+    def test_asked_for(self):
+        cross, own, levels = choose(layers_of(**self.SD15), [1, 2])
+        assert levels == [2, 1]
+        assert described(own) == ['up2', 'up1']
+        assert described(cross) == ['up2'] * 3 + ['down2'] * 2
+
+    def test_no_words_at_the_coarsest(self):
+        with pytest.raises(ValueError, match='no cross-attention at 2 latent cells'):
+            choose(layers_of(up2='s', up1='cs'))
+
+
+def test_map_is_the_growth_of_what_was_recorded():
+    """Two tokens, latents that are not square: the columns of both go in, those of others do not."""
+    layers = layers_of(up2='cs', down2='c', up1='s')
+    source = SeeDiff.__new__(SeeDiff)
+    source.cross_layers, source.self_layers, source.levels = choose(layers)
+    maps = AttentionMaps((8, 12), cross_layers=source.cross_layers, self_layers=source.self_layers)
+    generator = torch.Generator().manual_seed(0)
+    probs = {}
+    for layer in (*source.cross_layers, *source.self_layers):
+        tokens = (8 // layer.level) * (12 // layer.level)
+        query, key = (torch.randn(2, 3, n, 5, generator=generator) for n in (tokens, 7 if layer.reads_text else tokens))
+        maps.add(layer, query, key)
+        probs[layer] = (query @ key.mT / 5**0.5).softmax(-1).mean(1)[1]
+    columns = [probs[layer][:, token].view(4, 6) for layer in source.cross_layers for token in (2, 5)]
+    expected = seeded_growth(torch.stack(columns), {4: probs[layers[1]], 8: probs[layers[3]]}, 1e-4 / 64)
+    torch.testing.assert_close(source.map_of(maps, 1, torch.tensor([2, 5])), expected, atol=1e-5, rtol=0)
+
+
+class TestFinish:
+    PROBS = F.avg_pool2d(torch.rand(1, 10, 14, generator=torch.Generator().manual_seed(0)), 3, 1)[0]
+
+    def finished(self, **options):
+        image = random_case(40, 56)[0]
+        source = SeeDiff(build('tiny'), image_size=IMAGE_SIZE, **options)
+        return source, source.finish(self.PROBS, image), image
+
+    def test_without_pamr(self):
+        source, full, _ = self.finished()
+        resized = F.interpolate(self.PROBS[None, None], (40, 56), mode='bicubic')[0, 0]
+        torch.testing.assert_close(full, (resized - resized.min()) / (resized.max() - resized.min()))
+        assert source.background_score == 0.5
+
+    def test_with_pamr(self):
+        source, refined, image = self.finished(pamr_iterations=3)
+        mask = (self.finished()[1] > 0.3).float()[None]
+        expected = pixel_adaptive_average(image * 255, mask, (1,), 3, std_factor=0.2)[0]
+        torch.testing.assert_close(refined, min_max(expected))
+        assert source.background_score == 0.8
+        assert self.finished(pamr_iterations=3, background_score=0.6)[0].background_score == 0.6
+
+    def test_flat(self):
+        """A class without seeds has no mask, with PAMR or without."""
+        for iterations in (0, 2):
+            source = SeeDiff(build('tiny'), image_size=IMAGE_SIZE, pamr_iterations=iterations)
+            assert source.finish(torch.zeros(4, 4), torch.rand(3, 9, 7)).eq(0).all()
+
+    def test_bad_iterations(self):
+        with pytest.raises(ValueError, match='pamr_iterations'):
+            SeeDiff('tiny', pamr_iterations=-1)
+
+    @pytest.mark.parametrize('name', ['seediff_sd14', 'seediff_two_tokens', 'seediff_tiny'])
+    def test_equals_the_authors_code(self, name):
+        arrays, _ = load_oracle(name)
+        side = int(arrays['out_full_size'])
+        full = SeeDiff(build('tiny'), image_size=IMAGE_SIZE).finish(arrays['out_prob_c'], torch.zeros(3, side, side))
+        torch.testing.assert_close(full[::4, ::4], arrays['out_prob_full_every4'], atol=1e-5, rtol=0)
+        for threshold in (0.5, 0.3):
+            packed = arrays[f'out_mask_{threshold}_packed'].int()
+            bits = (packed[:, None] >> torch.arange(7, -1, -1)) & 1
+            assert torch.equal((full > threshold).flatten(), bits.flatten().bool())
