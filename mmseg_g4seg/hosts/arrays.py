@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.io.images import rgb_pixels
+from mmseg_g4seg.io.object_masks import is_object_mask, object_labels, object_values
 from mmseg_g4seg.ops.masks import BORDER_WIDTH, soften_labels
 from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
@@ -77,7 +78,8 @@ class ImageRefiner:
                 (3, H, W), likewise.
             mask_or_probs: class indices (H, W), integer, or PIL's `L` or `P`, 255 unlabelled (see
                 `ClassList.ignore_index`); or probabilities (C, H, W), float, that sum to 1; or a bool mask
-                of one object, with two class names, the object's second.
+                of one object, with two class names, the object's second; or, with two class names, a mask of 0
+                and 255 alone, where 255 is the one that is not the background (the second where neither is).
             classes: C names, of which the one called background is never refined; or a `ClassList`, which is
                 taken as it is, whatever the refiner's config says of classes.
             key: of the image: with the seed it fixes the noise.
@@ -98,10 +100,13 @@ class ImageRefiner:
             check_inputs([pixels], [coarse], len(classes))
             _check_sums(maps)
             return _like(self.refiner.refine(pixels, coarse, classes, key=key).probs, mask_or_probs)
+        is_object = is_object_mask(maps.unique().tolist(), len(classes))
+        maps = object_labels(maps, classes) if is_object else maps
         _check_labels(maps, classes)
         # hard labels would leave no pixel in doubt, and so nothing to refine
         coarse = Prediction(soften_labels(maps, len(classes), self.soften * max(maps.shape)), maps)
-        return _like(self.refiner.refine(pixels, coarse, classes, key=key).label_map, mask_or_probs)
+        refined = self.refiner.refine(pixels, coarse, classes, key=key).label_map
+        return _like(object_values(refined, classes) if is_object else refined, mask_or_probs)
 
 
 def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:

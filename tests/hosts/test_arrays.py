@@ -144,9 +144,31 @@ class TestMasks:
             assert found.dtype == bool
             np.testing.assert_array_equal(found, expected)
 
+    @pytest.mark.parametrize('names', [NAMES[:2], NAMES[1::-1], NAMES[1:3]])
+    def test_one_object_in_255(self, refiner, names):
+        """It went for unlabelled: nothing was refined, without a word."""
+        mask = COARSE.label_map > 1
+        object_index = 0 if names[1] == 'background' else 1
+        expected = refined_labels(torch.where(mask, object_index, 1 - object_index), names) == object_index
+        assert (expected != mask.numpy()).any()
+        drawn = mask.byte() * 255
+        array = drawn.numpy()
+        for given in (drawn, drawn.long(), array, array.astype(np.uint16), Image.fromarray(array)):
+            refined = refiner(PIXELS, given, names)
+            assert type(refined) is type(given)
+            np.testing.assert_array_equal(np.array(refined), expected * 255)
+
+    def test_with_a_1_255_is_unlabelled(self, refiner):
+        mask = (COARSE.label_map > 1).long()
+        mask[:2] = 255
+        refined = refiner(PIXELS, mask, NAMES[:2])
+        assert (refined[:2] == 255).all()
+        assert set(refined[2:].unique().tolist()) <= {0, 1}
+
     @pytest.mark.parametrize(
         ('mask', 'error', 'message'),
         [
+            (LABELS.clamp(max=1) * 255, ValueError, 'below 4, got no other values than 0 and 255: .* two class names'),
             ([[0, 1]], TypeError, 'mask: expected a PIL image, an array or a tensor, got list'),
             (Image.fromarray(PIXELS), ValueError, 'one channel, got mode RGB'),
             (LABELS[None], ValueError, r'class indices \(height, width\)'),

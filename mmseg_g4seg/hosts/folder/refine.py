@@ -14,7 +14,8 @@ import torch
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, measure_image
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.io.label_files import read_index_png
-from mmseg_g4seg.io.mask_files import as_labels, make_prediction
+from mmseg_g4seg.io.mask_files import FileMask, as_labels, make_prediction
+from mmseg_g4seg.io.object_masks import object_labels
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
@@ -98,8 +99,11 @@ class MaskWorker:
     def _coarse(self, mask: Path, size: tuple[int, int]) -> Prediction:
         reading = self.task.reading
         with _at_fault(mask):
+            read = self.reader.read(mask)
+            if read.label_map is not None and 'masks' in self.state.settings['object_masks']:
+                read = FileMask(label_map=object_labels(read.label_map, self.task.classes))
             return make_prediction(
-                self.reader.read(mask),
+                read,
                 size,
                 len(self.task.classes),
                 soften=reading.soften,
@@ -114,7 +118,7 @@ class MaskWorker:
             labels = read_index_png(path, len(classes), classes.ignore_index)
         if tuple(labels.shape) != size:
             raise BadFile(path, f'expected labels of {size} as the image has, got {tuple(labels.shape)}')
-        return labels
+        return object_labels(labels, classes) if 'truth' in self.state.settings['object_masks'] else labels
 
 
 @contextmanager

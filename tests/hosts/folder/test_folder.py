@@ -10,7 +10,7 @@ from PIL import Image
 from mmseg_g4seg.hosts.arrays import ImageRefiner
 from mmseg_g4seg.hosts.folder import refine as folder_module
 from mmseg_g4seg.hosts.folder.refine import BadFile
-from mmseg_g4seg.hosts.folder.report import make_table
+from mmseg_g4seg.hosts.folder.report import evaluate, make_table
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.io.formats import FORMATS, Reading
 from mmseg_g4seg.ops.boundary import boundary_areas
@@ -197,6 +197,44 @@ class TestResults:
         refined = labels_of(task.out / 'image_0.png')
         assert (refined[4:6] == 255).all()
         assert (np.delete(refined, [4, 5], axis=0) < 4).all()
+
+    def object_task(self, root: Path):
+        """Three masks of 0 and 255, which are their own truth."""
+        task = make_task(root, classes=ClassList(['background', 'cat']))
+        for i, path in enumerate(sorted(task.masks.iterdir())):
+            mask = (random_prediction(i).label_map > 1).numpy()
+            Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+        return replace(task, truth=task.masks)
+
+    def test_one_object_in_255(self, tmp_path):
+        """255 went for unlabelled: nothing was refined, and the IoU was 0 with exit code 0."""
+        task = self.object_task(tmp_path)
+        report = refine_folder(task)
+        assert report['errors'] == []
+        coarse = evaluate(report, ['background', 'cat']).means['coarse']
+        assert coarse['mIoU'] == 100.0
+        binary = replace(task, out=tmp_path / 'binary', reading=Reading('binary-png'), output_format='index-png')
+        refine_folder(binary)
+        for path in sorted(task.masks.iterdir()):
+            refined = labels_of(task.out / path.name)
+            np.testing.assert_array_equal(refined, labels_of(binary.out / path.name))
+            assert 0 < (refined != labels_of(path) // 255).mean() < 0.5
+
+    def test_with_a_1_in_any_mask_255_is_unlabelled(self, tmp_path):
+        task = self.object_task(tmp_path)
+        last = labels_of(task.masks / 'image_2.png')
+        last[0] = 1
+        Image.fromarray(last.astype(np.uint8)).save(task.masks / 'image_2.png')
+        assert refine_folder(task)['errors'] == []
+        for path in sorted(task.masks.iterdir()):
+            np.testing.assert_array_equal(labels_of(task.out / path.name) == 255, labels_of(path) == 255)
+
+    def test_one_object_of_four_classes(self, tmp_path):
+        task = make_task(tmp_path)
+        for path in task.masks.iterdir():
+            Image.fromarray(np.eye(*SIZE, dtype=np.uint8) * 255).save(path)
+        with pytest.raises(ValueError, match=rf'^masks: {task.masks}: .* below 4, .* two class names'):
+            refine_folder(task)
 
     def test_images_of_every_suffix(self, tmp_path):
         suffixes = ['.jpg', '.JPEG', '.webp', '.bmp', '.tif', '.tiff', '.PNG']

@@ -11,6 +11,7 @@ from PIL import Image
 from mmseg_g4seg.hosts.mmseg.checks.full_check import check_dataset
 from mmseg_g4seg.hosts.mmseg.checks.label_statistics import image_size
 from mmseg_g4seg.hosts.mmseg.checks.overlays import OPACITY
+from mmseg_g4seg.hosts.mmseg.checks.test_set import check_test_set
 from tests.hosts.mmseg.synthetic_trees import LAYOUTS, pairs, write_tree
 from tests.hosts.mmseg.test_datasets import CONFIGS, load, nightcity
 from tests.scripts import run_script
@@ -64,6 +65,25 @@ def test_figures_by_hand(root):
     table = (root / 'out/table.txt').read_text()
     assert '  0  sky         66.67       2' in table
     assert table.endswith('no problems found\n')
+
+
+@pytest.mark.parametrize(
+    ('classes', 'remedy'), [(('back', 'ball'), 'write 1 in its place'), (('a', 'b', 'c'), 'name two')]
+)
+def test_objects_in_255(tmp_path, classes, remedy):
+    """mmseg leaves 255 out: the object has no pixel, and its IoU is 0."""
+    metainfo = dict(classes=classes, palette=[[i, 0, 0] for i in range(len(classes))])
+    config = plain(tmp_path, metainfo=metainfo)
+    write(tmp_path, 'a', np.array([[0, 255], [0, 0]], np.uint8))
+    write(tmp_path, 'b', np.array([[0, 0], [0, 0]], np.uint8))
+    (problem,) = check(config, tmp_path).problems
+    assert problem.startswith('no label ids but 0 and 255 occur in the whole set, and 255 has no class: ')
+    assert remedy in problem
+    with pytest.raises(ValueError, match=f'BaseSegDataset: no label ids but 0 and 255 .*{remedy}'):
+        check_test_set(config)
+    write(tmp_path, 'b', np.array([[0, 1], [0, 0]], np.uint8))
+    assert check(config, tmp_path).problems == []
+    check_test_set(config)
 
 
 def test_reduce_zero_label(tmp_path):
