@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.object_masks import OBJECT, is_object_mask, mask_values
 from mmseg_g4seg.io.safe_arrays import read_arrays
@@ -101,6 +102,8 @@ class SavedScoresSegmentor(BaseSegmentor):
             raise FileNotFoundError(f'no scores for image {stem!r}: expected {paths[0]} (or {", ".join(SUFFIXES[1:])})')
         scores = read_scores(path, self.num_classes, object_masks=self.object_masks)
         size = tuple(metainfo['ori_shape'])[:2]
+        if note := frame_note(Path(str(metainfo['img_path'])), size, (scores.shape[-2], scores.shape[-1])):
+            raise ValueError(f'{path}: expected scores of a picture of {size}, got {tuple(scores.shape)}{note}')
         scores = F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
         return scores / scores.sum(dim=0, keepdim=True).clamp_min(1e-12) if self.normalise else scores
 

@@ -27,6 +27,7 @@ from tests.hosts.folder.conftest import (
     random_prediction,
     write_pair,
 )
+from tests.io.pictures import save_turned, write_rgb16
 
 
 def labels_of(path: Path) -> np.ndarray:
@@ -393,6 +394,41 @@ class TestErrors:
         assert report['ignored_files'] == ['notes.txt']
         for text in ('1 files of another suffix', '1 images without a mask', *errors):
             assert text in report['table']
+
+    @pytest.mark.parametrize('suffix', ['.jfif', '.gif'])
+    def test_images_of_another_suffix_are_named(self, tmp_path, suffix):
+        task = make_task(tmp_path, count=1)
+        (task.images / 'image_0.png').rename(task.images / f'image_0{suffix}')
+        (error,) = refine_folder(task)['errors']
+        assert error['error'].endswith(f'.tif, .tiff; there is image_0{suffix}: save it as one of these')
+
+    @pytest.mark.parametrize('any_size', [False, True])
+    def test_masks_of_the_stored_frame(self, tmp_path, any_size):
+        """They lay across the picture; where any size is taken they were stretched, without a word."""
+        task = make_task(tmp_path, count=2, input_format='npz', reading=Reading('npz', any_size=any_size))
+        save_turned(task.images / 'image_0.png', random_pixels(), 6)
+        report = refine_folder(task)
+        assert len(report['images']) == 1
+        (error,) = report['errors']
+        assert error['path'] == str(task.masks / 'image_0.npz')
+        assert 'expected a mask of 32 x 24, got 24 x 32' in error['error']
+        assert 'EXIF orientation 6' in error['error']
+
+    def test_a_truth_of_the_stored_frame(self, tmp_path):
+        task = make_task(tmp_path, count=1)
+        save_turned(task.images / 'image_0.png', np.rot90(random_pixels()), 6)
+        truth = tmp_path / 'truth'
+        truth.mkdir()
+        Image.fromarray(np.eye(32, 24, dtype=np.uint8)).save(truth / 'image_0.png')
+        (error,) = refine_folder(replace(task, truth=truth))['errors']
+        assert error['path'] == str(truth / 'image_0.png')
+        assert 'EXIF orientation 6' in error['error']
+
+    def test_sixteen_bits_of_colour(self, tmp_path):
+        task = make_task(tmp_path, count=1)
+        write_rgb16(task.images / 'image_0.png', random_pixels().astype(np.uint16) * 16)
+        (error,) = refine_folder(task)['errors']
+        assert 'expected an image of 8 bits a channel, got 16 bits' in error['error']
 
     def test_labels_that_miss_or_do_not_fit(self, tmp_path):
         write_labels(tmp_path / 'labels')

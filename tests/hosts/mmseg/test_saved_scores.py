@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmseg_g4seg.hosts.mmseg.saved_scores import SavedScoresSegmentor, read_scores
 from tests.hosts.mmseg.conftest import SIZES, plain_config, refined
+from tests.io.pictures import save_turned
 
 
 def probs(height=10, width=14):
@@ -52,6 +53,17 @@ class TestFormats:
         Image.fromarray(drawn // 255).save(tmp_path / '1.png')
         (predicted,) = SavedScoresSegmentor(str(tmp_path), num_classes=2).predict(torch.zeros(1, 3, 6, 6), [sample])
         assert not predicted.pred_sem_seg.data.any()
+
+    def test_scores_of_the_stored_frame(self, tmp_path):
+        """They were stretched to the upright picture, without a word."""
+        np.save(tmp_path / 'a.npy', probs(8, 12))
+        model = SavedScoresSegmentor(str(tmp_path), num_classes=5)
+        sample = SegDataSample(metainfo=dict(img_path=str(tmp_path / 'a.jpg'), ori_shape=(24, 16)))
+        save_turned(tmp_path / 'a.jpg', np.zeros((16, 24, 3), np.uint8), 1)
+        model.predict(torch.zeros(1, 3, 24, 16), [sample])  # any grid is fine
+        save_turned(tmp_path / 'a.jpg', np.zeros((16, 24, 3), np.uint8), 6)
+        with pytest.raises(ValueError, match=r'a\.npy: expected scores .* EXIF orientation 6'):
+            model.predict(torch.zeros(1, 3, 24, 16), [sample])
 
     @pytest.mark.parametrize(
         ('arrays', 'message'),

@@ -76,10 +76,10 @@ def label_problems(labels: LabelStatistics, dataset: BaseSegDataset) -> list[str
     """What is wrong with the content of the label files."""
     problems, expected = list(labels.problems), labels.rules.expected
     if labels.other_size:
-        path, label_size, image_size = labels.other_size[0]
+        path, label_size, image_size, note = labels.other_size[0]
         problems.append(
             f'{len(labels.other_size)} label files have another size than their image, {path} first: {label_size[0]} x '
-            f'{label_size[1]} for {image_size[0]} x {image_size[1]}; take labels of the same release'
+            f'{label_size[1]} for {image_size[0]} x {image_size[1]}{note or "; take labels of the same release"}'
         )
     unexpected = sorted(labels.unexpected.items())
     problems += [
