@@ -15,8 +15,9 @@ from mmseg_g4seg.diffusion.families.latent import LatentPrior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.registry import call_with_options, parts_of
 
-from .hub import has_accelerate, is_hub_id, refuse_missing_weights
+from .hub import find_variant, has_accelerate, is_hub_id, refuse_missing_weights
 from .lora import find_lora, fuse_lora
+from .schedulers import check_scheduler
 from .tiny_autoencoder import load_tiny_autoencoder
 
 EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[2] / 'assets' / 'prior_tiny'}
@@ -45,7 +46,7 @@ def load_prior(
         source: `tiny` for the embedded prior, a folder in diffusers layout, or a hub id such as
             `stable-diffusion-v1-5/stable-diffusion-v1-5`.
         dtype: of the weights and of all passes.
-        variant: file variant, such as `fp16`, where the source offers some.
+        variant: file variant, such as `fp16`, where the source offers some; a folder's only one is found by itself.
         lora: file, folder or hub id of a LoRA that is added to the weights, such as
             `latent-consistency/lcm-lora-sdv1-5`.
         guidance_scale: for denoisers that were distilled to read one (LCM, FLUX.1 [dev]); their
@@ -58,8 +59,8 @@ def load_prior(
     Raises:
         FileNotFoundError: if the source, or what is loaded beside it, is neither local nor reachable, or
             the source lacks a part.
-        ValueError: if the family or the dtype is not known, if what is loaded beside it was made for
-            another base, or if the denoiser reads no guidance scale.
+        ValueError: if the family or the dtype is not known, if the scheduler's noise levels are of another kind, if
+            what is loaded beside it was made for another base, or if the denoiser reads no guidance scale.
         ImportError: if diffusers or transformers is missing.
     """
     if dtype not in get_args(DtypeName):
@@ -76,6 +77,9 @@ def load_prior(
         if not (folder / name).is_dir():
             raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
     parts, loaded = prior_class.parts, {}
+    if 'scheduler' in parts:
+        file = folder / 'scheduler' / 'scheduler_config.json'
+        check_scheduler(read_config(file), parts['scheduler'][1], str(file))
     if autoencoder is not None:
         own = read_config(folder / 'vae' / 'config.json')
         loaded['vae'] = load_tiny_autoencoder(autoencoder, own, dtype=getattr(torch, dtype))
@@ -175,6 +179,7 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     except ImportError as error:
         raise ImportError(f'loading a prior needs {library}: pip install {library}') from error
     options: dict[str, Any] = {}
+    variant = variant or find_variant(folder / name)
     if library == 'diffusers' and name != 'scheduler':
         options = {'torch_dtype': dtype, 'variant': variant, 'low_cpu_mem_usage': has_accelerate()}
     elif name.startswith('text_encoder'):
@@ -185,7 +190,8 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     try:
         part = getattr(module, class_name).from_pretrained(folder / name, **options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}') from error
+        hint = '' if variant else "; of a repository with half precision alone, give variant='fp16'"
+        raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}{hint}') from error
     if not has_weights:
         return part
     part, info = part
