@@ -73,13 +73,7 @@ def load_prior(
     if known is not None:
         return known
     prior_class, present = _family(folder)
-    for name in present:
-        if not (folder / name).is_dir():
-            raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
     parts, loaded = prior_class.parts, {}
-    if 'scheduler' in parts:
-        file = folder / 'scheduler' / 'scheduler_config.json'
-        check_scheduler(read_config(file), parts['scheduler'][1], str(file))
     if autoencoder is not None:
         own = read_config(folder / 'vae' / 'config.json')
         loaded['vae'] = load_tiny_autoencoder(autoencoder, own, dtype=getattr(torch, dtype))
@@ -146,7 +140,7 @@ def _resolve(source: str | Path, variant: str | None) -> Path:
 
 
 def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
-    """The prior's class, and the names of the parts that its index does not leave out."""
+    """The prior's class, and the names of the parts that its index does not leave out; all are there."""
     file = folder / 'model_index.json'
     index = read_config(file)
     families = {name: family for family in parts_of(LatentPrior) for name in family.pipelines}
@@ -155,7 +149,14 @@ def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
         raise ValueError(f'{file}: expected a pipeline of {sorted(families)}, got {name!r}')
     family = families[name]
     left_out = {part for part in family.optional_parts if index.get(part) in (None, [None, None])}
-    return family, [part for part in family.parts if part not in left_out]
+    present = [part for part in family.parts if part not in left_out]
+    for name in present:
+        if not (folder / name).is_dir():
+            raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
+    if 'scheduler' in present:  # now, before gigabytes of the others are read
+        settings = folder / 'scheduler' / 'scheduler_config.json'
+        check_scheduler(read_config(settings), family.parts['scheduler'][1], str(settings))
+    return family, present
 
 
 def read_config(file: Path) -> dict[str, Any]:
