@@ -4,8 +4,10 @@ Shapes: B images, H W image size, D feature channels, h' w' patch grid.
 """
 
 import math
+import zipfile
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights
 from mmseg_g4seg.registry import register
 
 from .base import FeatureExtractor
@@ -68,10 +71,11 @@ def check_activation(model: str, pretrained: str) -> None:
     import open_clip
 
     tag, config = open_clip.get_pretrained_cfg(model, pretrained), open_clip.get_model_config(model)
-    # a weights file or a model of one's own: nothing is known to check against
-    if not tag or config is None:
+    from_openai = _is_torchscript(Path(pretrained))
+    # another weights file, or a model of one's own: nothing is known to check against
+    if config is None or not (tag or from_openai):
         return
-    trained, built = (bool(entry.get('quick_gelu', False)) for entry in (tag, config))
+    trained, built = from_openai or bool(tag.get('quick_gelu', False)), bool(config.get('quick_gelu', False))
     if trained != built:
         named = f'{model}-quickgelu' if trained else model.removesuffix('-quickgelu')
         activation = 'QuickGELU' if trained else 'GELU'
@@ -79,6 +83,14 @@ def check_activation(model: str, pretrained: str) -> None:
             f'features: the weights {pretrained!r} were trained with {activation}, which open_clip calls the model '
             f'{named!r}; got model={model!r}'
         )
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file is an archive with code beside its weights, the form in which OpenAI alone gives CLIP's."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(Path(name).parts[1:2] == ('code',) for name in archive.namelist())
 
 
 @register
@@ -91,16 +103,32 @@ class OpenCLIPFeatures(CLIPFeatures):
             image_size: side that images are resized to; the model's own when not given.
 
         Raises:
-            ValueError: if `visual` is no vision transformer.
+            ValueError: if `visual` is no vision transformer, or one of images that are not square; if `image_size` is
+                no multiple of the patch, or not what the model was built for.
         """
         visual = model.visual
         if not hasattr(visual, 'forward_intermediates'):
             raise ValueError(f'expected an open_clip vision transformer, got {type(visual).__name__}')
-        own_size = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
+        height, width = _pair(visual.image_size)
+        # timm keeps it in a layer; of a convolutional network there is none
+        patch = max(_pair(getattr(visual, 'patch_size', None) or _timm_patch(visual)))
+        side = image_size or height
+        if image_size is None and height != width:
+            raise ValueError(
+                f'image_size: expected a model of square images, got one of {height} x {width}; give a side, for which '
+                'open_clip builds it'
+            )
+        if side % patch:
+            raise ValueError(f'image_size: expected a multiple of the patch, {patch}, got {side}')
+        if hasattr(visual, 'positional_embedding') and (height, width) != (side, side):
+            raise ValueError(
+                f'image_size: expected the side that the model was built for, got {side} and a model of {height} x '
+                f'{width}; build it with force_image_size={side}'
+            )
         # SigLIP and its like were trained with means of 0.5, not CLIP's
         mean = getattr(visual, 'image_mean', None) or CLIP_MEAN
         std = getattr(visual, 'image_std', None) or CLIP_STD
-        super().__init__(visual, image_size or own_size, mean, std)
+        super().__init__(visual, side, mean, std)
 
     @classmethod
     def from_config(
@@ -111,6 +139,7 @@ class OpenCLIPFeatures(CLIPFeatures):
         Raises:
             ImportError: if open_clip is missing.
             ValueError: if the weights were trained with another activation than the model has.
+            RuntimeError: if there are no weights, which open_clip would leave random.
         """
         try:
             import open_clip
@@ -119,7 +148,7 @@ class OpenCLIPFeatures(CLIPFeatures):
         check_activation(model, pretrained)
         # positions are interpolated by open_clip when the model is built for another size
         sizes = {} if image_size is None else {'force_image_size': image_size}
-        return cls(open_clip.create_model(model, pretrained=pretrained, **sizes), image_size=image_size)
+        return cls(open_clip.create_model(model, pretrained, require_pretrained=True, **sizes), image_size=image_size)
 
     def _patches(self, pixels: Tensor) -> Tensor:
         outputs = self.network.forward_intermediates(
@@ -148,13 +177,29 @@ class TransformersCLIPFeatures(CLIPFeatures):
 
     @classmethod
     def from_config(cls, model: str, *, image_size: int | None = None) -> 'TransformersCLIPFeatures':
-        """Loads a `CLIPVisionModel` from a folder or a hub id."""
+        """Loads a `CLIPVisionModel` from a folder or a hub id.
+
+        Raises:
+            ValueError: if weights are missing, which transformers leaves random with a warning.
+        """
         from transformers import CLIPVisionModel
 
-        return cls(CLIPVisionModel.from_pretrained(model), image_size=image_size)
+        options: dict[str, Any] = {'variant': find_variant(model), 'output_loading_info': True}
+        loaded: Any = CLIPVisionModel.from_pretrained(model, **options)
+        network, info = loaded
+        refuse_missing_weights(info, f'features {model!r}')
+        return cls(network, image_size=image_size)
 
     def _patches(self, pixels: Tensor) -> Tensor:
         # the first token is the whole image's, and has no place on the grid
         tokens = self.network(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
         side = math.isqrt(tokens.shape[1])
         return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _timm_patch(visual: Any) -> Any:
+    return getattr(getattr(getattr(visual, 'trunk', None), 'patch_embed', None), 'patch_size', 1)

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
+from mmseg_g4seg.io.object_masks import is_object_mask, object_labels, object_values
 from mmseg_g4seg.ops.masks import BORDER_WIDTH, soften_labels
 from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
@@ -73,11 +75,12 @@ class ImageRefiner:
         """Refines one image.
 
         Args:
-            image: PIL; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor
+            image: PIL, turned as its EXIF tag says; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor
                 (3, H, W), likewise.
             mask_or_probs: class indices (H, W), integer, or PIL's `L` or `P`, 255 unlabelled (see
                 `ClassList.ignore_index`); or probabilities (C, H, W), float, that sum to 1; or a bool mask
-                of one object, with two class names, the object's second.
+                of one object, with two class names, the object's second; or, with two class names, a mask of 0
+                and 255 alone, where 255 is the one that is not the background (the second where neither is).
             classes: C names, of which the one called background is never refined; or a `ClassList`, which is
                 taken as it is, whatever the refiner's config says of classes.
             key: of the image: with the seed it fixes the noise.
@@ -93,15 +96,19 @@ class ImageRefiner:
         if not isinstance(classes, ClassList):
             classes = ClassList(classes).with_options(self.refiner.class_options)
         pixels, maps = as_image(image), _as_maps(mask_or_probs)
+        _check_size(maps, pixels, image)
         if maps.is_floating_point():
             coarse = Prediction(maps, maps.argmax(dim=0))
             check_inputs([pixels], [coarse], len(classes))
             _check_sums(maps)
             return _like(self.refiner.refine(pixels, coarse, classes, key=key).probs, mask_or_probs)
+        is_object = is_object_mask(maps.unique().tolist(), len(classes))
+        maps = object_labels(maps, classes) if is_object else maps
         _check_labels(maps, classes)
         # hard labels would leave no pixel in doubt, and so nothing to refine
         coarse = Prediction(soften_labels(maps, len(classes), self.soften * max(maps.shape)), maps)
-        return _like(self.refiner.refine(pixels, coarse, classes, key=key).label_map, mask_or_probs)
+        refined = self.refiner.refine(pixels, coarse, classes, key=key).label_map
+        return _like(object_values(refined, classes) if is_object else refined, mask_or_probs)
 
 
 def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +188,7 @@ def _as_maps(maps: Any) -> Tensor:
     if isinstance(maps, Image.Image):
         if maps.mode not in ('1', 'L', 'P', 'I', 'I;16'):
             raise ValueError(f'mask: expected a PIL image of one channel, got mode {maps.mode}')
-        maps = np.array(maps)
+        maps = np.array(ImageOps.exif_transpose(maps))
     if isinstance(maps, np.ndarray):
         # torch has no unsigned 16-bit arithmetic, and 8 bits have no room for 255 + 1
         wide = maps.astype(np.int64 if maps.dtype.kind in 'biu' else np.float32)
@@ -194,6 +201,18 @@ def _as_maps(maps: Any) -> Tensor:
             f'{maps.dtype} {tuple(maps.shape)}'
         )
     return maps.float() if maps.is_floating_point() else maps.long()
+
+
+def _check_size(maps: Tensor, pixels: Tensor, image: Any) -> None:
+    """Raises ValueError unless (H, W) labels or (C, H, W) probabilities have the size of (3, H, W) pixels."""
+    (height, width), (found_height, found_width) = pixels.shape[-2:], maps.shape[-2:]
+    if len(pixels) == 3 and (height, width) != (found_height, found_width):
+        what = 'probabilities' if maps.is_floating_point() else 'a mask'
+        note = frame_note(image, (height, width), (found_height, found_width)) if isinstance(image, Image.Image) else ''
+        raise ValueError(
+            f'expected {what} of {height} x {width} (height x width) as the image has, got {found_height} x '
+            f'{found_width}{note}'
+        )
 
 
 def _check_labels(labels: Tensor, classes: ClassList) -> None:

@@ -8,6 +8,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .image_headers import has_sixteen_bits
+
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 EIGHT_BIT = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
 
@@ -17,12 +19,15 @@ def open_whole(path: Path) -> Image.Image:
 
     Raises:
         OSError: if it cannot be read, or is cut short.
-        ValueError: if it is damaged; a PNG's check sums count, though its pixels may still decode.
+        ValueError: if it is damaged; a PNG's check sums count, though its pixels may still decode. If its colours have
+            16 bits a channel, of which Pillow keeps 8.
     """
     try:
         with Image.open(path) as image:
             image.verify()  # leaves the image unusable, so that it is opened once more
         with Image.open(path) as image:
+            if image.mode in EIGHT_BIT:
+                _refuse_sixteen_bits(image)
             image.load()
     except (OSError, ValueError):
         raise
@@ -37,11 +42,19 @@ def rgb_pixels(image: Image.Image) -> np.ndarray:
     Cameras store what their sensor sees and say by an EXIF tag how to turn it; masks are drawn on the turned picture.
 
     Raises:
-        ValueError: if there are other than 8 bits a channel.
+        ValueError: if there are other than 8 bits a channel. What the 12 bits of a camera, or the 16 of a scanner, mean
+            in 8 is the user's choice.
     """
     if image.mode not in EIGHT_BIT:
         raise ValueError(f'expected an image of 8 bits a channel, got mode {image.mode}')
+    _refuse_sixteen_bits(image)
     return np.array(ImageOps.exif_transpose(image).convert('RGB'))
+
+
+def _refuse_sixteen_bits(image: Image.Image) -> None:
+    if has_sixteen_bits(image):
+        # 12 bits in 16, read as 8, are 16 levels: a black picture, and a mask refined by noise
+        raise ValueError('expected an image of 8 bits a channel, got 16 bits: convert it by the range that it uses')
 
 
 def read_image(path: Path) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmseg_g4seg.ops.palettes import voc_palette
@@ -21,11 +21,11 @@ SIXTEEN_BIT = ('I;16', 'I;16L', 'I;16B', 'I')
 
 
 def open_png(path: Path) -> Image.Image:
-    """Opens and decodes a PNG; ValueError or OSError if it is none, or damaged."""
+    """Opens and decodes a PNG, upright; ValueError or OSError if it is none, or damaged."""
     image = open_whole(path)
     if image.format != 'PNG':
         raise ValueError(f'expected a PNG, got {image.format}')
-    return image
+    return ImageOps.exif_transpose(image)
 
 
 def png_bytes(image: Image.Image) -> bytes:

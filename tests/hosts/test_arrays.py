@@ -86,7 +86,7 @@ class TestImages:
             (PIXELS[..., 0], ValueError, 'height, width, 3'),
             (IMAGE.numpy(), ValueError, 'height, width, 3'),
             (torch.from_numpy(PIXELS), ValueError, r'\(3, H, W\)'),
-            (PIXELS[:-1], ValueError, 'expected probs'),
+            (PIXELS[:-1], ValueError, r'expected a mask of 23 x 40 \(height x width\) as the image has, got 24 x 40'),
             (IMAGE * float('nan'), ValueError, 'pixels'),
             (Image.fromarray(PIXELS[..., 0].astype(np.uint16)), ValueError, '8 bits a channel, got mode I;16'),
         ],
@@ -144,9 +144,44 @@ class TestMasks:
             assert found.dtype == bool
             np.testing.assert_array_equal(found, expected)
 
+    @pytest.mark.parametrize('names', [NAMES[:2], NAMES[1::-1], NAMES[1:3]])
+    def test_one_object_in_255(self, refiner, names):
+        """It went for unlabelled: nothing was refined, without a word."""
+        mask = COARSE.label_map > 1
+        object_index = 0 if names[1] == 'background' else 1
+        expected = refined_labels(torch.where(mask, object_index, 1 - object_index), names) == object_index
+        assert (expected != mask.numpy()).any()
+        drawn = mask.byte() * 255
+        array = drawn.numpy()
+        for given in (drawn, drawn.long(), array, array.astype(np.uint16), Image.fromarray(array)):
+            refined = refiner(PIXELS, given, names)
+            assert type(refined) is type(given)
+            np.testing.assert_array_equal(np.array(refined), expected * 255)
+
+    def test_a_mask_is_turned_as_its_tag_says(self, refiner):
+        stored = Image.fromarray(np.rot90(LABELS.numpy().astype(np.uint8)))
+        stored.getexif()[0x0112] = 6
+        np.testing.assert_array_equal(np.array(refiner(PIXELS, stored, NAMES)), refined_labels())
+
+    def test_a_mask_of_the_stored_frame(self, refiner):
+        """It was refined against a picture that lay on its side."""
+        stored = Image.fromarray(np.rot90(PIXELS))
+        stored.getexif()[0x0112] = 6
+        for maps in (np.rot90(LABELS.numpy()), torch.rot90(COARSE.probs, dims=(1, 2))):
+            with pytest.raises(ValueError, match=r'of 24 x 40 .* got 40 x 24: the image has EXIF orientation 6'):
+                refiner(stored, maps, NAMES)
+
+    def test_with_a_1_255_is_unlabelled(self, refiner):
+        mask = (COARSE.label_map > 1).long()
+        mask[:2] = 255
+        refined = refiner(PIXELS, mask, NAMES[:2])
+        assert (refined[:2] == 255).all()
+        assert set(refined[2:].unique().tolist()) <= {0, 1}
+
     @pytest.mark.parametrize(
         ('mask', 'error', 'message'),
         [
+            (LABELS.clamp(max=1) * 255, ValueError, 'below 4, got no other values than 0 and 255: .* two class names'),
             ([[0, 1]], TypeError, 'mask: expected a PIL image, an array or a tensor, got list'),
             (Image.fromarray(PIXELS), ValueError, 'one channel, got mode RGB'),
             (LABELS[None], ValueError, r'class indices \(height, width\)'),
@@ -154,7 +189,11 @@ class TestMasks:
             (LABELS.numpy().astype(np.float32), ValueError, r'class indices \(height, width\)'),
             (LABELS - 1, ValueError, r'or 255, got \[-1, 254\]'),
             (LABELS + 2, ValueError, r'indices below 4 .* or 255, got \[4, 5, 257\]'),
-            (LABELS[:, :-1], ValueError, 'expected probs'),
+            (
+                LABELS[:, :-1],
+                ValueError,
+                r'expected a mask of 24 x 40 \(height x width\) as the image has, got 24 x 39',
+            ),
         ],
     )
     def test_bad_masks(self, refiner, mask, error, message):
@@ -221,6 +260,7 @@ class TestProbabilities:
         ('probs', 'message'),
         [
             (COARSE.probs[:3], r'expected probs \(4'),
+            (COARSE.probs[:, :-1], r'expected probabilities of 24 x 40 \(height x width\) .* got 23 x 40'),
             (COARSE.probs * 9, r'probs in \[0, 1\]'),
             (COARSE.probs * 0.5, 'sum to 1 .* got sums from 0.5 to 0.5'),
             (COARSE.probs * float('nan'), 'finite'),

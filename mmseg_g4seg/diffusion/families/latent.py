@@ -135,15 +135,25 @@ class LatentPrior(DiffusionPrior):
         # a tiny autoencoder has no distribution
         latents = encoded.latents if hasattr(encoded, 'latents') else encoded.latent_dist.mode()
         self.finite.note('autoencoder (encoder)', self.vae.dtype, latents)
-        return (latents.float() - self._shift) * self.vae.config.scaling_factor
+        offset, scale = self._normalisation(latents)
+        return (latents.float() - offset) * scale
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
-        scaled = (latents / self.vae.config.scaling_factor + self._shift).to(self.vae.device, self.vae.dtype)
+        offset, scale = self._normalisation(latents)
+        scaled = (latents / scale + offset).to(self.vae.device, self.vae.dtype)
         decoded = self.finite.note('autoencoder (decoder)', self.vae.dtype, self.vae.decode(scaled).sample)
         return ((decoded.float() + 1) / 2).clamp(0, 1)
 
-    @property
-    def _shift(self) -> float:
-        """What is taken off latents before they are scaled; 0 in most families."""
-        return getattr(self.vae.config, 'shift_factor', None) or 0.0
+    def _normalisation(self, latents: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """What is taken off (B, c, h, w) latents, and what they are then multiplied by: numbers, or (c, 1, 1) float32.
+
+        Source:
+            `StableDiffusionXLImg2ImgPipeline.prepare_latents` in diffusers.
+        """
+        config = self.vae.config
+        mean, std = getattr(config, 'latents_mean', None), getattr(config, 'latents_std', None)
+        if mean is None or std is None:
+            return getattr(config, 'shift_factor', None) or 0.0, config.scaling_factor
+        offset, deviation = (torch.tensor(v, device=latents.device).view(-1, 1, 1) for v in (mean, std))
+        return offset, config.scaling_factor / deviation

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmseg_g4seg.diffusion.early_stop import output_inside
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer, unet_attention_layers
 from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
-from mmseg_g4seg.diffusion.injection.unet_layers import unet_attention_replaced
+from mmseg_g4seg.diffusion.injection.unet_layers import check_processor, unet_attention_replaced
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import join_parts, stack_repeated
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
@@ -50,8 +50,10 @@ class UNetPrior(LatentPrior):
             guidance_scale: for distilled U-Nets (LCM) alone; 8.5 when not given.
 
         Raises:
-            ValueError: if a guidance scale is given to a U-Net that reads none.
+            ValueError: if a guidance scale is given to a U-Net that reads none, or the U-Net has an IP-Adapter.
         """
+        for processor in unet.attn_processors.values():
+            check_processor(processor)
         super().__init__(
             vae,
             denoiser=unet,

@@ -13,6 +13,19 @@ from torch import Tensor
 
 from .base import AttentionInjector, RegionLayout
 
+PLAIN = (
+    'AttnProcessor',
+    'AttnProcessor2_0',
+    'AttnProcessorNPU',
+    'FusedAttnProcessor2_0',
+    'SlicedAttnProcessor',
+    'XFormersAttnProcessor',
+    'XLAFlashAttnProcessor2_0',
+)
+"""Processors of diffusers that differ in how they compute softmax(QK^T)V, not in what."""
+NEED_MORE = ('IPAdapter', 'PAG')
+"""Beginnings of the names of processors that a pass must bring more for: an image's embedding, a batch in parts."""
+
 
 class TokenGrids:
     """A layout on every token grid of a U-Net, built once for all layers.
@@ -52,11 +65,16 @@ class TokenGrids:
 class UNetInjectionProcessor:
     """A diffusers attention processor that attends under a layout.
 
-    With a weight of 0 it calls the processor that it stands for, so the output is bit-identical.
+    With a weight of 0 it calls the processor that it stands for, so the output is bit-identical. Attention that is
+    sliced or fused is attended to whole under a weight.
+
+    Raises:
+        ValueError: if the processor that it stands for does more than plain attention.
     """
 
     def __init__(self, original: Any, injector: AttentionInjector, grids: TokenGrids) -> None:
         self.original, self.injector, self.grids = original, injector, grids
+        check_processor(original)
 
     def __call__(
         self,
@@ -70,7 +88,11 @@ class UNetInjectionProcessor:
         """Takes and gives what diffusers' `AttnProcessor2_0` does: (B, N, channels) both ways."""
         is_cross = encoder_hidden_states is not None
         if self.injector.is_off(is_cross=is_cross):
-            return self.original(attn, hidden_states, encoder_hidden_states, attention_mask, temb, **kwargs)
+            # by name, and temb only if there is one: sliced attention takes none
+            given = kwargs if temb is None else {'temb': temb, **kwargs}
+            given = {'encoder_hidden_states': encoder_hidden_states, 'attention_mask': attention_mask, **given}
+            return self.original(attn, hidden_states, **given)
+        check_processor(self.original, replaced=True)
         if attention_mask is not None or hidden_states.ndim != 3:
             raise ValueError('mask injection expects (B, N, channels) hidden states and no attention mask')
         query, key, value = project(attn, hidden_states, encoder_hidden_states)
@@ -99,6 +121,24 @@ def project(
     query = split_heads(attn.to_q(hidden_states), attn.heads, attn.norm_q)
     key = split_heads(attn.to_k(context), attn.heads, attn.norm_k)
     return query, key, split_heads(attn.to_v(context), attn.heads)
+
+
+def check_processor(processor: Any, *, replaced: bool = False) -> None:
+    """Raises ValueError, with its name, where a U-Net's attention processor does more than this package gives it.
+
+    Args:
+        processor: of one layer.
+        replaced: whether attention under a layout takes its place. Otherwise it is refused only if a plain pass would
+            fail in it, or it would take half of the batch for another thing.
+    """
+    while hasattr(processor, 'original'):  # another one of this package stands before it
+        processor = processor.original
+    name = type(processor).__name__
+    if name.startswith(NEED_MORE) or (replaced and name not in PLAIN):
+        raise ValueError(
+            f'expected plain attention in the U-Net, found {name}, whose work would be left out; take it off first: '
+            'pipeline.unload_ip_adapter(), or unet.set_attn_processor(AttnProcessor2_0())'
+        )
 
 
 def split_heads(tokens: Tensor, heads: int, norm: Any = None) -> Tensor:

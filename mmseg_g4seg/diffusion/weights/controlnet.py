@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .hub import folder_or_hub_id, has_accelerate, refuse_missing_weights
+from .hub import find_variant, folder_or_hub_id, has_accelerate, refuse_missing_weights
 
 CLASS_NAME = 'ControlNetModel'
 
@@ -56,9 +56,10 @@ def load_controlnet(source: str | Path, *, dtype: torch.dtype) -> Any:
         FileNotFoundError: if the weights are missing or cannot be read.
         ValueError: if they lack a layer, which would be random.
     """
-    options = {'torch_dtype': dtype, 'low_cpu_mem_usage': has_accelerate(), 'output_loading_info': True}
+    place = folder_or_hub_id(source, 'controlnet')
+    options = {'torch_dtype': dtype, 'low_cpu_mem_usage': has_accelerate(), 'variant': find_variant(place)}
     try:
-        controlnet, info = _model_class().from_pretrained(folder_or_hub_id(source, 'controlnet'), **options)
+        controlnet, info = _model_class().from_pretrained(place, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'controlnet {str(source)!r}: its weights could not be loaded: {error}') from error
     refuse_missing_weights(info, f'controlnet {str(source)!r}')

@@ -1,9 +1,16 @@
 """Sources of models: local folders, or ids on the Hugging Face hub; and what a source must have."""
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+WEIGHTS = re.compile(
+    r'(diffusion_pytorch_model|pytorch_model|model)(-\d+-of-\d+)?(\.(?P<variant>\w+))?(-\d+-of-\d+)?'
+    r'\.(safetensors|bin)'
+)
+"""Names of weight files, whole or in shards."""
 
 
 def is_hub_id(source: str | Path) -> bool:
@@ -30,6 +37,15 @@ def folder_or_hub_id(source: str | Path, what: str) -> str:
             f'{what} {str(source)!r}: no such folder; expected one that diffusers wrote, or a hub id (owner/name)'
         )
     return str(source)
+
+
+def find_variant(place: str | Path) -> str | None:
+    """The variant of a folder's weights, such as `fp16`; None where there are plain ones, too, or no such folder.
+
+    Half of the repositories of large models have half precision alone, and diffusers says that a `.bin` is missing.
+    """
+    found = {match['variant'] for file in Path(place).glob('*') if (match := WEIGHTS.fullmatch(file.name))}
+    return None if None in found or not found else 'fp16' if 'fp16' in found else min(found)
 
 
 def refuse_missing_weights(info: Mapping[str, Any], what: str) -> None:

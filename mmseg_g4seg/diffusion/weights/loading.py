@@ -16,8 +16,9 @@ from mmseg_g4seg.diffusion.families.latent import LatentPrior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.registry import call_with_options, parts_of
 
-from .hub import has_accelerate, is_hub_id, refuse_missing_weights
+from .hub import find_variant, has_accelerate, is_hub_id, refuse_missing_weights
 from .lora import find_lora, fuse_lora
+from .schedulers import check_scheduler
 from .tiny_autoencoder import load_tiny_autoencoder
 
 EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[2] / 'assets' / 'prior_tiny'}
@@ -46,7 +47,7 @@ def load_prior(
         source: `tiny` for the embedded prior, a folder in diffusers layout, or a hub id such as
             `stable-diffusion-v1-5/stable-diffusion-v1-5`.
         dtype: of the weights and of all passes.
-        variant: file variant, such as `fp16`, where the source offers some.
+        variant: file variant, such as `fp16`, where the source offers some; a folder's only one is found by itself.
         lora: file, folder or hub id of a LoRA that is added to the weights, such as
             `latent-consistency/lcm-lora-sdv1-5`.
         guidance_scale: for denoisers that were distilled to read one (LCM, FLUX.1 [dev]); their
@@ -59,8 +60,8 @@ def load_prior(
     Raises:
         FileNotFoundError: if the source, or what is loaded beside it, is neither local nor reachable, or
             the source lacks a part.
-        ValueError: if the family or the dtype is not known, if what is loaded beside it was made for
-            another base, or if the denoiser reads no guidance scale.
+        ValueError: if the family or the dtype is not known, if the scheduler's noise levels are of another kind, if
+            what is loaded beside it was made for another base, or if the denoiser reads no guidance scale.
         ImportError: if diffusers or transformers is missing.
     """
     if dtype not in get_args(DtypeName):
@@ -90,7 +91,8 @@ def loaded_once() -> Iterator[None]:
     For what is built together, and moves together, alone: refiners of their own may go to devices of their own.
     """
     # the outermost counts, so that a chain inside a chain shares with it
-    token = _LOADED.set(_LOADED.get() or {})
+    outer = _LOADED.get()
+    token = _LOADED.set({} if outer is None else outer)
     try:
         yield
     finally:
@@ -106,9 +108,6 @@ def _load(
     guidance_scale: float | None,
 ) -> LatentPrior:
     prior_class, present = _family(folder)
-    for name in present:
-        if not (folder / name).is_dir():
-            raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
     parts: dict[str, tuple[str, str]] = prior_class.parts
     loaded: dict[str, Any] = {}
     if autoencoder is not None:
@@ -162,7 +161,7 @@ def _resolve(source: str | Path, variant: str | None) -> Path:
 
 
 def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
-    """The prior's class, and the names of the parts that its index does not leave out."""
+    """The prior's class, and the names of the parts that its index does not leave out; all are there."""
     file = folder / 'model_index.json'
     index = read_config(file)
     families = {name: family for family in parts_of(LatentPrior) for name in family.pipelines}
@@ -171,7 +170,14 @@ def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
         raise ValueError(f'{file}: expected a pipeline of {sorted(families)}, got {name!r}')
     family = families[name]
     left_out = {part for part in family.optional_parts if index.get(part) in (None, [None, None])}
-    return family, [part for part in family.parts if part not in left_out]
+    present = [part for part in family.parts if part not in left_out]
+    for name in present:
+        if not (folder / name).is_dir():
+            raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
+    if 'scheduler' in present:  # now, before gigabytes of the others are read
+        settings = folder / 'scheduler' / 'scheduler_config.json'
+        check_scheduler(read_config(settings), family.parts['scheduler'][1], str(settings))
+    return family, present
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -195,6 +201,7 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     except ImportError as error:
         raise ImportError(f'loading a prior needs {library}: pip install {library}') from error
     options: dict[str, Any] = {}
+    variant = variant or find_variant(folder / name)
     if library == 'diffusers' and name != 'scheduler':
         options = {'torch_dtype': dtype, 'variant': variant, 'low_cpu_mem_usage': has_accelerate()}
     elif name.startswith('text_encoder'):
@@ -205,7 +212,8 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     try:
         part = getattr(module, class_name).from_pretrained(folder / name, **options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}') from error
+        hint = '' if variant else "; of a repository with half precision alone, give variant='fp16'"
+        raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}{hint}') from error
     if not has_weights:
         return part
     part, info = part

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .hub import folder_or_hub_id, refuse_missing_weights
+from .hub import find_variant, folder_or_hub_id, refuse_missing_weights
 
 CLASS_NAME = 'AutoencoderTiny'
 
@@ -40,7 +40,9 @@ def load_tiny_autoencoder(source: str | Path, replaced: Mapping[str, Any], *, dt
         raise ValueError(f'{what}: expected config.json of an {CLASS_NAME}, got {config.get("_class_name")!r}')
     _check_latents(config, replaced, what)
     try:
-        tiny, info = AutoencoderTiny.from_pretrained(place, torch_dtype=dtype, output_loading_info=True)
+        tiny, info = AutoencoderTiny.from_pretrained(
+            place, torch_dtype=dtype, variant=find_variant(place), output_loading_info=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'{what}: its weights could not be loaded: {error}') from error
     refuse_missing_weights(info, what)
@@ -58,6 +60,8 @@ def _check_latents(config: Mapping[str, Any], replaced: Mapping[str, Any], what:
             2 ** (len(replaced['block_out_channels']) - 1),
             _stride(config),
         ),
+        # latents that are normalised by channel are others than those that a tiny autoencoder was trained on
+        'latents_mean': (replaced.get('latents_mean'), config.get('latents_mean')),
     }
     # TAESD and TAESDXL agree in both, though one cannot read the other's latents: that stays the user's to know
     wrong = [f'{name}: expected {wanted}, got {got}' for name, (wanted, got) in pairs.items() if wanted != got]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmseg_g4seg.io.images import by_name, find_images
+from mmseg_g4seg.io.images import IMAGE_SUFFIXES, by_name, find_images
 
 from .task import FolderTask
 
@@ -17,12 +17,14 @@ class Job:
         masks: its file; none or several are an error.
         images: likewise of its image.
         result: file of the refined mask.
+        other_files: in the images' folder, of its name and a suffix that no image known here has.
     """
 
     name: str
     masks: list[Path]
     images: list[Path]
     result: Path
+    other_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,12 @@ def make_plan(task: FolderTask) -> Plan:
     images = find_images(task.images)
     if task.images.resolve() == task.masks.resolve():  # where a mask in PNG looks like a second image of its name
         images = {name: [path for path in paths if path.suffix.lower() != suffix] for name, paths in images.items()}
+    other = by_name(path for path in task.images.iterdir() if path.suffix.lower() not in (*IMAGE_SUFFIXES, suffix))
     return Plan(
-        jobs=[Job(name, paths, images.get(name, []), task.out / (name + written)) for name, paths in masks.items()],
+        jobs=[
+            Job(name, paths, images.get(name, []), task.out / (name + written), tuple(other.get(name, ())))
+            for name, paths in masks.items()
+        ],
         ignored_files=[path.name for path in entries if path.suffix.lower() != suffix],
         images_without_mask=[name for name in images if name not in masks],
     )

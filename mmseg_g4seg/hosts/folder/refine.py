@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, measure_image
-from mmseg_g4seg.io.images import read_image
+from mmseg_g4seg.io.image_headers import frame_note
+from mmseg_g4seg.io.images import IMAGE_SUFFIXES, read_image
 from mmseg_g4seg.io.label_files import read_index_png
-from mmseg_g4seg.io.mask_files import as_labels, make_prediction
+from mmseg_g4seg.io.mask_files import FileMask, as_labels, make_prediction
+from mmseg_g4seg.io.object_masks import object_labels
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
@@ -76,8 +78,8 @@ class MaskWorker:
             with _at_fault(path):
                 image = read_image(path)
             size = (image.shape[1], image.shape[2])
-            coarse = self._coarse(mask, size)
-            truth = self._truth(job.name, size)
+            coarse = self._coarse(mask, path, size)
+            truth = self._truth(job.name, path, size)
             with _at_fault(mask):
                 refined = refiner.refine(image, coarse, classes, key=path.name)
                 content = self.writer.encode(refined)
@@ -95,26 +97,38 @@ class MaskWorker:
         """The masks' classes as the refiner's config wants them called and treated."""
         return self.task.classes.with_options(self.refiner.class_options)
 
-    def _coarse(self, mask: Path, size: tuple[int, int]) -> Prediction:
+    def _coarse(self, mask: Path, image: Path, size: tuple[int, int]) -> Prediction:
         reading = self.task.reading
         with _at_fault(mask):
+            read = self.reader.read(mask)
+            if read.label_map is not None and 'masks' in self.state.settings['object_masks']:
+                read = FileMask(label_map=object_labels(read.label_map, self.task.classes))
+            _check_frame(read.label_map if read.probs is None else read.probs, image, size)
             return make_prediction(
-                self.reader.read(mask),
+                read,
                 size,
                 len(self.task.classes),
                 soften=reading.soften,
                 any_size=reading.any_size,
             )
 
-    def _truth(self, name: str, size: tuple[int, int]) -> torch.Tensor | None:
+    def _truth(self, name: str, image: Path, size: tuple[int, int]) -> torch.Tensor | None:
         if self.task.truth is None:
             return None
         path, classes = self.task.truth / f'{name}.png', self.task.classes
         with _at_fault(path):
             labels = read_index_png(path, len(classes), classes.ignore_index)
+            _check_frame(labels, image, size)
         if tuple(labels.shape) != size:
             raise BadFile(path, f'expected labels of {size} as the image has, got {tuple(labels.shape)}')
-        return labels
+        return object_labels(labels, classes) if 'truth' in self.state.settings['object_masks'] else labels
+
+
+def _check_frame(maps: torch.Tensor | None, image: Path, size: tuple[int, int]) -> None:
+    """Raises ValueError where (..., h, w) maps were made of an image's stored pixels, and a tag turns those."""
+    grid = size if maps is None else (maps.shape[-2], maps.shape[-1])
+    if note := frame_note(image, size, grid):
+        raise ValueError(f'expected a mask of {size[0]} x {size[1]}, got {grid[0]} x {grid[1]} (height x width){note}')
 
 
 @contextmanager
@@ -140,9 +154,14 @@ def _at_fault(path: Path) -> Iterator[None]:
 
 
 def _only_one(paths: list[Path], what: str, job: Job) -> Path:
-    if len(paths) != 1:
-        names = ', '.join(path.name for path in paths)
-        raise BadFile(job.masks[0], f'several {what}s of its name: {names}' if paths else f'no {what} of its name')
+    names = ', '.join(path.name for path in paths or job.other_files)
+    if len(paths) > 1:
+        raise BadFile(job.masks[0], f'several {what}s of its name: {names}')
+    if not paths and job.other_files:
+        known = ', '.join(IMAGE_SUFFIXES)
+        raise BadFile(job.masks[0], f'no {what} of its name among {known}; there is {names}: save it as one of these')
+    if not paths:
+        raise BadFile(job.masks[0], f'no {what} of its name')
     return paths[0]
 
 

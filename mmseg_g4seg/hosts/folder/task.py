@@ -9,6 +9,7 @@ from mmseg_g4seg.io.class_files import distinct_classes
 from mmseg_g4seg.io.formats import Reading, build_format
 from mmseg_g4seg.io.label_files import index_colours
 from mmseg_g4seg.io.mask_files import MaskFormat
+from mmseg_g4seg.io.object_masks import is_object_mask, mask_values
 from mmseg_g4seg.prediction import ClassList
 
 
@@ -63,7 +64,11 @@ class FolderTask:
         return build_format(self._formats()[1], self.classes, rule=self.reading.rule)
 
     def settings(self) -> dict[str, Any]:
-        """What the results follow from, as plain JSON."""
+        """What the results follow from, as plain JSON.
+
+        Raises:
+            ValueError: if masks or truth are of 0 and 255 alone, and not of two classes.
+        """
         formats, reading, classes = self._formats(), self.reading, self.classes
         settings = {
             'refiner': self.refiner,
@@ -77,10 +82,23 @@ class FolderTask:
             'background_rule': asdict(reading.rule),
             'soften': reading.soften,
             'any_size': reading.any_size,
+            'object_masks': self._object_masks(),
             **{name: folder and str(folder.resolve()) for name, folder in self._inputs().items()},
         }
         # lists for tuples: they are compared with those of an earlier run, which come from its report
         return json.loads(json.dumps(settings, default=repr))
+
+    def _object_masks(self) -> list[str]:
+        """Which folders have masks of 0 and 255, so that 255 is the object; found once, for all files and processes."""
+        folders = {'masks': self.masks if self.reading.format == 'index-png' else None, 'truth': self.truth}
+        found = []
+        for name, folder in folders.items():
+            paths = [] if folder is None else sorted(p for p in folder.iterdir() if p.suffix.lower() == '.png')
+            try:
+                found += [name] if is_object_mask(mask_values(paths), len(self.classes)) else []
+            except ValueError as error:
+                raise ValueError(f'{name}: {folder}: {error}') from error
+        return found
 
     def _inputs(self) -> dict[str, Path | None]:
         return {'images': self.images, 'masks': self.masks, 'truth': self.truth}

@@ -3,11 +3,13 @@
 Shapes: C classes, H W image size.
 """
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
+from mmseg_g4seg.io.image_headers import frame_note
 
 
 def stage_label_maps(sample: dict[str, Any]) -> dict[str, Tensor]:
@@ -47,10 +49,13 @@ def read_truth(sample: dict[str, Any], num_classes: int, ignore_index: int) -> T
         )
     size = tuple(sample['pred_sem_seg']['data'].shape[-2:])
     if truth.shape != size:
+        note = frame_note(Path(str(sample.get('img_path'))), (size[-2], size[-1]), (truth.shape[-2], truth.shape[-1]))
+        likely = (
+            ': LoadAnnotations belongs behind Resize in the test pipeline, and a label file has the size of its image'
+        )
         raise ValueError(
-            f'{path}: expected a ground truth of the size of the prediction {size}, got '
-            f'{tuple(truth.shape)}: LoadAnnotations belongs behind Resize in the test pipeline, and a label file has '
-            'the size of its image'
+            f'{path}: expected a ground truth of the size of the prediction {size}, got {tuple(truth.shape)}'
+            f'{note or likely}'
         )
     return truth
 

@@ -14,14 +14,16 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.label_files import read_index_png
+from mmseg_g4seg.io.object_masks import OBJECT, is_object_mask, mask_values
 from mmseg_g4seg.io.safe_arrays import read_arrays
 from mmseg_g4seg.io.score_files import dense_scores
 
 SUFFIXES = ('.npz', '.npy', '.png')
 
 
-def read_scores(path: Path, num_classes: int) -> Tensor:
+def read_scores(path: Path, num_classes: int, *, object_masks: bool = False) -> Tensor:
     """Reads the scores of one image.
 
     Formats: `.npz` with `classes` (K,) and `probs` (K, h, w), uint8 in 1/255 or float, other classes
@@ -31,6 +33,7 @@ def read_scores(path: Path, num_classes: int) -> Tensor:
     Args:
         path: of the file.
         num_classes: C.
+        object_masks: in a `.png`, 255 is the second of two classes, not what has no label.
 
     Returns:
         (C, h, w) float32.
@@ -41,6 +44,7 @@ def read_scores(path: Path, num_classes: int) -> Tensor:
     try:
         if path.suffix == '.png':
             labels = read_index_png(path, num_classes)
+            labels = (labels == OBJECT).long() if object_masks else labels
             return torch.stack([labels == c for c in range(num_classes)]).float()
         return dense_scores(read_arrays(path), num_classes)[0]
     except Exception as error:
@@ -76,6 +80,7 @@ class SavedScoresSegmentor(BaseSegmentor):
         if not self.scores_dir.is_dir():
             raise FileNotFoundError(f'scores_dir: no such folder: {self.scores_dir}')
         self.num_classes = self.out_channels = num_classes
+        self.object_masks = is_object_mask(mask_values(sorted(self.scores_dir.glob('*.png'))), num_classes)
         self.normalise = normalise
         self.align_corners = False
 
@@ -95,8 +100,10 @@ class SavedScoresSegmentor(BaseSegmentor):
         path = next((p for p in paths if p.is_file()), None)
         if path is None:
             raise FileNotFoundError(f'no scores for image {stem!r}: expected {paths[0]} (or {", ".join(SUFFIXES[1:])})')
-        scores = read_scores(path, self.num_classes)
+        scores = read_scores(path, self.num_classes, object_masks=self.object_masks)
         size = tuple(metainfo['ori_shape'])[:2]
+        if note := frame_note(Path(str(metainfo['img_path'])), size, (scores.shape[-2], scores.shape[-1])):
+            raise ValueError(f'{path}: expected scores of a picture of {size}, got {tuple(scores.shape)}{note}')
         scores = F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
         return scores / scores.sum(dim=0, keepdim=True).clamp_min(1e-12) if self.normalise else scores
 

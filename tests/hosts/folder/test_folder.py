@@ -10,7 +10,7 @@ from PIL import Image
 from mmseg_g4seg.hosts.arrays import ImageRefiner
 from mmseg_g4seg.hosts.folder import refine as folder_module
 from mmseg_g4seg.hosts.folder.refine import BadFile
-from mmseg_g4seg.hosts.folder.report import make_table
+from mmseg_g4seg.hosts.folder.report import evaluate, make_table
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.io.formats import FORMATS, Reading
 from mmseg_g4seg.ops.boundary import boundary_areas
@@ -27,6 +27,7 @@ from tests.hosts.folder.conftest import (
     random_prediction,
     write_pair,
 )
+from tests.io.pictures import save_turned, write_rgb16
 
 
 def labels_of(path: Path) -> np.ndarray:
@@ -198,6 +199,44 @@ class TestResults:
         assert (refined[4:6] == 255).all()
         assert (np.delete(refined, [4, 5], axis=0) < 4).all()
 
+    def object_task(self, root: Path):
+        """Three masks of 0 and 255, which are their own truth."""
+        task = make_task(root, classes=ClassList(['background', 'cat']))
+        for i, path in enumerate(sorted(task.masks.iterdir())):
+            mask = (random_prediction(i).label_map > 1).numpy()
+            Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+        return replace(task, truth=task.masks)
+
+    def test_one_object_in_255(self, tmp_path):
+        """255 went for unlabelled: nothing was refined, and the IoU was 0 with exit code 0."""
+        task = self.object_task(tmp_path)
+        report = refine_folder(task)
+        assert report['errors'] == []
+        coarse = evaluate(report, ['background', 'cat']).means['coarse']
+        assert coarse['mIoU'] == 100.0
+        binary = replace(task, out=tmp_path / 'binary', reading=Reading('binary-png'), output_format='index-png')
+        refine_folder(binary)
+        for path in sorted(task.masks.iterdir()):
+            refined = labels_of(task.out / path.name)
+            np.testing.assert_array_equal(refined, labels_of(binary.out / path.name))
+            assert 0 < (refined != labels_of(path) // 255).mean() < 0.5
+
+    def test_with_a_1_in_any_mask_255_is_unlabelled(self, tmp_path):
+        task = self.object_task(tmp_path)
+        last = labels_of(task.masks / 'image_2.png')
+        last[0] = 1
+        Image.fromarray(last.astype(np.uint8)).save(task.masks / 'image_2.png')
+        assert refine_folder(task)['errors'] == []
+        for path in sorted(task.masks.iterdir()):
+            np.testing.assert_array_equal(labels_of(task.out / path.name) == 255, labels_of(path) == 255)
+
+    def test_one_object_of_four_classes(self, tmp_path):
+        task = make_task(tmp_path)
+        for path in task.masks.iterdir():
+            Image.fromarray(np.eye(*SIZE, dtype=np.uint8) * 255).save(path)
+        with pytest.raises(ValueError, match=rf'^masks: {task.masks}: .* below 4, .* two class names'):
+            refine_folder(task)
+
     def test_images_of_every_suffix(self, tmp_path):
         suffixes = ['.jpg', '.JPEG', '.webp', '.bmp', '.tif', '.tiff', '.PNG']
         for i, suffix in enumerate(suffixes):
@@ -355,6 +394,41 @@ class TestErrors:
         assert report['ignored_files'] == ['notes.txt']
         for text in ('1 files of another suffix', '1 images without a mask', *errors):
             assert text in report['table']
+
+    @pytest.mark.parametrize('suffix', ['.jfif', '.gif'])
+    def test_images_of_another_suffix_are_named(self, tmp_path, suffix):
+        task = make_task(tmp_path, count=1)
+        (task.images / 'image_0.png').rename(task.images / f'image_0{suffix}')
+        (error,) = refine_folder(task)['errors']
+        assert error['error'].endswith(f'.tif, .tiff; there is image_0{suffix}: save it as one of these')
+
+    @pytest.mark.parametrize('any_size', [False, True])
+    def test_masks_of_the_stored_frame(self, tmp_path, any_size):
+        """They lay across the picture; where any size is taken they were stretched, without a word."""
+        task = make_task(tmp_path, count=2, input_format='npz', reading=Reading('npz', any_size=any_size))
+        save_turned(task.images / 'image_0.png', random_pixels(), 6)
+        report = refine_folder(task)
+        assert len(report['images']) == 1
+        (error,) = report['errors']
+        assert error['path'] == str(task.masks / 'image_0.npz')
+        assert 'expected a mask of 32 x 24, got 24 x 32' in error['error']
+        assert 'EXIF orientation 6' in error['error']
+
+    def test_a_truth_of_the_stored_frame(self, tmp_path):
+        task = make_task(tmp_path, count=1)
+        save_turned(task.images / 'image_0.png', np.rot90(random_pixels()), 6)
+        truth = tmp_path / 'truth'
+        truth.mkdir()
+        Image.fromarray(np.eye(32, 24, dtype=np.uint8)).save(truth / 'image_0.png')
+        (error,) = refine_folder(replace(task, truth=truth))['errors']
+        assert error['path'] == str(truth / 'image_0.png')
+        assert 'EXIF orientation 6' in error['error']
+
+    def test_sixteen_bits_of_colour(self, tmp_path):
+        task = make_task(tmp_path, count=1)
+        write_rgb16(task.images / 'image_0.png', random_pixels().astype(np.uint16) * 16)
+        (error,) = refine_folder(task)['errors']
+        assert 'expected an image of 8 bits a channel, got 16 bits' in error['error']
 
     def test_labels_that_miss_or_do_not_fit(self, tmp_path):
         write_labels(tmp_path / 'labels')

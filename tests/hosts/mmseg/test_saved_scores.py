@@ -3,10 +3,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.runner import Runner
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmseg_g4seg.hosts.mmseg.saved_scores import SavedScoresSegmentor, read_scores
 from tests.hosts.mmseg.conftest import SIZES, plain_config, refined
+from tests.io.pictures import save_turned
 
 
 def probs(height=10, width=14):
@@ -35,6 +37,33 @@ class TestFormats:
         scores = read_scores(tmp_path / 'a.png', 5)
         assert torch.equal(scores.argmax(0)[1:], torch.from_numpy(labels[1:]).long())
         assert scores[:, 0].sum() == 0
+
+    def test_one_object_in_255(self, tmp_path):
+        """It went for unlabelled, and so for background."""
+        drawn = np.eye(6, dtype=np.uint8) * 255
+        for name in ('0', '1'):
+            Image.fromarray(drawn).save(tmp_path / f'{name}.png')
+        sample = SegDataSample(metainfo=dict(img_path='images/0.jpg', ori_shape=(6, 6)))
+        model = SavedScoresSegmentor(str(tmp_path), num_classes=2)
+        (predicted,) = model.predict(torch.zeros(1, 3, 6, 6), [sample])
+        assert torch.equal(predicted.pred_sem_seg.data[0], torch.eye(6).long())
+        with pytest.raises(ValueError, match='two class names'):
+            SavedScoresSegmentor(str(tmp_path), num_classes=3)
+        # among label maps with a 1, 255 is what has no label
+        Image.fromarray(drawn // 255).save(tmp_path / '1.png')
+        (predicted,) = SavedScoresSegmentor(str(tmp_path), num_classes=2).predict(torch.zeros(1, 3, 6, 6), [sample])
+        assert not predicted.pred_sem_seg.data.any()
+
+    def test_scores_of_the_stored_frame(self, tmp_path):
+        """They were stretched to the upright picture, without a word."""
+        np.save(tmp_path / 'a.npy', probs(8, 12))
+        model = SavedScoresSegmentor(str(tmp_path), num_classes=5)
+        sample = SegDataSample(metainfo=dict(img_path=str(tmp_path / 'a.jpg'), ori_shape=(24, 16)))
+        save_turned(tmp_path / 'a.jpg', np.zeros((16, 24, 3), np.uint8), 1)
+        model.predict(torch.zeros(1, 3, 24, 16), [sample])  # any grid is fine
+        save_turned(tmp_path / 'a.jpg', np.zeros((16, 24, 3), np.uint8), 6)
+        with pytest.raises(ValueError, match=r'a\.npy: expected scores .* EXIF orientation 6'):
+            model.predict(torch.zeros(1, 3, 24, 16), [sample])
 
     @pytest.mark.parametrize(
         ('arrays', 'message'),

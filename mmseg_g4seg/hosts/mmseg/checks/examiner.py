@@ -3,6 +3,7 @@
 Shapes: C classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mmseg.datasets import BaseSegDataset
@@ -76,10 +77,15 @@ def examine(settings: Settings, *, read_labels: bool = False) -> Findings:
     return found
 
 
-def _read_labels(found: Findings, dataset: BaseSegDataset, pairs: list[Info]) -> None:
+def rules_of(dataset: BaseSegDataset, pairs: Sequence[Info]) -> LabelRules:
+    """From the ids in a data set's label files to its classes."""
     # without names every id is a class of its own; a map from raw ids is the same for all images
     count, label_map = len(class_names(dataset)) or 256, pairs[0].get('label_map') if pairs else None
-    found.labels = LabelStatistics(LabelRules(count, dataset.ignore_index, dataset.reduce_zero_label, label_map))
+    return LabelRules(count, dataset.ignore_index, dataset.reduce_zero_label, label_map)
+
+
+def _read_labels(found: Findings, dataset: BaseSegDataset, pairs: list[Info]) -> None:
+    found.labels = LabelStatistics(rules_of(dataset, pairs))
     for info, facts in tqdm(read_pairs(pairs), 'reading labels', total=len(pairs), unit='file'):
         found.labels.add(info, facts)
         if not facts.problem:

@@ -14,14 +14,17 @@ import numpy as np
 from PIL import Image
 
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+from mmseg_g4seg.io.image_headers import frame_note, has_sixteen_bits, upright_size
 
 from .pairs import Info
 
 SIXTEEN_BIT = ('I;16', 'I;16B', 'I;16L', 'I')
+SIXTEEN_BITS = (
+    'expected an image of 8 bits a channel, got 16 bits, of which mmcv keeps the upper 8: convert the images by '
+    'the range that they use'
+)
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What PIL raises on a damaged file."""
-ROTATED = (5, 6, 7, 8)
-"""EXIF orientations that swap width and height."""
 
 
 @dataclass
@@ -53,7 +56,7 @@ class LabelStatistics:
         unlabelled: paths of the images in which every pixel is ignored.
         raw_pixels: of each raw id.
         unexpected: of each raw id that does not belong: [files, first file].
-        other_size: (label file, its size, the image's size) where they differ.
+        other_size: (label file, its size, the image's size, what its EXIF tag has to do with that) where they differ.
         problems: files that could not be read.
     """
 
@@ -65,7 +68,7 @@ class LabelStatistics:
     unlabelled: list[str] = field(default_factory=list)
     raw_pixels: Counter[int] = field(default_factory=Counter)
     unexpected: dict[int, tuple[int, str]] = field(default_factory=dict)
-    other_size: list[tuple[str, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
+    other_size: list[tuple[str, tuple[int, int], tuple[int, int], str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,7 +82,8 @@ class LabelStatistics:
             return
         self.image_sizes[facts.image_size] += 1
         if facts.label_size != facts.image_size:
-            self.other_size.append((info['seg_map_path'], facts.label_size, facts.image_size))
+            note = frame_note(Path(info['img_path']), facts.image_size[::-1], facts.label_size[::-1])
+            self.other_size.append((info['seg_map_path'], facts.label_size, facts.image_size, note))
         of_class = np.zeros(self.rules.num_classes, np.int64)
         ignored = 0
         for raw, count in facts.pixels.items():
@@ -116,20 +120,15 @@ def read_pair(info: Info) -> PairFacts:
     """Reads an image's header and a label file's pixels."""
     path = info['img_path']
     try:
-        size = image_size(Path(path))
+        size = upright_size(Path(path))
+        with Image.open(path) as image:
+            if has_sixteen_bits(image):
+                return PairFacts(problem=f'{path}: {SIXTEEN_BITS}')
         path = info['seg_map_path']
         with Image.open(path) as label_image:
             return PairFacts(size, label_image.size, count_raw_ids(label_image))
     except UNREADABLE as error:
         return PairFacts(problem=f'{path}: {error}')
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(W, H) of an image as it is loaded, upright, from its header alone."""
-    with Image.open(path) as image:
-        # of a PNG this would decode all of it, and no release's PNGs are turned
-        turned = image.format == 'JPEG' and image.getexif().get(0x0112) in ROTATED
-        return image.size[::-1] if turned else image.size
 
 
 def count_raw_ids(label_image: Image.Image) -> dict[int, int]:

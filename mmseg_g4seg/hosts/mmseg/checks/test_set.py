@@ -9,11 +9,12 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_g4seg.hosts.mmseg.model_config import scored_classes, segmentor_config
 from mmseg_g4seg.io.images import by_name
+from mmseg_g4seg.io.object_masks import mask_values
 
-from .examiner import examine
+from .examiner import examine, rules_of
 from .file_wording import folder_problems, pair_problems, stop_at
 from .settings import Settings, class_names, dataset_parts
-from .wording import NO_NAMES
+from .wording import NO_NAMES, object_mask_problems
 
 LOADER = 'test_dataloader'
 
@@ -33,7 +34,8 @@ def check_test_set(config: Config) -> None:
         FileNotFoundError: if a folder or the list of names is missing, there are no images, or an image
             has no label file; names the first, how many, and the setting.
         ValueError: if the data set has no class names, or another number of them than the model scores;
-            or if images of one name would be taken for each other.
+            if all label files are of 0 and 255, which mmseg ignores; or if images of one name would be taken for
+            each other.
     """
     images: set[str] = set()
     for settings in test_set_parts(config):
@@ -47,6 +49,9 @@ def check_test_set(config: Config) -> None:
         assert found.pairs is not None
         _check_classes(config, settings, found.dataset)
         stop_at(settings['type'], pair_problems(found.pairs))
+        values = mask_values(Path(info['seg_map_path']) for info in found.pairs.found)
+        for problem in object_mask_problems(values, rules_of(found.dataset, found.pairs.found)):
+            raise ValueError(f'{settings["type"]}: {problem}')
         images.update(info['img_path'] for info in found.pairs.listed)
     _check_names(config, images)
 

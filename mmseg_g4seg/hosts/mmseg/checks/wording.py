@@ -1,10 +1,12 @@
 """What is wrong with a data set, in words: what was expected, what came, the remedy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import TRAIN_IDS
+from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+from mmseg_g4seg.io.object_masks import OBJECT
 
 from .examiner import Findings
 from .file_wording import folder_problems, pair_problems
@@ -50,14 +52,34 @@ def all_problems(found: Findings, loader: str) -> list[str]:
     return problems
 
 
+def object_mask_problems(raw_ids: Collection[int], rules: LabelRules) -> list[str]:
+    """What is wrong with label files whose object is 255, which mmseg leaves out.
+
+    Args:
+        raw_ids: that occur in the label files.
+        rules: from raw ids to classes.
+    """
+    background, unlabelled = rules.table[0] < rules.num_classes, rules.table[OBJECT] >= rules.num_classes
+    # of 256 classes and more, 255 is one; and where 0 is ignored nothing has a class, which is said elsewhere
+    if not (background and unlabelled and OBJECT in raw_ids and set(raw_ids) <= {0, OBJECT}):
+        return []
+    remedy = (
+        "are these masks of one object? mmseg takes 255 for unlabelled: write 1 in its place, as Pillow's "
+        'Image.eval(mask, lambda value: value // 255) does'
+        if rules.num_classes == 2
+        else 'are these masks of one object? give the label files of all classes, or name two, background and object'
+    )
+    return [f'no label ids but 0 and 255 occur in the whole set, and 255 has no class: {remedy}']
+
+
 def label_problems(labels: LabelStatistics, dataset: BaseSegDataset) -> list[str]:
     """What is wrong with the content of the label files."""
     problems, expected = list(labels.problems), labels.rules.expected
     if labels.other_size:
-        path, label_size, image_size = labels.other_size[0]
+        path, label_size, image_size, note = labels.other_size[0]
         problems.append(
             f'{len(labels.other_size)} label files have another size than their image, {path} first: {label_size[0]} x '
-            f'{label_size[1]} for {image_size[0]} x {image_size[1]}; take labels of the same release'
+            f'{label_size[1]} for {image_size[0]} x {image_size[1]}{note or "; take labels of the same release"}'
         )
     unexpected = sorted(labels.unexpected.items())
     problems += [
@@ -67,6 +89,7 @@ def label_problems(labels: LabelStatistics, dataset: BaseSegDataset) -> list[str
     if len(unexpected) > 5:
         problems.append(f'{len(unexpected) - 5} more label ids that do not belong, see report.json')
     raw_ids = set(labels.raw_pixels)
+    problems += object_mask_problems(raw_ids, labels.rules)
     if getattr(dataset, 'label_ids', None) == 'labelIds' and raw_ids and raw_ids <= TRAIN_IDS:
         problems.append(
             "label_ids is 'labelIds', but no id above 18 occurs (Cityscapes' sky is 23, its car 26): these look like "

@@ -9,10 +9,12 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_g4seg.hosts.mmseg.checks.full_check import check_dataset
-from mmseg_g4seg.hosts.mmseg.checks.label_statistics import image_size
+from mmseg_g4seg.hosts.mmseg.checks.label_statistics import SIXTEEN_BITS
 from mmseg_g4seg.hosts.mmseg.checks.overlays import OPACITY
+from mmseg_g4seg.hosts.mmseg.checks.test_set import check_test_set
 from tests.hosts.mmseg.synthetic_trees import LAYOUTS, pairs, write_tree
 from tests.hosts.mmseg.test_datasets import CONFIGS, load, nightcity
+from tests.io.pictures import write_rgb16
 from tests.scripts import run_script
 
 
@@ -64,6 +66,25 @@ def test_figures_by_hand(root):
     table = (root / 'out/table.txt').read_text()
     assert '  0  sky         66.67       2' in table
     assert table.endswith('no problems found\n')
+
+
+@pytest.mark.parametrize(
+    ('classes', 'remedy'), [(('back', 'ball'), 'write 1 in its place'), (('a', 'b', 'c'), 'name two')]
+)
+def test_objects_in_255(tmp_path, classes, remedy):
+    """mmseg leaves 255 out: the object has no pixel, and its IoU is 0."""
+    metainfo = dict(classes=classes, palette=[[i, 0, 0] for i in range(len(classes))])
+    config = plain(tmp_path, metainfo=metainfo)
+    write(tmp_path, 'a', np.array([[0, 255], [0, 0]], np.uint8))
+    write(tmp_path, 'b', np.array([[0, 0], [0, 0]], np.uint8))
+    (problem,) = check(config, tmp_path).problems
+    assert problem.startswith('no label ids but 0 and 255 occur in the whole set, and 255 has no class: ')
+    assert remedy in problem
+    with pytest.raises(ValueError, match=f'BaseSegDataset: no label ids but 0 and 255 .*{remedy}'):
+        check_test_set(config)
+    write(tmp_path, 'b', np.array([[0, 1], [0, 0]], np.uint8))
+    assert check(config, tmp_path).problems == []
+    check_test_set(config)
 
 
 def test_reduce_zero_label(tmp_path):
@@ -242,14 +263,27 @@ def test_another_size(root):
     assert f'1 label files have another size than their image, {root}/labels/c.png first: 5 x 3 for 10 x 6' in problem
 
 
-def test_a_photograph_on_its_side(root):
-    """EXIF turns it, and mmcv with it: its labels fit."""
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.webp', '.tif'])
+def test_a_photograph_on_its_side(tmp_path, suffix):
+    """EXIF turns it, and mmcv with it: labels of the upright picture fit, others name the tag."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / 'turned.jpg', exif=exif)
-    assert image_size(root / 'turned.jpg') == (20, 30)
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(root / 'plain.jpg')
-    assert image_size(root / 'plain.jpg') == (30, 20)
+    config = plain(tmp_path, img_suffix=suffix)
+    write(tmp_path, 'a', np.zeros((30, 20), np.uint8))
+    (tmp_path / 'images/a.png').unlink()
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / f'images/a{suffix}', exif=exif)
+    report = check(config, tmp_path)
+    assert (report.problems, report.image_sizes['largest']) == ([], [20, 30])
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / 'labels/a.png')
+    (problem,) = check(config, tmp_path).problems
+    assert '30 x 20 for 20 x 30: the image has EXIF orientation 6, which exchanges height and width' in problem
+
+
+def test_sixteen_bits_of_colour(root):
+    """mmcv drops the lower 8: of a camera's 12 bits, 16 levels of black stay."""
+    write_rgb16(root / 'images/b.png', np.full((2, 2, 3), 4095, np.uint16))
+    problems = check(plain(root), root).problems
+    assert problems == [f'{root}/images/b.png: {SIXTEEN_BITS}']
 
 
 def test_damaged_and_painted_labels(root):
