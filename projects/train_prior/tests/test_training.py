@@ -374,7 +374,7 @@ class TestDoubts:
 
         before = unlikely().item()
         optimizer = torch.optim.AdamW(denoiser.parameters(), 3e-4)
-        for _ in range(12):
+        for _ in range(4):
             optimizer.zero_grad()
             unlikely().backward()
             optimizer.step()
