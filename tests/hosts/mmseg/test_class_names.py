@@ -7,9 +7,9 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from mmseg.utils import get_classes, get_palette
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils import get_classes, get_palette
 
 from mmseg_g4seg.hosts.mmseg.class_names import TESTED_DATASET, announce_dataset, find_classes
 from mmseg_g4seg.hosts.mmseg.launch.run import evaluate
