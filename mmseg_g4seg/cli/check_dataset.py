@@ -18,7 +18,10 @@ from mmengine.config import Config, DictAction
 
 from mmseg_g4seg.hosts.mmseg.checks.full_check import SplitName, check_dataset
 
+from .interrupt import interruptible
 
+
+@interruptible()
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

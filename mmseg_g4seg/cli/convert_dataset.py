@@ -13,7 +13,10 @@ from mmseg_g4seg.hosts.mmseg.converters.batch import Summary, summary_text
 from mmseg_g4seg.hosts.mmseg.converters.coco_names import OBJECT_CLASSES
 from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import CLASSES
 
+from .interrupt import interruptible
 
+
+@interruptible('the same command goes on where it stopped')
 def coco_object(argv: Sequence[str] | None = None) -> int:
     """COCO's instance annotations to COCO-Object's label maps of 81 classes.
 
@@ -35,6 +38,7 @@ def coco_object(argv: Sequence[str] | None = None) -> int:
     )
 
 
+@interruptible('the same command goes on where it stopped')
 def nightcity(argv: Sequence[str] | None = None) -> int:
     """NightCity's label files, `_labelIds` to `_trainIds`.
 
@@ -57,6 +61,7 @@ def nightcity(argv: Sequence[str] | None = None) -> int:
     )
 
 
+@interruptible('the same command goes on where it stopped')
 def pascal_context(argv: Sequence[str] | None = None) -> int:
     """PASCAL-Context's .mat files of 459 classes to label maps of 59 classes and background.
 

@@ -26,7 +26,10 @@ from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList
 
+from .interrupt import interruptible
 
+
+@interruptible('the same command goes on where it stopped')
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool with the given arguments, the command line's by default; returns the exit code."""
     args = parse_args(arguments)

@@ -12,6 +12,8 @@ from mmengine.config import Config, DictAction
 from mmseg_g4seg.hosts.mmseg.launch.config import Drawing
 from mmseg_g4seg.hosts.mmseg.launch.run import evaluate, prepare
 
+from .interrupt import interruptible
+
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -31,6 +33,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@interruptible()
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
     args = parse_args(argv)

@@ -7,7 +7,10 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from .interrupt import interruptible
 
+
+@interruptible('--resume goes on from the last checkpoint')
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
     parser = argparse.ArgumentParser(description=__doc__)

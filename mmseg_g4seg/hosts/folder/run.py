@@ -4,10 +4,12 @@ Plan and state are made once, here; other processes are sent their share of the 
 """
 
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from multiprocessing import get_context
@@ -18,6 +20,7 @@ from tqdm import tqdm
 
 from mmseg_g4seg.io.atomic import atomic_write
 
+from .lock import only_run
 from .plan import Job, Plan, make_plan
 from .refine import MaskWorker
 from .report import make_table, summarise
@@ -46,7 +49,7 @@ def refine_folder(
         The report, as in `OUT/report.json`, in the first process; in the others an empty one.
 
     Raises:
-        FileExistsError: if the folder holds something else, see `RunState.begin`.
+        FileExistsError: if the folder holds something else, see `RunState.begin`, or another run is at work there.
         BadFile: if the run is strict and something is wrong with a file.
         RuntimeError: if a worker ended before its share did.
     """
@@ -54,18 +57,19 @@ def refine_folder(
         raise ValueError(f'workers: expected at least 1, got {workers}')
     if 'RANK' in os.environ and int(os.environ.get('WORLD_SIZE', 1)) > 1:
         return _under_torchrun(task, strict, overwrite)
-    plan, state = begin(task, overwrite=overwrite)
-    jobs, worker = state.remaining(plan.jobs), MaskWorker(task, state)
-    with tqdm(total=len(plan.jobs), initial=len(plan.jobs) - len(jobs), desc='refining', unit='mask') as bar:
-        if workers == 1:
-            take_share(worker, jobs, strict=strict, each=bar.update)
-        else:
-            _in_workers(worker, [jobs[i::workers] for i in range(workers)], strict, bar)
-    return finish(task, plan, state)
+    with only_run(task.out):
+        plan, state = begin(task, overwrite=overwrite)
+        jobs, worker = state.remaining(plan.jobs), MaskWorker(task, state)
+        with tqdm(total=len(plan.jobs), initial=len(plan.jobs) - len(jobs), desc='refining', unit='mask') as bar:
+            if workers == 1:
+                take_share(worker, jobs, strict=strict, each=bar.update)
+            else:
+                _in_workers(worker, [jobs[i::workers] for i in range(workers)], strict, bar)
+        return finish(task, plan, state)
 
 
 def begin(task: FolderTask, *, overwrite: bool = False) -> tuple[Plan, RunState]:
-    """Lists the work and opens the folder of results; once a run, before any share of it starts."""
+    """Lists the work and opens the folder of results; once a run, inside `only_run`, before any share of it starts."""
     plan = make_plan(task)
     task.out.mkdir(parents=True, exist_ok=True)
     state = RunState(task.out, task.settings())
@@ -109,19 +113,37 @@ def _in_workers(worker: MaskWorker, shares: list[list[Job]], strict: bool, bar: 
     context = get_context('spawn')  # a forked process would inherit locked threads of torch
     processes = [context.Process(target=_work, args=(worker, share, strict, os.getpid())) for share in shares]
     counted = worker.state.count() - bar.n  # of a run that was cut off
-    for process in processes:
-        process.start()
     try:
+        with _deaf_to_interrupts():
+            for process in processes:
+                process.start()
         while any(process.is_alive() for process in processes) and not any(process.exitcode for process in processes):
             time.sleep(0.2)
             bar.update(worker.state.count() - counted - bar.n)
     finally:
         failed = [process.exitcode for process in processes if process.exitcode]
         for process in processes:  # which have ended, but for a failure or an interrupt
-            process.terminate()
-            process.join()
+            if process.pid is not None:
+                process.terminate()
+                process.join()
     if failed:
         raise RuntimeError(f'a worker ended with exit code {failed[0]} before its share was done; see its error above')
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Lets processes that start here pay no heed to Ctrl-C, which a terminal sends to all: this one ends them.
+
+    Each would print a traceback, also of its imports.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone may set what a signal does
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _work(worker: MaskWorker, jobs: list[Job], strict: bool, parent: int) -> None:
@@ -145,8 +167,10 @@ def _under_torchrun(task: FolderTask, strict: bool, overwrite: bool) -> dict[str
     rank, world = dist.get_rank(), dist.get_world_size()
     begun, shares = None, None
     mine: list[Any] = [None]
+    held = ExitStack()
     try:
         if rank == 0:
+            held.enter_context(only_run(task.out))
             begun = plan, state = begin(task, overwrite=overwrite)
             jobs = state.remaining(plan.jobs)
             shares = [(state, jobs[i::world]) for i in range(world)]
@@ -159,6 +183,7 @@ def _under_torchrun(task: FolderTask, strict: bool, overwrite: bool) -> dict[str
         dist.barrier()
         return {} if begun is None else finish(task, *begun)
     finally:
+        held.close()
         dist.destroy_process_group()
 
 

@@ -1,10 +1,12 @@
 """Where a wrapped segmentor learns what its classes are."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import MessageHub
 from mmengine.visualization import Visualizer
+from mmseg.utils import dataset_aliases, get_classes
 
 from mmseg_g4seg.prediction import ClassList, ClassName
 
@@ -43,11 +45,33 @@ def find_classes(
             'the refiner needs class names, and neither the checkpoint nor the data set has any: '
             'expected model.class_names=[...] in the config'
         )
+    note = '' if names else _guess_note(metas[0].get('classes'), found)
     if len(found) != count:
-        raise ValueError(f'the model scores {count} classes, but {len(found)} class names are known: {found[:5]} ...')
+        raise ValueError(
+            f'the model scores {count} classes, but {len(found)} class names are known: {found[:5]} ...{note}'
+        )
+    if note:
+        warnings.warn(f'{found[:5]} ...{note}', stacklevel=2)
     palettes = [meta.get('palette') or () for meta in metas]
     palette = next((colours for colours in palettes if len(colours) >= count), None)
     return ClassList(found, palette=palette).with_options(options)
+
+
+def _guess_note(checkpoints_names: Any, found: list[ClassName]) -> str:
+    """What to say of names that mmseg's `init_model` puts on a model whose checkpoint has none; empty for others.
+
+    It takes those of a data set with as many classes (a model of two, of cats, is told of vessels), else Cityscapes'.
+    They come as a list, those of a checkpoint mostly as a tuple.
+    """
+    if not isinstance(checkpoints_names, list) or checkpoints_names != found:
+        return ''
+    names = [name for name in dataset_aliases if get_classes(name) == found]
+    if not names:
+        return ''
+    return (
+        f": these are mmseg's names of {names[0]}, which it takes where a checkpoint has none; if the model has other "
+        'classes, give model.class_names in the config'
+    )
 
 
 def announce_dataset(dataset_meta: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.modules.update(dict.fromkeys(('mmseg', 'mmengine', 'mmcv')))
 
+from mmseg_g4seg.cli.interrupt import interruptible  # noqa: E402
 from mmseg_g4seg.hosts.folder.run import refine_folder  # noqa: E402
 from mmseg_g4seg.hosts.folder.task import FolderTask  # noqa: E402
 from tests.hosts.folder import slow_refiner  # noqa: E402, F401
@@ -109,4 +110,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(interruptible()(lambda _: main())(None))

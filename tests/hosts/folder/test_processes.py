@@ -131,6 +131,39 @@ def test_two_workers_killed_and_not(tmp_path):
     assert contents(task.out) == undisturbed
 
 
+@pytest.mark.parametrize('workers', [1, 2])
+def test_interrupted(tmp_path, workers):
+    """Ctrl-C reaches the workers, too: each printed a traceback."""
+    task, undisturbed = make_slow_task(tmp_path, 30, 0.1)
+    # a group of its own, as a shell starts a command: the terminal interrupts all of it
+    process = subprocess.Popen(
+        light_run(tmp_path, workers), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for(lambda: len(list(task.out.glob('*.png'))) >= 2 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert 'Traceback' not in said
+    assert said.splitlines()[-1] == 'interrupted'
+    assert len(list(task.out.glob('*.png'))) < 30
+    output(light_run(tmp_path, workers), code=1)
+    assert contents(task.out) == undisturbed
+
+
+def test_two_runs_in_one_folder(tmp_path):
+    task, undisturbed = make_slow_task(tmp_path, 40, 0.1)
+    with started(light_run(tmp_path, 1)) as process:
+        wait_for(lambda: list(task.out.glob('*.png')) or process.poll() is not None)
+        said = rf'{task.out}: another run is at work there \(process {process.pid} on .*, started .*\); wait'
+        for overwrite in (False, True):
+            with pytest.raises(FileExistsError, match=said):
+                refine_folder(task, overwrite=overwrite)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    output(light_run(tmp_path, 1), code=1)  # what a killed run held is free
+    assert contents(task.out) == undisturbed
+
+
 def test_two_processes_under_torchrun(tmp_path):
     task, undisturbed = make_slow_task(tmp_path, 5, 0)
     torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']

@@ -1,5 +1,7 @@
 """What a refiner is told of the classes: from the config, the checkpoint, the data set under test."""
 
+import warnings
+
 import pytest
 import torch
 from mmengine.logging import MessageHub
@@ -7,6 +9,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils import get_classes, get_palette
 
 from mmseg_g4seg.hosts.mmseg.class_names import TESTED_DATASET, announce_dataset, find_classes
 from mmseg_g4seg.hosts.mmseg.launch.run import evaluate
@@ -108,6 +111,20 @@ class TestSources:
         options = dict(threshold=0.4, known=['door'], names=['a', 'b', 'c'])
         found = find_classes(3, names=None, dataset_meta=META, options=options)
         assert (list(found), found.background, found.threshold, found.known) == (['a', 'b', 'c'], 1, 0.4, ('door',))
+
+    def test_names_that_mmseg_made_up(self):
+        """What init_model puts on a model whose checkpoint has no names, by their number."""
+        guess = dict(classes=get_classes('stare'), palette=get_palette('stare'))
+        with pytest.warns(UserWarning, match=r"\['background', 'vessel'\] .* mmseg's names of stare, .*class_names"):
+            find_classes(2, names=None, dataset_meta=guess, options={})
+        guess = dict(classes=get_classes('cityscapes'), palette=get_palette('cityscapes'))
+        with pytest.raises(ValueError, match=r"scores 3 classes, but 19 .* mmseg's names of cityscapes"):
+            find(dataset_meta=guess)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            find_classes(19, names=None, dataset_meta={'classes': tuple(guess['classes'])}, options={})
+            stare = get_classes('stare')
+            find_classes(2, names=stare, dataset_meta={'classes': stare}, options={})
 
     def test_names_among_the_options_are_enough(self):
         assert list(find_classes(3, names=None, dataset_meta=None, options={'names': ['x', 'y', 'z']})) == [*'xyz']
