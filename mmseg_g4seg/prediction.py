@@ -101,7 +101,7 @@ class ClassList(Sequence[ClassName]):
             raise ValueError(f'palette: expected {len(self.names)} colours, one a class, got {len(palette)}')
         if isinstance(known, str) or (known is not None and not known):
             raise ValueError(f'known: expected a list of names, or None, got {known!r}')
-        for colour in palette or ():
+        for colour in () if palette is None else palette:
             if len(colour) != 3 or not all(0 <= int(value) <= 255 for value in colour):
                 raise ValueError(f'palette: expected colours of three values in 0 to 255, got {list(colour)}')
         for name in known or ():

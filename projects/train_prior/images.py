@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from mmseg_g4seg.io.images import IMAGE_SUFFIXES
-
-IGNORE_INDEX = 255
+from mmseg_g4seg.io.images import IMAGE_SUFFIXES, open_whole, rgb_pixels
+from mmseg_g4seg.io.label_files import open_png
+from mmseg_g4seg.prediction import IGNORE_INDEX
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def load_training_images(
     generator = np.random.default_rng(seed)
     pixels, maps, present = [], [], []
     for path in tqdm(paths, 'reading images', leave=False):
-        image = Image.open(path).convert('RGB')
+        # upright and of 8 bits a channel, or an error, as the refiner will read pictures of the same folder
+        image = Image.fromarray(rgb_pixels(open_whole(path)))
         label_map = None if labels is None else _read_label_map(Path(labels) / f'{path.stem}.png', image.size)
         for view in range(views):
             box = (0, 0, *image.size) if view == 0 else _random_box(generator, image.size)
@@ -130,7 +131,7 @@ def _random_box(generator: np.random.Generator, size: tuple[int, int]) -> tuple[
 def _read_label_map(path: Path, image_size: tuple[int, int]) -> Image.Image:
     if not path.exists():
         raise FileNotFoundError(f'expected the label map {path} beside its image')
-    label_map = Image.open(path)
+    label_map = open_png(path)
     if label_map.size != image_size:
         raise ValueError(f'{path}: expected {image_size} pixels as its image has, got {label_map.size}')
     return label_map
