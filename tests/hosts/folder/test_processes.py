@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,13 @@ def test_interrupted(tmp_path, workers):
     task, undisturbed = make_slow_task(tmp_path, 30, 0.1)
     # a group of its own, as a shell starts a command: the terminal interrupts all of it
     process = subprocess.Popen(
-        light_run(tmp_path, workers), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        light_run(tmp_path, workers),
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a shell's background job, as tests may be, ignores the signal, and so would what it starts
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: len(list(task.out.glob('*.png'))) >= 2 or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)

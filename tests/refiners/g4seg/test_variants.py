@@ -26,10 +26,10 @@ VARIANTS = {
     'likelihood, draws': {'update': LikelihoodUpdate(timesteps=(300,), draws=2)},
     'likelihood, crops': {'update': LikelihoodUpdate(timesteps=(300,), crops=2, upsampling='guided')},
     'likelihood, proportions': {'update': LikelihoodUpdate(timesteps=(300,), proportions=True)},
-    'null-text': {'update': CorrespondenceUpdate(reconstruction=NullTextInversion(steps=2, inner_steps=2))},
+    'null-text': {'update': CorrespondenceUpdate(reconstruction=NullTextInversion(steps=2, inner_steps=1))},
     'null-text, joint': {
         'update': CorrespondenceUpdate(
-            joint=True, reconstruction=NullTextInversion(steps=3, guidance=2.0, inner_steps=1)
+            joint=True, reconstruction=NullTextInversion(steps=2, guidance=2.0, inner_steps=2)
         )
     },
     'timestep': {'update': CorrespondenceUpdate(reconstruction=OneStep(timestep=200), beta=0.2)},
