@@ -145,7 +145,7 @@ class TestList:
             injector_list([MaskInjector(), DenseDiffusionInjector()])
 
     def test_something_else(self):
-        with pytest.raises(ValueError, match='injection: expected a part of .*, got a str'):
+        with pytest.raises(ValueError, match=r'injection: expected a part of .*, got a str'):
             injector_list(['MaskInjector'])
 
 
