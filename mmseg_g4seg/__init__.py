@@ -1,31 +1,33 @@
 """Refinement of segmentation masks with a text-to-image diffusion model (G4Seg).
 
-Importing the package registers what the installed host can use, so that a config needs
-`custom_imports = dict(imports=['mmseg_g4seg'])` and nothing else. Without a host it works on
-tensors. diffusers, transformers and open_clip are imported when a refiner is built, not here.
+Importing the package registers what the installed hosts can use, as soon as they are imported, so that a config needs
+`custom_imports = dict(imports=['mmseg_g4seg'])` and nothing else. Without a host it works on tensors. What the names
+below need (torch first of all) is imported when one of them is asked for, diffusers and its kind when a refiner is built.
 """
 
-from importlib.util import find_spec
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from .coarse import DAAM, CoarseSource, DiffSegmenter, SeeDiff
-from .hosts.arrays import load_refiner
-from .hosts.sources import load_source
-from .prediction import ClassList, Prediction
-from .refiners import (
-    CascadePSPRefiner,
-    DenseCRFRefiner,
-    G4SegRefiner,
-    PAMRRefiner,
-    Refiner,
-    SegRefinerRefiner,
-    SequentialRefiner,
-    build_refiner,
-)
+from .after_import import after_import
+from .hosts.base_configs import name_installed_distributions
+
+if TYPE_CHECKING:
+    from .coarse import DAAM, CoarseSource, DiffSegmenter, SeeDiff
+    from .hosts.arrays import load_refiner
+    from .hosts.sources import load_source
+    from .prediction import ClassList, Prediction
+    from .refiners import (
+        CascadePSPRefiner,
+        DenseCRFRefiner,
+        G4SegRefiner,
+        PAMRRefiner,
+        Refiner,
+        SegRefinerRefiner,
+        SequentialRefiner,
+        build_refiner,
+    )
 
 __version__ = '0.1.0'
-
-if find_spec('mmseg') is not None and find_spec('mmengine') is not None:
-    from .hosts import mmseg as mmseg
 
 __all__ = [
     'DAAM',
@@ -45,3 +47,26 @@ __all__ = [
     'load_refiner',
     'load_source',
 ]
+
+_HOMES = {
+    'coarse': ('DAAM', 'CoarseSource', 'DiffSegmenter', 'SeeDiff'),
+    'hosts.arrays': ('load_refiner',),
+    'hosts.sources': ('load_source',),
+    'prediction': ('ClassList', 'Prediction'),
+}
+"""Where the names above are, but for those of `refiners`."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    home = next((module for module, names in _HOMES.items() if name in names), 'refiners')
+    return getattr(import_module(f'.{home}', __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+after_import('mmengine', name_installed_distributions)
+after_import('mmseg', lambda: import_module('.hosts.mmseg', __name__))

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / 'mmseg_g4seg'
 STEPS = (
-    ('registry', 'prediction'),
+    ('registry', 'prediction', 'after_import'),
     ('ops',),
     ('io',),
     ('diffusion',),
@@ -141,9 +141,13 @@ importlib.util.find_spec = lambda name, *a: None if name in {'mmseg', 'mmengine'
 
 
 def test_works_without_a_host_and_imports_no_models():
-    code = (
-        BLOCK + "import mmseg_g4seg; print([m for m in ('diffusers', 'transformers', 'open_clip') if m in sys.modules])"
-    )
+    heavy = "print([m for m in ('diffusers', 'transformers', 'open_clip', 'mmseg') if m in sys.modules])"
+    assert run_python(f'{BLOCK}from mmseg_g4seg import *; {heavy}') == '[]'
+
+
+def test_the_package_alone_imports_nothing_heavy():
+    """Not even torch, which takes seconds: `g4seg --help` need not wait for it."""
+    code = 'import mmseg_g4seg, sys; print([m for m in ("torch", "numpy", "mmengine", "mmseg") if m in sys.modules])'
     assert run_python(code) == '[]'
 
 

@@ -4,15 +4,12 @@ from .datasets.checked_annotations import LoadCheckedAnnotations
 from .datasets.coco_object import COCOObjectDataset
 from .datasets.nightcity import NightCityDataset
 from .datasets.voc20 import PascalVOC20Dataset
-from .distribution import name_installed_distribution
 from .launch.replicas import ModelReplica
 from .metric import RefinementMetric
 from .saved_scores import SavedScoresSegmentor
 from .segmentor import RefinedSegmentor
 from .tta import RefinedSegTTAModel
 from .visualizer import RefinedSegVisualizer
-
-name_installed_distribution()
 
 __all__ = [
     'COCOObjectDataset',

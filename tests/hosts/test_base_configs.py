@@ -3,7 +3,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 from mmengine.config.utils import MODULE2PACKAGE
 
-from mmseg_g4seg.hosts.mmseg import distribution
+from mmseg_g4seg.hosts import base_configs
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_names_what_is_installed(monkeypatch, installed, expected):
         if name not in installed:
             raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(distribution, 'distribution', find)
+    monkeypatch.setattr(base_configs, 'distribution', find)
     monkeypatch.setitem(MODULE2PACKAGE, 'mmseg', 'untouched')
-    distribution.name_installed_distribution()
+    base_configs.name_installed_distributions()
     assert MODULE2PACKAGE['mmseg'] == expected
