@@ -2,7 +2,7 @@
 
 Importing the package registers what the installed hosts can use, as soon as they are imported, so that a config needs
 `custom_imports = dict(imports=['mmseg_g4seg'])` and nothing else. Without a host it works on tensors. What the names
-below need (torch first of all) is imported when one of them is asked for, diffusers and its kind when a refiner is built.
+below need, such as torch, is imported when one of them is asked for; diffusers and its kind when a refiner is built.
 """
 
 from importlib import import_module
