@@ -19,7 +19,7 @@ def after_import(name: str, function: Callable[[], object]) -> None:
         name: a module without a dot, such as 'mmseg'.
         function: what it raises reaches whoever imports the module.
     """
-    if name in sys.modules:
+    if sys.modules.get(name) is not None:  # None stands there for a module that must not be imported
         function()
     else:
         sys.meta_path.insert(0, _Watcher(name, function))

@@ -17,7 +17,7 @@ CONFIG = ROOT / 'projects/demo/configs/segformer-tiny_g4seg-tiny_scenes-128x128.
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp('demo')
-    report = run_demo(CONFIG, folder / 'out', data=folder / 'scenes', images=4)
+    report = run_demo(CONFIG, folder / 'out', data=folder / 'scenes', images=2)
     return folder / 'out', report
 
 

@@ -1,4 +1,4 @@
-"""Refines a folder as `tools/refine_masks.py` does, but without mmseg, whose import takes seconds.
+"""Refines a folder as `tools/refine_masks.py` does, from a pickled task.
 
     python light_run.py TASK WORKERS        refines; TASK is a pickled FolderTask
     python light_run.py TASK kill SEED      a child refines, is killed at twenty moments, and goes on each time
@@ -18,12 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.modules.update(dict.fromkeys(('mmseg', 'mmengine', 'mmcv')))
-
-from mmseg_g4seg.cli.interrupt import interruptible  # noqa: E402
-from mmseg_g4seg.hosts.folder.run import refine_folder  # noqa: E402
-from mmseg_g4seg.hosts.folder.task import FolderTask  # noqa: E402
-from tests.hosts.folder import slow_refiner  # noqa: E402, F401
+from mmseg_g4seg.cli.interrupt import interruptible
+from mmseg_g4seg.hosts.folder.run import refine_folder
+from mmseg_g4seg.hosts.folder.task import FolderTask
+from tests.hosts.folder import slow_refiner  # noqa: F401
 
 KILLS = 20
 
