@@ -15,7 +15,8 @@ from mmseg_g4seg.prediction import ClassName
 
 from .finite import FiniteWatch
 from .injection.attention_layers import AttentionLayer
-from .injection.base import AttentionInjector, Injection, RegionLayout
+from .injection.base import AttentionInjector, Injection
+from .injection.layouts import RegionLayout
 from .prediction import PredictionType, add_noise, predict_x0
 from .text.encoded import EncodedPrompts
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
-from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection
+from mmseg_g4seg.diffusion.injection.layouts import RegionLayout
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.prediction import ClassName

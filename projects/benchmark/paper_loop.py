@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
-from mmseg_g4seg.diffusion.injection.base import Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.base import Injection
+from mmseg_g4seg.diffusion.injection.layouts import RegionLayout
 from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from mmseg_g4seg.ops.noise import image_noise
 from mmseg_g4seg.ops.posterior import mix_foreground_probs

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
-from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
-from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention, JointLayout
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection
+from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention
+from mmseg_g4seg.diffusion.injection.layouts import JointLayout, RegionLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import replaced_processors
 from mmseg_g4seg.diffusion.prediction import PredictionType
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer, unet_attention_layers
-from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection
+from mmseg_g4seg.diffusion.injection.layouts import RegionLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import check_processor, unet_attention_replaced
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import join_parts, stack_repeated

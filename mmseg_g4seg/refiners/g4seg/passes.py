@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.batching import MemoryBudget
-from mmseg_g4seg.diffusion.injection.base import Injection, Injector, RegionLayout
+from mmseg_g4seg.diffusion.injection.base import Injection, Injector
 from mmseg_g4seg.diffusion.injection.control_images import number_regions
+from mmseg_g4seg.diffusion.injection.layouts import RegionLayout
 from mmseg_g4seg.diffusion.prediction import noise_target
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts

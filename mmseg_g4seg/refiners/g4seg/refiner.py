@@ -14,8 +14,8 @@ from torch import Tensor
 from mmseg_g4seg.diffusion.batching import MemoryBudget
 from mmseg_g4seg.diffusion.injection.attention import MaskInjector
 from mmseg_g4seg.diffusion.injection.base import Injector, injector_list
+from mmseg_g4seg.diffusion.loading import as_prior, load_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.diffusion.weights.loading import as_prior, load_prior
 from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs

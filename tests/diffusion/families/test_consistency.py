@@ -7,7 +7,7 @@ from diffusers import LatentConsistencyModelPipeline, LCMScheduler
 from mmseg_g4seg.diffusion.families.consistency import boundary_scalings, guidance_embedding
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
 from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.pipelines import build_lcm, build_sdxl, save
 

@@ -18,7 +18,7 @@ from mmseg_g4seg.diffusion.families.stable_diffusion_3 import StableDiffusion3Pr
 from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
 from mmseg_g4seg.diffusion.injection import DenseDiffusionInjector, MaskInjector
 from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler, reconstruct
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate

@@ -6,7 +6,7 @@ import torch
 
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
 from mmseg_g4seg.diffusion.injection import MaskInjector
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.injections import inject
 

@@ -6,7 +6,7 @@ import torch
 from mmseg_g4seg import build_refiner
 from mmseg_g4seg.diffusion.injection import ControlNetInjector, MaskInjector
 from mmseg_g4seg.diffusion.injection.control_images import control_colours
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
