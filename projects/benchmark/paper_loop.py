@@ -78,7 +78,8 @@ class PaperLoop:
         layout = RegionLayout(mask[None, None].to(prompts.token_masks), prompts.token_masks)
         noise = image_noise(clean.shape[1:], seed=self.options.seed, key=key)[None].to(clean)
         noisy = self.prior.add_noise(clean, noise, self.timestep)
-        return self.prior.predict_latents(noisy, self.timestep, prompts, Injection(layout, [self.injector]))
+        output = self.prior.denoise(noisy, self.timestep, prompts, Injection(layout, [self.injector]))
+        return self.prior.clean_latents(output, noisy, self.timestep)
 
     def _read_matches(self, generated: Tensor, original: Tensor, old: Tensor) -> Tensor:
         """Probabilities at the match of each location: (D, h', w') twice and (H, W) -> (h', w')."""

@@ -131,7 +131,9 @@ class JointTransformerPrior(LatentPrior):
         grid = [side // self.patch_size for side in noisy.shape[-2:]]
 
         def run(latents: Tensor, prompts: EncodedPrompts, _: Injection | None) -> Tensor:
-            output = output_inside(module, lambda: self._velocity(latents, sigma, prompts))
+            with output_inside(module) as outputs:
+                self._velocity(latents, sigma, prompts)
+            output = outputs[0]
             # text and image tokens apart, or, in an earlier diffusers' single blocks, as one sequence, text first
             tokens = output if isinstance(output, Tensor) else output[1]
             tokens = self.finite.note('transformer', self.dtype, tokens[:, -math.prod(grid) :])

@@ -112,10 +112,8 @@ class UNetPrior(LatentPrior):
         """What the U-Net reads beside timestep and tokens."""
         return None
 
-    def predict_latents(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
-    ) -> Tensor:
-        clean = super().predict_latents(noisy, timestep, prompts, injection)
+    def clean_latents(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
+        clean = super().clean_latents(output, noisy, timestep)
         scaling = self.scheduler.config.get('timestep_scaling')
         if scaling is None:
             return clean
@@ -140,8 +138,9 @@ class UNetPrior(LatentPrior):
     def denoiser_features(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
     ) -> Tensor:
-        features = output_inside(self.feature_block(block), lambda: self.denoise(noisy, timestep, prompts))
-        return self.finite.note('U-Net', self.dtype, features).float()
+        with output_inside(self.feature_block(block)) as outputs:
+            self.denoise(noisy, timestep, prompts)
+        return self.finite.note('U-Net', self.dtype, outputs[0]).float()
 
 
 @register

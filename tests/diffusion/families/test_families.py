@@ -246,7 +246,7 @@ class TestSchedule:
         output = prior.denoise(noisy, timestep, encoded)
         own, expected = scheduler_answers(prior, clean, noise, output, timestep)
         torch.testing.assert_close(noisy, own, atol=1e-6, rtol=1e-5)
-        predicted = prior.predict_latents(noisy, timestep, encoded)
+        predicted = prior.clean_latents(output, noisy, timestep)
         torch.testing.assert_close(predicted, expected, atol=2e-5, rtol=1e-4)
 
     def test_timestep_that_the_scheduler_lacks(self, prior):
