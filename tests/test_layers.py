@@ -23,6 +23,26 @@ STEPS = (
 )
 """From the lowest; those of one step do not import each other."""
 ORDER = {name: step for step, names in enumerate(STEPS) for name in names}
+ROOMS = {
+    'diffusion': (
+        ('acceleration', 'batching', 'early_stop', 'finite', 'prediction', 'text', 'weights'),
+        ('injection',),
+        ('prior',),
+        ('families', 'inversion'),
+        ('loading',),
+    ),
+    'refiners': (('base',), ('binary', 'dense_crf', 'g4seg', 'pamr', 'sequential'), ('build',)),
+    'hosts/mmseg': (
+        ('class_names', 'distribution', 'mmdetection', 'model_config', 'private_names', 'samples', 'visualizer'),
+        ('images', 'metric', 'saved_scores'),
+        ('segmentor',),
+        ('tta',),
+        ('datasets',),
+        ('checks', 'converters'),
+        ('launch',),
+    ),
+}
+"""The same inside the rooms that have rooms of their own."""
 HOSTS = {'mmseg', 'mmengine', 'mmcv', 'detectron2', 'ray'}
 MODELS = {'diffusers', 'transformers', 'open_clip', 'tokenizers'}
 PROJECTS = sorted(p.name for p in (ROOT / 'projects').iterdir() if (p / '__init__.py').is_file())
@@ -47,6 +67,30 @@ def files(folder: Path) -> list[Path]:
 
 
 FILES = [p for p in files(PACKAGE) if p != PACKAGE / '__init__.py']
+FOLDERS = sorted({p.parent for p in files(PACKAGE)})
+
+
+def file_of(name: str) -> Path | None:
+    """The package's file behind the full name of a module, or of something in it."""
+    parts = name.split('.')
+    for path in (ROOT.joinpath(*parts[:n]) for n in range(len(parts), 0, -1)):
+        if path.with_suffix('.py').is_file():
+            return path.with_suffix('.py')
+        if (path / '__init__.py').is_file():
+            return path / '__init__.py'
+    return None
+
+
+def inside(folder: Path, path: Path) -> str:
+    """The file, less its suffix, or the folder that a path has right below a folder."""
+    return path.relative_to(folder).parts[0].removesuffix('.py')
+
+
+EDGES = {
+    path: {file for name in imports(path) if name.startswith('mmseg_g4seg') and (file := file_of(name))}
+    for path in FILES
+}
+"""Which files of the package a file imports."""
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -65,6 +109,45 @@ def test_imports_go_downward(path):
             assert place in ('hosts', 'cli'), f'{path.name} ({place}) imports the host {name}'
         elif first in MODELS:
             assert ORDER[place] >= ORDER['diffusion'], f'{path.name} ({place}) imports {name}'
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_imports_go_downward_inside_a_room(room):
+    steps, folder = ROOMS[room], PACKAGE / room
+    order = {name: step for step, names in enumerate(steps) for name in names}
+    for path, others in EDGES.items():
+        if folder not in path.parents or path == folder / '__init__.py':
+            continue
+        place = inside(folder, path)
+        assert place in order, f'{room}/{place} has no step: add it to ROOMS'
+        for other in others:
+            # its __init__ stands above all of it: who is inside and imports it waits for himself
+            assert other != folder / '__init__.py', f'{path.relative_to(PACKAGE)} imports its own room'
+            if folder in other.parents and (below := inside(folder, other)) != place:
+                assert order[below] < order[place], f'{path.relative_to(PACKAGE)} imports {below}, not below {place}'
+
+
+@pytest.mark.parametrize('folder', FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_circle_in_a_folder(folder):
+    """Its files and folders stand in some order; imports for type checkers count, since readers follow them, too."""
+    graph: dict[str, set[str]] = {}
+    for path, others in EDGES.items():
+        if folder in path.parents and path != folder / '__init__.py':
+            own = [other for other in others if folder in other.parents and other != folder / '__init__.py']
+            graph.setdefault(inside(folder, path), set()).update(inside(folder, other) for other in own)
+    for place, below in graph.items():
+        below.discard(place)
+    while leaves := [place for place, below in graph.items() if not below & graph.keys()]:
+        for place in leaves:
+            del graph[place]
+    assert graph == {}, 'these import each other in a circle'
+
+
+def test_a_circle_is_noticed(monkeypatch):
+    edges = {PACKAGE / 'ops' / name: {PACKAGE / 'ops' / other} for name, other in (('a.py', 'b.py'), ('b.py', 'a.py'))}
+    monkeypatch.setattr('tests.test_layers.EDGES', edges)
+    with pytest.raises(AssertionError, match='circle'):
+        test_no_circle_in_a_folder(PACKAGE / 'ops')
 
 
 @pytest.mark.parametrize('path', files(PACKAGE / 'hosts'), ids=lambda p: str(p.relative_to(PACKAGE)))

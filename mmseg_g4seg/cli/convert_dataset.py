@@ -10,8 +10,8 @@ from mmseg_g4seg.hosts.mmseg.converters import coco_object as coco
 from mmseg_g4seg.hosts.mmseg.converters import nightcity as night
 from mmseg_g4seg.hosts.mmseg.converters import pascal_context as context
 from mmseg_g4seg.hosts.mmseg.converters.batch import Summary, summary_text
-from mmseg_g4seg.hosts.mmseg.converters.coco_names import OBJECT_CLASSES
 from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import CLASSES
+from mmseg_g4seg.hosts.mmseg.datasets.coco_names import OBJECT_CLASSES
 
 from .interrupt import interruptible
 

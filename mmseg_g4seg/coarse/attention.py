@@ -15,8 +15,8 @@ from torch import Tensor
 from mmseg_g4seg.diffusion.batching import MemoryBudget
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, recorded_attention
+from mmseg_g4seg.diffusion.loading import as_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.diffusion.weights.loading import as_prior
 from mmseg_g4seg.ops.masks import decide_labels, resize_maps
 from mmseg_g4seg.ops.noise import image_noise, noise_key
 from mmseg_g4seg.ops.seeded_growth import min_max

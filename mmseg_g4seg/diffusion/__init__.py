@@ -4,10 +4,10 @@ from .families.flux import FluxPrior
 from .families.stable_diffusion import StableDiffusionPrior
 from .families.stable_diffusion_3 import StableDiffusion3Prior
 from .families.stable_diffusion_xl import StableDiffusionXLPrior
+from .loading import load_prior
 from .prediction import PredictionType, add_noise, noise_target, predict_x0
 from .prior import DiffusionPrior
 from .text.encoded import EncodedPrompts
-from .weights.loading import load_prior
 
 __all__ = [
     'DiffusionPrior',

@@ -2,7 +2,8 @@
 
 import gc
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
@@ -43,28 +44,42 @@ class MemoryBudget:
         self._bytes_per_item = 0.0
         self._warned = False
 
-    def run(
-        self, function: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item], device: torch.device
-    ) -> list[Result]:
-        """Applies a function to batches of items, in their order.
+    def attempts(self, items: Sequence[Item], device: torch.device) -> Iterator['Attempt[Item]']:
+        """Cuts items into batches, in their order; what did not fit comes again, in parts.
+
+            for attempt in budget.attempts(items, device):
+                with attempt as batch:
+                    results += work(batch)
+
+        Leave the work to one call, as above: names that are bound in the block itself would hold the tensors of a
+        batch that did not fit while a smaller one is tried.
 
         Args:
-            function: of a batch; returns one result for each item, and has no other effect: a batch that
-                did not fit is repeated in parts.
             items: any number.
-            device: where the function works.
+            device: where the work is done.
 
         Raises:
             MemoryError: if one item alone does not fit.
         """
-        results: list[Result] = []
-        while len(results) < len(items):
-            batch = items[len(results) : len(results) + self._fitting(device)]
-            done = self._attempt(function, batch, device)
-            if done is None:
-                self._shrink(len(batch), device)
+        done = 0
+        while done < len(items):
+            measured = device.type == 'cuda' and self.size != 1 and not self._bytes_per_item
+            attempt = Attempt(items[done : done + self._fitting(device)], device if measured else None)
+            yield attempt
+            if attempt.ran_out:
+                self._shrink(len(attempt.batch), device)
             else:
-                results += done
+                done += len(attempt.batch)
+                self._bytes_per_item = self._bytes_per_item or attempt.bytes_per_item
+
+    def run(
+        self, function: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item], device: torch.device
+    ) -> list[Result]:
+        """Applies a function to batches of items, in their order, and gives one result for each item."""
+        results: list[Result] = []
+        for attempt in self.attempts(items, device):
+            with attempt as batch:
+                results += function(batch)
         return results
 
     def _fitting(self, device: torch.device) -> int:
@@ -78,24 +93,6 @@ class MemoryBudget:
         fitting = max(1, int(budget / self._bytes_per_item))
         return fitting if self.size is None else min(self.size, fitting)
 
-    def _attempt(
-        self, function: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item], device: torch.device
-    ) -> Sequence[Result] | None:
-        """The results of a batch; None if memory ran out, with everything of it let go."""
-        measured = device.type == 'cuda' and self.size != 1 and not self._bytes_per_item
-        before = begin_measuring(device) if measured else 0
-        try:
-            results = function(batch)
-        except RuntimeError as error:
-            if not ran_out(error):
-                raise
-            # the error is dropped here: its traceback would hold the batch's tensors while a smaller one is tried
-            return None
-        if measured:
-            # a pass may leave the peak where it was: 0 would be read as not measured
-            self._bytes_per_item = max(1.0, (peak_bytes(device) - before) / len(batch))
-        return results
-
     def _shrink(self, tried: int, device: torch.device) -> None:
         if tried == 1:
             raise MemoryError(
@@ -107,7 +104,7 @@ class MemoryBudget:
             warnings.warn(
                 f'{tried} passes at once do not fit into the memory of {device}: going on with {self.size}; '
                 f'passes_per_batch={self.size} avoids the attempt',
-                stacklevel=4,
+                stacklevel=3,
             )
             self._warned = True
         # tensors of the failed batch may stand in cycles, of which the allocator knows nothing
@@ -116,8 +113,40 @@ class MemoryBudget:
             torch.cuda.empty_cache()
 
 
-def ran_out(error: RuntimeError) -> bool:
+class Attempt(AbstractContextManager[Sequence[Item]]):
+    """One batch; the block that works on it may run out of memory.
+
+    Attributes:
+        batch: some items.
+        ran_out: whether they did not fit.
+        bytes_per_item: what the block took on a GPU for each of them; 0 where it was not measured.
+    """
+
+    def __init__(self, batch: Sequence[Item], measured: torch.device | None) -> None:
+        """Args:
+        batch: some items.
+        measured: the GPU whose memory is watched.
+        """
+        self.batch, self.ran_out, self.bytes_per_item = batch, False, 0.0
+        self._measured, self._before = measured, 0
+
+    def __enter__(self) -> Sequence[Item]:
+        if self._measured is not None:
+            self._before = begin_measuring(self._measured)
+        return self.batch
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+        self.ran_out = error is not None and ran_out(error)
+        if error is None and self._measured is not None:
+            # a pass may leave the peak where it was: 0 would be read as not measured
+            self.bytes_per_item = max(1.0, (peak_bytes(self._measured) - self._before) / len(self.batch))
+        return self.ran_out
+
+
+def ran_out(error: BaseException) -> bool:
     """Whether an error says that memory ran out."""
+    if not isinstance(error, RuntimeError):
+        return False
     return isinstance(error, torch.cuda.OutOfMemoryError) or any(message in str(error) for message in OTHER_MESSAGES)
 
 

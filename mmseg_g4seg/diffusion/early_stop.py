@@ -1,6 +1,7 @@
 """Runs a network no further than it is needed."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -10,12 +11,16 @@ class _Reached(Exception):
     """The module has its output."""
 
 
-def output_inside(module: nn.Module, run: Callable[[], object]) -> Any:
-    """The output of a module inside a network; what follows it is not computed.
+@contextmanager
+def output_inside(module: nn.Module) -> Iterator[list[Any]]:
+    """Takes the output of a module inside a network; what follows it is not computed.
+
+        with output_inside(block) as outputs:
+            network(images)
+        features = outputs[0]
 
     Args:
-        module: inside the network.
-        run: runs the network.
+        module: inside the network that the block runs.
     """
     outputs: list[Any] = []
 
@@ -26,9 +31,8 @@ def output_inside(module: nn.Module, run: Callable[[], object]) -> Any:
 
     hook = module.register_forward_hook(stop)
     try:
-        run()
+        yield outputs
     except _Reached:
         pass
     finally:
         hook.remove()
-    return outputs[0]

@@ -15,7 +15,8 @@ from mmseg_g4seg.prediction import ClassName
 
 from .finite import FiniteWatch
 from .injection.attention_layers import AttentionLayer
-from .injection.base import AttentionInjector, Injection, RegionLayout
+from .injection.base import AttentionInjector, Injection
+from .injection.layouts import RegionLayout
 from .prediction import PredictionType, add_noise, predict_x0
 from .text.encoded import EncodedPrompts
 
@@ -134,11 +135,8 @@ class DiffusionPrior(ABC):
         """Noises (B, c, h, w) clean latents to a training timestep."""
         return add_noise(latents, noise, self.alpha_cumprod(timestep), self.prediction_type)
 
-    def predict_latents(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
-    ) -> Tensor:
-        """Predicts clean latents in one step (Eq. 2): (B, c, h, w) -> (B, c, h, w)."""
-        output = self.denoise(noisy, timestep, prompts, injection)
+    def clean_latents(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
+        """Clean latents in one step (Eq. 2), from what `denoise` gave for noisy ones: (B, c, h, w) each."""
         return predict_x0(output, noisy, self.alpha_cumprod(timestep), self.prediction_type)
 
     def check_finite(self) -> None:

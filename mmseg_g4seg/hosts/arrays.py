@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
 from mmseg_g4seg.io.object_masks import is_object_mask, object_labels, object_values

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmseg_g4seg.diffusion.weights.loading import loaded_once
+from mmseg_g4seg.diffusion.loading import loaded_once
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.registry import build, check_option_names
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from mmseg_g4seg.diffusion.weights.loading import DtypeName
+from mmseg_g4seg.diffusion.loading import DtypeName
 from mmseg_g4seg.io.atomic import atomic_write
 from projects.benchmark.build import ARCHITECTURES
 from projects.benchmark.features import FeatureKind

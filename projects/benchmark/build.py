@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
+from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS, DtypeName, load_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS, DtypeName, load_prior
 from mmseg_g4seg.registry import parts_of
 
 from .tokenizers import clip_tokenizer, t5_tokenizer

@@ -6,15 +6,11 @@ dimension. As DenseDiffusion's code does, a mask is built once for all layers of
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.injection.base import AttentionInjector, RegionLayout
-from mmseg_g4seg.diffusion.injection.joint_attention import JointLayout
-
-if TYPE_CHECKING:
-    from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, InjectedPrior
+from mmseg_g4seg.diffusion.injection.layouts import JointLayout, RegionLayout
 
 
 def explicit_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
@@ -35,7 +31,7 @@ class ExplicitMaskInjector(AttentionInjector):
         self._biases: dict[tuple[int, bool], Tensor] = {}
 
     @contextmanager
-    def installed(self, prior: 'DiffusionPrior', layout: RegionLayout) -> Iterator[None]:
+    def installed(self, prior: InjectedPrior, layout: RegionLayout) -> Iterator[None]:
         # masks serve all layers of one pass; the next pass has another layout
         self._biases.clear()
         with super().installed(prior, layout):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
-from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection
+from mmseg_g4seg.diffusion.injection.layouts import RegionLayout
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.prediction import ClassName
@@ -68,13 +69,10 @@ class MeteredPrior(DiffusionPrior):
         with self.stages.stage('denoise'):
             return self.prior.denoise(noisy, timestep, prompts, injection)
 
-    def predict_latents(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
-    ) -> Tensor:
-        """(B, c, h, w) -> (B, c, h, w) clean latents."""
-        # not by way of the method above: a family may predict otherwise, as LCM does with its boundary condition
-        with self.stages.stage('denoise'):
-            return self.prior.predict_latents(noisy, timestep, prompts, injection)
+    def clean_latents(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
+        """(B, c, h, w) twice -> (B, c, h, w)."""
+        # the family's, not the base class's: LCM has a boundary condition
+        return self.prior.clean_latents(output, noisy, timestep)
 
     def attention_replaced(self, injector: AttentionInjector, layout: RegionLayout) -> AbstractContextManager[None]:
         return self.prior.attention_replaced(injector, layout)

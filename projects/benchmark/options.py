@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 
 from mmseg_g4seg.diffusion.batching import CPU_BATCH
-from mmseg_g4seg.diffusion.weights.loading import DtypeName
+from mmseg_g4seg.diffusion.loading import DtypeName
 
 from .comparisons import COMPARISONS
 from .features import FeatureKind

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
-from mmseg_g4seg.diffusion.injection.base import Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.base import Injection
+from mmseg_g4seg.diffusion.injection.layouts import RegionLayout
 from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from mmseg_g4seg.ops.noise import image_noise
 from mmseg_g4seg.ops.posterior import mix_foreground_probs
@@ -77,7 +78,8 @@ class PaperLoop:
         layout = RegionLayout(mask[None, None].to(prompts.token_masks), prompts.token_masks)
         noise = image_noise(clean.shape[1:], seed=self.options.seed, key=key)[None].to(clean)
         noisy = self.prior.add_noise(clean, noise, self.timestep)
-        return self.prior.predict_latents(noisy, self.timestep, prompts, Injection(layout, [self.injector]))
+        output = self.prior.denoise(noisy, self.timestep, prompts, Injection(layout, [self.injector]))
+        return self.prior.clean_latents(output, noisy, self.timestep)
 
     def _read_matches(self, generated: Tensor, original: Tensor, old: Tensor) -> Tensor:
         """Probabilities at the match of each location: (D, h', w') twice and (H, W) -> (h', w')."""

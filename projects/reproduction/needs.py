@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 
 from .clip_weights import find_clip_weights

@@ -3,7 +3,7 @@
 from mmseg_g4seg.diffusion.families.flux import FluxPrior
 from mmseg_g4seg.diffusion.families.stable_diffusion_3 import StableDiffusion3Prior
 from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.pipelines import build_flux, build_lcm, build_sd3, build_sdxl
 

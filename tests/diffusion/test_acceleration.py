@@ -2,7 +2,7 @@
 
 import torch
 
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.diffusion.injections import inject
 
 

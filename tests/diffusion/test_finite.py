@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmseg_g4seg.diffusion.finite import FiniteWatch
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate, Update
 from tests.conftest import IMAGE_SIZE, NAMES, as_prior, build_random_parts, random_case

@@ -13,8 +13,8 @@ from mmseg_g4seg.diffusion.inversion import (
     optimise_empty_prompts,
     reconstruct,
 )
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.prediction import add_noise, predict_noise, predict_x0
-from mmseg_g4seg.diffusion.weights.loading import load_prior
 from projects.demo.scenes.compose import draw_scene
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.injections import inject

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
-from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
-from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention, JointLayout
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection
+from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention
+from mmseg_g4seg.diffusion.injection.layouts import JointLayout, RegionLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import replaced_processors
 from mmseg_g4seg.diffusion.prediction import PredictionType
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
@@ -130,7 +131,9 @@ class JointTransformerPrior(LatentPrior):
         grid = [side // self.patch_size for side in noisy.shape[-2:]]
 
         def run(latents: Tensor, prompts: EncodedPrompts, _: Injection | None) -> Tensor:
-            output = output_inside(module, lambda: self._velocity(latents, sigma, prompts))
+            with output_inside(module) as outputs:
+                self._velocity(latents, sigma, prompts)
+            output = outputs[0]
             # text and image tokens apart, or, in an earlier diffusers' single blocks, as one sequence, text first
             tokens = output if isinstance(output, Tensor) else output[1]
             tokens = self.finite.note('transformer', self.dtype, tokens[:, -math.prod(grid) :])

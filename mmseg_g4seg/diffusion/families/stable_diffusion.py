@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.early_stop import output_inside
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer, unet_attention_layers
-from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection, RegionLayout
+from mmseg_g4seg.diffusion.injection.base import AttentionInjector, Injection
+from mmseg_g4seg.diffusion.injection.layouts import RegionLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import check_processor, unet_attention_replaced
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.diffusion.text.encoders import join_parts, stack_repeated
@@ -111,10 +112,8 @@ class UNetPrior(LatentPrior):
         """What the U-Net reads beside timestep and tokens."""
         return None
 
-    def predict_latents(
-        self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, injection: Injection | None = None
-    ) -> Tensor:
-        clean = super().predict_latents(noisy, timestep, prompts, injection)
+    def clean_latents(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
+        clean = super().clean_latents(output, noisy, timestep)
         scaling = self.scheduler.config.get('timestep_scaling')
         if scaling is None:
             return clean
@@ -139,8 +138,9 @@ class UNetPrior(LatentPrior):
     def denoiser_features(
         self, noisy: Tensor, timestep: int, prompts: EncodedPrompts, *, block: int | None = None
     ) -> Tensor:
-        features = output_inside(self.feature_block(block), lambda: self.denoise(noisy, timestep, prompts))
-        return self.finite.note('U-Net', self.dtype, features).float()
+        with output_inside(self.feature_block(block)) as outputs:
+            self.denoise(noisy, timestep, prompts)
+        return self.finite.note('U-Net', self.dtype, outputs[0]).float()
 
 
 @register

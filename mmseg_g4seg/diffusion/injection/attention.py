@@ -9,7 +9,6 @@ is a matrix product, so R more channels on query and key give the biased similar
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +17,7 @@ from torch import Tensor
 from mmseg_g4seg.registry import register
 
 from .base import AttentionInjector
-
-if TYPE_CHECKING:
-    from .joint_attention import JointLayout
+from .layouts import JointLayout
 
 KERNEL_MULTIPLE = 8
 """Fused attention kernels take head dimensions that are multiples of this."""
@@ -106,7 +103,7 @@ class MaskInjector(AttentionInjector):
         return region_biased_attention(query, key, value, query_regions, key_regions, weight)
 
     def attend_jointly(
-        self, query: Tensor, key: Tensor, value: Tensor, joint: 'JointLayout', *, has_text: bool
+        self, query: Tensor, key: Tensor, value: Tensor, joint: JointLayout, *, has_text: bool
     ) -> Tensor:
         # text and image keys carry their own weights: one bias for the whole sequence
         keys = joint.weighted_keys(self.cross_weight, self.self_weight, has_text=has_text)

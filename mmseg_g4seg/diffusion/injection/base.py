@@ -1,79 +1,37 @@
 """How a layout reaches a denoiser: what every way has in common.
 
-Shapes: B images, R regions (one for a single class, K for all classes of an image), c latent channels, h w latent
-grid, T text tokens, Q query tokens, Kt key tokens, d head dimension, H' W' image size of the prior.
+Shapes: B images, R regions, c latent channels, h w latent grid, T text tokens, E text width, Q query tokens, Kt key
+tokens, N image tokens, S tokens of a joint sequence, d head dimension.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.registry import NUMBER, expect_option, expect_part
 
-if TYPE_CHECKING:
-    from mmseg_g4seg.diffusion.prior import DiffusionPrior
-
-    from .joint_attention import JointLayout
+from .layouts import JointLayout, RegionLayout
 
 
-@dataclass(frozen=True)
-class RegionLayout:
-    """Where the regions of B images are, and which text tokens name them.
+class InjectedPrior(Protocol):
+    """What an injector asks of the prior that it works in; every `DiffusionPrior` answers it."""
 
-    Attributes:
-        region_masks: (B, R, h, w) float in [0, 1], the share of each latent cell that belongs to each region.
-        token_masks: (B, R, T) float in {0, 1}, 1 where a text token names the region.
-        noise_level: timestep / number of training timesteps, in [0, 1].
-        region_maps: (B, H', W') int64 at the prior's image size, 1 to R where a region is and 0 elsewhere; for
-            injectors that read pixels. None where none does.
-        region_classes: for each image the class indices of its regions 1 to R, where there are `region_maps`.
-        classes: of the data set, likewise.
-    """
+    latent_stride: int
 
-    region_masks: Tensor
-    token_masks: Tensor
-    noise_level: float = 0.4
-    region_maps: Tensor | None = None
-    region_classes: Sequence[Sequence[int]] = ()
-    classes: ClassList | None = None
+    @property
+    def device(self) -> torch.device: ...
 
-    def __post_init__(self) -> None:
-        if self.region_masks.ndim != 4 or self.token_masks.ndim != 3:
-            raise ValueError(
-                'expected region_masks (B, R, h, w) and token_masks (B, R, T), '
-                f'got {tuple(self.region_masks.shape)} and {tuple(self.token_masks.shape)}'
-            )
-        if self.region_masks.shape[:2] != self.token_masks.shape[:2]:
-            raise ValueError(
-                'region_masks and token_masks differ in images or regions: '
-                f'{tuple(self.region_masks.shape[:2])} and {tuple(self.token_masks.shape[:2])}'
-            )
+    @property
+    def dtype(self) -> torch.dtype: ...
 
-    def to(self, like: Tensor) -> 'RegionLayout':
-        """Moves the masks to the device and dtype of `like`, (B, c, h, w) latents, and the maps to its device."""
-        # maps hold numbers of regions, which are exact in bfloat16 up to 256 only: they stay integers
-        maps = None if self.region_maps is None else self.region_maps.to(like.device)
-        return replace(
-            self, region_masks=self.region_masks.to(like), token_masks=self.token_masks.to(like), region_maps=maps
-        )
-
-    def take(self, images: Sequence[int], tokens: int) -> 'RegionLayout':
-        """The layouts of some images, on the first `tokens` text tokens."""
-        # tokens are cut, too: a transformer is not shown padding, and masks of it would fit no layer
-        index = list(images)
-        return replace(
-            self,
-            region_masks=self.region_masks[index],
-            token_masks=self.token_masks[index, :, :tokens],
-            region_maps=None if self.region_maps is None else self.region_maps[index],
-            region_classes=[self.region_classes[i] for i in index] if self.region_classes else (),
-        )
+    def attention_replaced(
+        self, injector: 'AttentionInjector', layout: RegionLayout
+    ) -> AbstractContextManager[None]: ...
 
 
 class Injector:
@@ -85,7 +43,7 @@ class Injector:
     reads_region_maps = False
     """Whether it looks at `RegionLayout.region_maps`. If no injector does, nobody makes them."""
 
-    def check(self, prior: 'DiffusionPrior') -> None:
+    def check(self, prior: InjectedPrior) -> None:
         """Raises ValueError if a prior cannot take what this injects; called once, before any work."""
 
     def to(self, device: torch.device | str) -> 'Injector':
@@ -93,7 +51,7 @@ class Injector:
         return self
 
     @contextmanager
-    def installed(self, prior: 'DiffusionPrior', layout: RegionLayout) -> Iterator[None]:
+    def installed(self, prior: InjectedPrior, layout: RegionLayout) -> Iterator[None]:
         """Changes the prior's denoiser for one pass, and undoes it whatever happens."""
         yield
 
@@ -125,7 +83,7 @@ class AttentionInjector(Injector, ABC):
         self.cross_weight, self.self_weight = float(cross_weight), float(self_weight)
 
     @contextmanager
-    def installed(self, prior: 'DiffusionPrior', layout: RegionLayout) -> Iterator[None]:
+    def installed(self, prior: InjectedPrior, layout: RegionLayout) -> Iterator[None]:
         with prior.attention_replaced(self, layout):
             yield
 
@@ -162,7 +120,7 @@ class AttentionInjector(Injector, ABC):
 
     @abstractmethod
     def attend_jointly(
-        self, query: Tensor, key: Tensor, value: Tensor, joint: 'JointLayout', *, has_text: bool
+        self, query: Tensor, key: Tensor, value: Tensor, joint: JointLayout, *, has_text: bool
     ) -> Tensor:
         """Attends where image and text stand in one sequence, or in a layer of image tokens of such a model.
 
@@ -199,7 +157,7 @@ class Injection:
         return replace(self, layout=self.layout.take(images, tokens))
 
     @contextmanager
-    def installed(self, prior: 'DiffusionPrior') -> Iterator[None]:
+    def installed(self, prior: InjectedPrior) -> Iterator[None]:
         """Every injector's change of the denoiser at once."""
         # an error in the second undoes the first: its processors would stay in a prior that others share
         with ExitStack() as stack:

@@ -7,7 +7,7 @@ grid, T text tokens, E text width.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +21,9 @@ from mmseg_g4seg.diffusion.weights.controlnet import (
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.registry import register
 
-from .base import Injector, RegionLayout
+from .base import InjectedPrior, Injector
 from .control_images import control_colours, paint_regions
-
-if TYPE_CHECKING:
-    from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from .layouts import RegionLayout
 
 
 @register
@@ -59,7 +57,7 @@ class ControlNetInjector(Injector):
             self.controlnet, self.config = source.eval().requires_grad_(False), dict(source.config)
         self._colours: tuple[ClassList, Tensor] | None = None
 
-    def check(self, prior: 'DiffusionPrior') -> None:
+    def check(self, prior: InjectedPrior) -> None:
         what = 'controlnet' if self.source is None else f'controlnet {str(self.source)!r}'
         unet = getattr(prior, 'unet', None)
         # SDXL has a U-Net, too, whose ControlNets read pooled text and the image's size besides

@@ -6,8 +6,6 @@ At G4Seg's timestep of 400 it moves next to nothing: the strength falls with the
 0.4^5 = 0.01. It is here because the paper's weights come from it.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,9 +13,7 @@ from torch import Tensor
 from mmseg_g4seg.registry import register
 
 from .base import AttentionInjector
-
-if TYPE_CHECKING:
-    from .joint_attention import JointLayout
+from .layouts import JointLayout
 
 
 def range_modulated_attention(
@@ -87,7 +83,7 @@ class DenseDiffusionInjector(AttentionInjector):
         return range_modulated_attention(query, key, value, segments @ key_segments.transpose(1, 2) > 0, strength)
 
     def attend_jointly(
-        self, query: Tensor, key: Tensor, value: Tensor, joint: 'JointLayout', *, has_text: bool
+        self, query: Tensor, key: Tensor, value: Tensor, joint: JointLayout, *, has_text: bool
     ) -> Tensor:
         """(B, heads, S, d): image queries move in the ranges over text and over image keys apart, text queries stay."""
         similarity = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5

@@ -11,7 +11,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import AttentionInjector, RegionLayout
+from .base import AttentionInjector
+from .layouts import RegionLayout
 
 PLAIN = (
     'AttnProcessor',

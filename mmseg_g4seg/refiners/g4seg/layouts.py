@@ -1,6 +1,6 @@
 """Layouts: which classes of which image go through the denoiser together, and where they are.
 
-Shapes: R regions of a layout, c latent channels, h w latent grid, H W image size, H' W' the prior's image size.
+Shapes: R regions of a layout, h w latent grid, H W image size, H' W' the prior's image size.
 """
 
 from collections.abc import Sequence
@@ -10,24 +10,6 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.masks import resize_maps
-from mmseg_g4seg.prediction import Key
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """What is computed once for an image, however many classes it has.
-
-    Attributes:
-        image: (3, H, W) float32 RGB in [0, 1], as given.
-        pixels: (3, H', W') likewise, at the prior's image size.
-        latents: (c, h, w) float32 clean latents.
-        key: of its noise.
-    """
-
-    image: Tensor
-    pixels: Tensor
-    latents: Tensor
-    key: Key
 
 
 @dataclass(frozen=True)

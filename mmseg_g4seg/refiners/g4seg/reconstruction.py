@@ -13,7 +13,8 @@ from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler, check_in
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.registry import expect_option, register
 
-from .layouts import EncodedImage, Layout
+from .encoding import EncodedImage, latents_and_noise
+from .layouts import Layout
 from .passes import Passes
 
 
@@ -44,9 +45,11 @@ class OneStep(Reconstruction):
 
     def __call__(self, passes: Passes, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
         # no timestep in the key: another noise level sees the same draw, so that levels can be compared
-        clean, noise = passes.latents_and_noise(images, layouts)
-        noisy = passes.prior.add_noise(clean, noise, self.timestep)
-        return passes.predict_latents(noisy, self.timestep, layouts)
+        clean, noise = latents_and_noise(images, [layout.image_index for layout in layouts], seed=passes.seed)
+        prior, timestep = passes.prior, self.timestep
+        noisy = prior.add_noise(clean, noise, timestep)
+        output = prior.denoise(noisy, timestep, *passes.condition(layouts, timestep))
+        return prior.clean_latents(output, noisy, timestep)
 
 
 @register

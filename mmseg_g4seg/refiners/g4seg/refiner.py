@@ -14,13 +14,14 @@ from torch import Tensor
 from mmseg_g4seg.diffusion.batching import MemoryBudget
 from mmseg_g4seg.diffusion.injection.attention import MaskInjector
 from mmseg_g4seg.diffusion.injection.base import Injector, injector_list
+from mmseg_g4seg.diffusion.loading import as_prior, load_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.diffusion.weights.loading import as_prior, load_prior
 from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
 from mmseg_g4seg.registry import NUMBER, check_option_names, expect_option, expect_part, register
 
+from .encoding import encode_images
 from .passes import Passes
 from .reconstruction import OneStep, Reconstruction
 from .updates.base import ClassProbs, Update
@@ -118,7 +119,7 @@ class G4SegRefiner(Refiner):
         if not active:
             return refined
         passes = self.passes(classes)
-        encoded = passes.encode([images[i] for i in active], [keys[i] for i in active])
+        encoded = encode_images(self.prior, [images[i] for i in active], [keys[i] for i in active], self.image_size)
         current = [self.on_device(predictions[i]) for i in active]
         updated = self.update(passes, encoded, current, [selected[i] for i in active])
         # once a batch: a look at every pass would make the device wait each time
@@ -157,7 +158,7 @@ class G4SegRefiner(Refiner):
             return image.float()
         reconstruction = reconstruction or getattr(self.update, 'reconstruction', None) or OneStep()
         passes = self.passes(classes)
-        encoded = passes.encode([image], [key])
+        encoded = encode_images(self.prior, [image], [key], self.image_size)
         layout = passes.place(0, encoded[0], self.on_device(prediction).label_map, selected)
         pixels = self.prior.decode_latents(reconstruction(passes, encoded, [layout]))[0]
         self.prior.check_finite()

@@ -10,7 +10,7 @@ import torch
 
 from mmseg_g4seg.diffusion.families.flux import FluxPrior
 from mmseg_g4seg.diffusion.families.stable_diffusion_3 import StableDiffusion3Prior
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.features.base import FeatureExtractor
 from mmseg_g4seg.features.denoiser import DenoiserFeatures
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from projects.demo.run import CHECKPOINT, run_demo
 from tests.conftest import ROOT
 

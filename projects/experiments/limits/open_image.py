@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.build import build_refiner
-from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage
+from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage, encode_images
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner, merge_update
 from mmseg_g4seg.refiners.g4seg.updates.base import ClassProbs, Update
@@ -68,6 +68,6 @@ def open_image(refiner: G4SegRefiner, case: ImageCase, classes: ClassList) -> Op
     """
     classes = classes.with_options(refiner.class_options)
     coarse, passes = refiner.on_device(case.coarse), refiner.passes(classes)
-    (encoded,) = passes.encode([case.image], [case.key])
+    (encoded,) = encode_images(refiner.prior, [case.image], [case.key], refiner.image_size)
     truth = case.truth.to(coarse.label_map.device)
     return OpenImage(encoded, coarse, truth, refiner.select(coarse, classes), passes)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.masks import labelled_pixels, resize_maps
-from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
+from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage
+from mmseg_g4seg.refiners.g4seg.layouts import Layout
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.refiners.g4seg.reconstruction import Reconstruction
 from mmseg_g4seg.refiners.g4seg.updates.correspondence import CorrespondenceUpdate

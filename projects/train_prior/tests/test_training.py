@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS, load_prior
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
-from mmseg_g4seg.diffusion.weights.loading import EMBEDDED_PRIORS, load_prior
 from mmseg_g4seg.hosts.arrays import load_refiner
 from projects.demo.scenes.compose import CLASSES
 from projects.demo.scenes.folder import write_split

@@ -7,7 +7,7 @@ from diffusers import LatentConsistencyModelPipeline, LCMScheduler
 from mmseg_g4seg.diffusion.families.consistency import boundary_scalings, guidance_embedding
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
 from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.pipelines import build_lcm, build_sdxl, save
 
@@ -31,7 +31,9 @@ def test_boundary_scalings_are_the_schedulers(timestep):
 def test_prediction_at_no_noise_is_the_input(tmp_path):
     prior = load_prior(save(build_lcm(), tmp_path))
     noisy = torch.randn(1, 4, 8, 8)
-    assert torch.equal(prior.predict_latents(noisy, 0, prior.encode_prompts([['sky']], TEMPLATE)), noisy)
+    assert torch.equal(
+        prior.clean_latents(prior.denoise(noisy, 0, prior.encode_prompts([['sky']], TEMPLATE)), noisy, 0), noisy
+    )
 
 
 def test_distilled_unet_in_a_plain_pipeline():
@@ -44,7 +46,7 @@ def test_distilled_unet_in_a_plain_pipeline():
     with torch.no_grad():
         expected = parts.unet(noisy, 400, prompts.embeds, timestep_cond=embedding).sample
     torch.testing.assert_close(prior.denoise(noisy, 400, prompts), expected)
-    assert not torch.equal(prior.predict_latents(noisy, 0, prompts), noisy)
+    assert not torch.equal(prior.clean_latents(prior.denoise(noisy, 0, prompts), noisy, 0), noisy)
 
 
 def test_distilled_sdxl(tmp_path):
@@ -54,8 +56,8 @@ def test_distilled_sdxl(tmp_path):
     assert type(prior) is StableDiffusionXLPrior
     assert prior.guidance_scale == 4.0
     noisy, prompts = torch.randn(1, 4, 8, 8), prior.encode_prompts([['sky']], TEMPLATE)
-    assert torch.equal(prior.predict_latents(noisy, 0, prompts), noisy)
-    assert torch.isfinite(prior.predict_latents(noisy, 400, prompts)).all()
+    assert torch.equal(prior.clean_latents(prior.denoise(noisy, 0, prompts), noisy, 0), noisy)
+    assert torch.isfinite(prior.clean_latents(prior.denoise(noisy, 400, prompts), noisy, 400)).all()
 
 
 def test_guidance_scale_of_a_unet_that_reads_none(parts):

@@ -18,7 +18,7 @@ from mmseg_g4seg.diffusion.families.stable_diffusion_3 import StableDiffusion3Pr
 from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
 from mmseg_g4seg.diffusion.injection import DenseDiffusionInjector, MaskInjector
 from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler, reconstruct
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate
@@ -246,7 +246,7 @@ class TestSchedule:
         output = prior.denoise(noisy, timestep, encoded)
         own, expected = scheduler_answers(prior, clean, noise, output, timestep)
         torch.testing.assert_close(noisy, own, atol=1e-6, rtol=1e-5)
-        predicted = prior.predict_latents(noisy, timestep, encoded)
+        predicted = prior.clean_latents(output, noisy, timestep)
         torch.testing.assert_close(predicted, expected, atol=2e-5, rtol=1e-4)
 
     def test_timestep_that_the_scheduler_lacks(self, prior):

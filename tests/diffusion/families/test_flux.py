@@ -3,7 +3,7 @@ import torch
 
 from mmseg_g4seg.diffusion.families.flux import _image_positions
 from mmseg_g4seg.diffusion.injection import MaskInjector
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.diffusion.injections import inject
 from tests.diffusion.oracles import explicit_masks, joint_bias
 from tests.diffusion.pipelines import T5_LENGTH, build_flux, save

@@ -6,7 +6,7 @@ import torch
 
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
 from mmseg_g4seg.diffusion.injection import MaskInjector
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.injections import inject
 
@@ -111,7 +111,7 @@ class TestFamily:
         prior.scheduler.set_timesteps(1000)
         output = prior.denoise(noisy, 400, prompts)
         expected = prior.scheduler.step(output, 400, noisy).pred_original_sample
-        torch.testing.assert_close(prior.predict_latents(noisy, 400, prompts), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(prior.clean_latents(output, noisy, 400), expected, atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
     def test_injection_in_half_precision(self, dtype):

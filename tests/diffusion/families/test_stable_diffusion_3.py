@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.diffusion.families.stable_diffusion_3 import T5_LENGTH
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.diffusion.injections import inject
 from tests.diffusion.oracles import explicit_masks, joint_bias
 from tests.diffusion.pipelines import build_sd3, save

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionXLPipeline
 
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.diffusion.pipelines import build_sdxl, edit_config, save
 
 TEMPLATE = 'a photo of {name}'

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from mmseg_g4seg.diffusion.injection import ControlNetInjector, Injection, Injector, MaskInjector, RegionLayout
 from mmseg_g4seg.diffusion.inversion import InversionSettings, Sampler
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.weights.controlnet import check_controlnet
-from mmseg_g4seg.diffusion.weights.loading import load_prior
 from mmseg_g4seg.prediction import ClassList
 from tests.conftest import NAMES, build_random_parts
 from tests.diffusion.oracles import explicit_masks, unet_bias

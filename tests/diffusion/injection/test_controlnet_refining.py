@@ -6,8 +6,9 @@ import torch
 from mmseg_g4seg import build_refiner
 from mmseg_g4seg.diffusion.injection import ControlNetInjector, MaskInjector
 from mmseg_g4seg.diffusion.injection.control_images import control_colours
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.g4seg.encoding import encode_images
 from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate
@@ -63,7 +64,7 @@ class TestLayouts:
     def test_one_class_and_all_classes(self, prior, control):
         image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
         passes = make(prior, control).passes(ClassList(NAMES))
-        (encoded,) = passes.encode([image], ['a'])
+        (encoded,) = encode_images(prior, [image], ['a'], (IMAGE_SIZE, IMAGE_SIZE))
         layouts = [passes.place(0, encoded, coarse.label_map, group) for group in ([0], [2, 0, 4])]
         _, injection = passes.condition(layouts, 400)
         shown = control.paint(injection.layout)
@@ -85,7 +86,7 @@ class TestLayouts:
     def test_no_maps_without_a_controlnet(self, prior):
         image, coarse = random_case(IMAGE_SIZE, IMAGE_SIZE)
         passes = make(prior, MaskInjector()).passes(ClassList(NAMES))
-        (encoded,) = passes.encode([image], ['a'])
+        (encoded,) = encode_images(prior, [image], ['a'], (IMAGE_SIZE, IMAGE_SIZE))
         layout = passes.place(0, encoded, coarse.label_map, [0, 1])
         assert layout.region_map is None
         assert passes.condition([layout], 400)[1].layout.region_maps is None

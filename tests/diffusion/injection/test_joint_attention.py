@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_g4seg.diffusion.injection import DenseDiffusionInjector, MaskInjector
-from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention, JointLayout
+from mmseg_g4seg.diffusion.injection.joint_attention import JointAttention
+from mmseg_g4seg.diffusion.injection.layouts import JointLayout
 from tests.diffusion.injections import inject
 from tests.diffusion.oracles import joint_bias
 

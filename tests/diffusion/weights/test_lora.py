@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.weights.lora import FILE_NAME, find_lora, fuse_lora
 from tests.conftest import build_random_parts
 from tests.diffusion.pipelines import build_flux, build_sdxl, save

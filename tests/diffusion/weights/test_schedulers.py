@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.weights.schedulers import check_scheduler
 from tests.diffusion.pipelines import build_sd3, build_sdxl, edit_config, save
 

@@ -9,7 +9,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from mmseg_g4seg import build_refiner
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from tests.conftest import NAMES, random_case
 from tests.diffusion.pipelines import build_flux, build_sd3, build_sdxl, save
 

@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.weights.controlnet import load_controlnet
 from mmseg_g4seg.diffusion.weights.hub import find_variant
-from mmseg_g4seg.diffusion.weights.loading import load_prior
 from tests.conftest import build_random_parts
 from tests.diffusion.pipelines import build_controlnet
 

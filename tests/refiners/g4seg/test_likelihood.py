@@ -103,7 +103,7 @@ def test_every_timestep_draw_and_view_has_noise_of_its_own(prior, monkeypatch):
         drawn.append((key, draw))
         return image_noise(shape, seed=seed, key=key, draw=draw)
 
-    monkeypatch.setattr('mmseg_g4seg.refiners.g4seg.passes.image_noise', record)
+    monkeypatch.setattr('mmseg_g4seg.refiners.g4seg.encoding.image_noise', record)
     options = dict(timesteps=(100, 300), draws=2, uncertain_below=1.0, refiner={'passes_per_batch': 64})
     asking(prior, **options).refine(*random_case(), NAMES, key='a')
     assert drawn == [('a@100', 0), ('a@100', 1), ('a@300', 0), ('a@300', 1)]

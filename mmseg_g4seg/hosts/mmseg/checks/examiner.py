@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from mmseg_g4seg.hosts.mmseg.datasets.checked_pairs import CheckedPairs
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+from mmseg_g4seg.hosts.mmseg.datasets.pairs import Info, Pairs, find_pairs
+from mmseg_g4seg.hosts.mmseg.datasets.settings import Folders, Settings, build_dataset, class_names
 
 from .label_statistics import LabelStatistics, read_pairs
-from .pairs import Info, Pairs, find_pairs
-from .settings import Folders, Settings, build_dataset, class_names
 
 BUILD_ERRORS = (AssertionError, ImportError, KeyError, OSError, TypeError, ValueError)
 """What data set classes raise on a setting that they do not like."""

@@ -8,12 +8,12 @@ from typing import Literal
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmseg_g4seg.hosts.mmseg.datasets.settings import dataset_parts
 from mmseg_g4seg.io.atomic import atomic_write
 
 from .examiner import examine
 from .overlays import draw_pairs, remove_pictures
 from .report import CheckReport, report_of
-from .settings import dataset_parts
 
 SplitName = Literal['train', 'val', 'test']
 

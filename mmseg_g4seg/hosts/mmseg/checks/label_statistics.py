@@ -14,9 +14,8 @@ import numpy as np
 from PIL import Image
 
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+from mmseg_g4seg.hosts.mmseg.datasets.pairs import Info
 from mmseg_g4seg.io.image_headers import frame_note, has_sixteen_bits, upright_size
-
-from .pairs import Info
 
 SIXTEEN_BIT = ('I;16', 'I;16B', 'I;16L', 'I')
 SIXTEEN_BITS = (

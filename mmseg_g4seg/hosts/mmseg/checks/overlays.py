@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+from mmseg_g4seg.hosts.mmseg.datasets.pairs import Info
+from mmseg_g4seg.hosts.mmseg.datasets.settings import class_names
 
 from .examiner import Findings
 from .label_statistics import UNREADABLE
-from .pairs import Info
-from .settings import class_names
 
 FOLDER, SHEET = 'overlays', 'contact_sheet.png'
 FILE_NAME = re.compile(r'\d\d+_.*\.png')

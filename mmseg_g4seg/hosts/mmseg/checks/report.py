@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmseg_g4seg.hosts.mmseg.datasets.settings import class_names
+
 from .examiner import Findings
 from .label_statistics import LabelStatistics
-from .settings import class_names
 from .wording import all_notes, all_problems
 
 

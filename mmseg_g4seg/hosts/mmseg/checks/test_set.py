@@ -7,13 +7,13 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_g4seg.hosts.mmseg.datasets.file_wording import folder_problems, pair_problems, stop_at
+from mmseg_g4seg.hosts.mmseg.datasets.settings import Settings, class_names, dataset_parts
 from mmseg_g4seg.hosts.mmseg.model_config import scored_classes, segmentor_config
 from mmseg_g4seg.io.images import by_name
 from mmseg_g4seg.io.object_masks import mask_values
 
 from .examiner import examine, rules_of
-from .file_wording import folder_problems, pair_problems, stop_at
-from .settings import Settings, class_names, dataset_parts
 from .wording import NO_NAMES, object_mask_problems
 
 LOADER = 'test_dataloader'

@@ -5,13 +5,13 @@ from collections.abc import Collection, Sequence
 from mmseg.datasets import BaseSegDataset
 
 from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import TRAIN_IDS
+from mmseg_g4seg.hosts.mmseg.datasets.file_wording import folder_problems, pair_problems
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+from mmseg_g4seg.hosts.mmseg.datasets.settings import class_names
 from mmseg_g4seg.io.object_masks import OBJECT
 
 from .examiner import Findings
-from .file_wording import folder_problems, pair_problems
 from .label_statistics import LabelStatistics
-from .settings import class_names
 
 NO_NAMES = (
     "the data set has no class names: expected metainfo=dict(classes=[...]) in the config's {loader}.dataset (or a "

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from mmseg_g4seg.hosts.mmseg.datasets.coco_names import THINGS
+
 from .batch import Job, Summary, run_jobs
 from .coco_masks import decode_segmentation
-from .coco_names import THINGS
 
 SUFFIX = '_instanceTrainIds.png'
 

@@ -14,12 +14,10 @@ import numpy as np
 
 from mmseg_g4seg.hosts.mmseg.datasets.cityscapes_ids import IGNORE_INDEX, LABEL_MAP, NUM_CLASSES, TRAIN_IDS
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
+from mmseg_g4seg.hosts.mmseg.datasets.nightcity import STRAY_NAMES
 from mmseg_g4seg.io.label_files import open_png
 
 from .batch import Job, Summary, run_jobs
-
-STRAY_NAMES = {'train': (), 'val': ('Dubai_0016',)}
-"""Names, without suffix, of files that lie in a split but do not belong to it."""
 
 RAW_SUFFIX, TRAIN_SUFFIX = '_labelIds.png', '_trainIds.png'
 RULES = LabelRules(NUM_CLASSES, label_map=LABEL_MAP)

@@ -4,9 +4,9 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from mmseg_g4seg.hosts.mmseg.checks.file_wording import folder_problems, pair_problems, stop_at
-from mmseg_g4seg.hosts.mmseg.checks.pairs import find_pairs
-from mmseg_g4seg.hosts.mmseg.checks.settings import Folders
+from .file_wording import folder_problems, pair_problems, stop_at
+from .pairs import find_pairs
+from .settings import Folders
 
 
 class CheckedPairs(BaseSegDataset):

@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 from mmseg.registry import DATASETS
 
-from mmseg_g4seg.hosts.mmseg.converters.coco_names import OBJECT_CLASSES
 from mmseg_g4seg.ops.palettes import voc_palette
 
 from .checked_pairs import CheckedPairs
+from .coco_names import OBJECT_CLASSES
 
 
 @DATASETS.register_module()

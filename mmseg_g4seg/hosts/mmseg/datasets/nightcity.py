@@ -8,14 +8,15 @@ from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset
 from mmseg.registry import DATASETS
 
-from mmseg_g4seg.hosts.mmseg.checks.pairs import Info
-from mmseg_g4seg.hosts.mmseg.converters.nightcity import STRAY_NAMES
-
 from .checked_pairs import CheckedPairs
 from .cityscapes_ids import LABEL_MAP
+from .pairs import Info
 
 LabelIds = Literal['labelIds', 'trainIds']
 SplitName = Literal['train', 'val']
+
+STRAY_NAMES = {'train': (), 'val': ('Dubai_0016',)}
+"""Names, without suffix, of files that lie in a split but do not belong to it."""
 
 
 @DATASETS.register_module()

@@ -5,8 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmseg_g4seg.hosts.mmseg.checks.settings import build_dataset, class_names
 from mmseg_g4seg.hosts.mmseg.checks.test_set import test_set_parts
+from mmseg_g4seg.hosts.mmseg.datasets.settings import build_dataset, class_names
 
 
 def check_label_ids(config: Config) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.prediction import Prediction
-from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage
+from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 
 ClassProbs = tuple[Sequence[int], Tensor]

@@ -22,7 +22,8 @@ from mmseg_g4seg.ops.masks import resize_maps
 from mmseg_g4seg.ops.matching import read_matches
 from mmseg_g4seg.ops.posterior import mix_foreground_probs
 from mmseg_g4seg.prediction import Prediction
-from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
+from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage
+from mmseg_g4seg.refiners.g4seg.layouts import Layout
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.refiners.g4seg.reconstruction import OneStep, Reconstruction
 from mmseg_g4seg.registry import NUMBER, expect_option, expect_part, register
@@ -102,8 +103,12 @@ class CorrespondenceUpdate(Update):
                 for n, probs in enumerate(own)
             ]
 
+        found: list[tuple[Tensor, Tensor]] = []
+        for attempt in passes.attempts(layouts):
+            with attempt as batch:
+                found += match(batch)
         updated: list[list[Tensor]] = [[] for _ in images]
-        for layout, (probs, matched) in zip(layouts, passes.run(match, layouts), strict=True):
+        for layout, (probs, matched) in zip(layouts, found, strict=True):
             # guided upsampling extrapolates a linear function of colour, beyond 0 and 1 at strong edges
             target = upsample(matched, images[layout.image_index].image, self.upsampling).clamp(0, 1)
             mixed = mix_foreground_probs(probs, target, self.beta, self.confidence_range)
@@ -137,12 +142,12 @@ class CorrespondenceUpdate(Update):
 
     def _original_features(self, passes: Passes, images: Sequence[EncodedImage]) -> list[Tensor]:
         """Features of the images themselves, once each, alone: (D, h', w') an image."""
-
+        found: list[Tensor] = []
         # alone, so that an image's features do not depend on what is beside it: batched convolutions round differently
-        def extract(batch: Sequence[EncodedImage]) -> list[Tensor]:
-            return [self._extract(passes, image.latents[None], image.pixels[None])[0] for image in batch]
-
-        return MemoryBudget(1).run(extract, images, passes.prior.device)
+        for attempt in MemoryBudget(1).attempts(images, passes.prior.device):
+            with attempt as batch:
+                found += [self._extract(passes, image.latents[None], image.pixels[None])[0] for image in batch]
+        return found
 
     def _extract(self, passes: Passes, latents: Tensor, pixels: Tensor | None = None) -> Tensor:
         """(N, c, h, w) latents -> (N, D, h', w'); what is generated is decoded where features read pixels."""

@@ -20,7 +20,9 @@ from mmseg_g4seg.ops.noise import noise_key
 from mmseg_g4seg.ops.posterior import average_boxes, shift_proportions, weigh_candidates
 from mmseg_g4seg.ops.views import View, crop_views
 from mmseg_g4seg.prediction import Prediction
-from mmseg_g4seg.refiners.g4seg.layouts import EncodedImage, Layout
+from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage, encode_images
+from mmseg_g4seg.refiners.g4seg.layouts import Layout
+from mmseg_g4seg.refiners.g4seg.noise_errors import noise_errors
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.registry import NUMBER, expect_option, register
 
@@ -152,7 +154,8 @@ class LikelihoodUpdate(Update):
         questions: list[Question] = []
         layouts: list[Layout] = []
         for i, classes in enumerate(selected):
-            for number, view in enumerate(self._views(images[i]) if classes else ()):
+            height, width = images[i].image.shape[-2:]
+            for number, view in enumerate(crop_views((height, width), self.crops) if classes else ()):
                 # a class that no pixel is open to needs no pass; with one alone there is nothing to choose
                 asked = [c for c, pixels in open_to[i].items() if view.of(pixels).any()]
                 if len(asked) < 2:
@@ -192,21 +195,17 @@ class LikelihoodUpdate(Update):
         if not layouts:
             return []
         # one cell's error is mostly the noise's own; a wide box sees which class fits the whole region
-        smooth = average_boxes(
-            torch.stack(passes.noise_errors(shown, layouts, self.timesteps, self.draws)), self.smoothing
-        )
+        errors = noise_errors(passes, shown, layouts, self.timesteps, self.draws)
+        smooth = average_boxes(torch.stack(errors), self.smoothing)
         pairs = zip(smooth, layouts, strict=True)
         return [upsample(e[None], shown[layout.image_index].image, self.upsampling)[0] for e, layout in pairs]
-
-    def _views(self, image: EncodedImage) -> list[View]:
-        height, width = image.image.shape[-2:]
-        return crop_views((height, width), self.crops)
 
     def _show(self, passes: Passes, image: EncodedImage, view: View, number: int) -> EncodedImage:
         """A view as an image of its own, with noise of its own."""
         if self.crops == 1:  # the whole image is encoded already, under the key without a number
             return image
-        (encoded,) = passes.encode([view.of(image.image)], [noise_key(image.key, part=number)])
+        key = noise_key(image.key, part=number)
+        (encoded,) = encode_images(passes.prior, [view.of(image.image)], [key], passes.image_size)
         return encoded
 
     def _open_to(self, prediction: Prediction, candidates: Sequence[int]) -> dict[int, Tensor]:

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mmseg_g4seg.hosts.mmseg.converters.coco_masks import _unpack_counts, decode_segmentation
-from mmseg_g4seg.hosts.mmseg.converters.coco_names import OBJECT_CLASSES, THINGS
 from mmseg_g4seg.hosts.mmseg.converters.coco_object import AnnotatedImage, class_ids_of, convert_coco_object, draw
+from mmseg_g4seg.hosts.mmseg.datasets.coco_names import OBJECT_CLASSES, THINGS
 from tests.scripts import run_script
 
 SIZE = (4, 6)  # H, W

@@ -10,18 +10,18 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from mmseg_g4seg.diffusion import families as families  # whose parts are registered by that
-from mmseg_g4seg.diffusion.acceleration import compile_blocks
-from mmseg_g4seg.diffusion.families.latent import LatentPrior
-from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.registry import call_with_options, parts_of
 
-from .hub import find_variant, has_accelerate, is_hub_id, refuse_missing_weights
-from .lora import find_lora, fuse_lora
-from .schedulers import check_scheduler
-from .tiny_autoencoder import load_tiny_autoencoder
+from . import families as families  # whose parts are registered by that
+from .acceleration import compile_blocks
+from .families.latent import LatentPrior
+from .prior import DiffusionPrior
+from .weights.hub import find_variant, has_accelerate, is_hub_id, refuse_missing_weights
+from .weights.lora import find_lora, fuse_lora
+from .weights.schedulers import check_scheduler
+from .weights.tiny_autoencoder import load_tiny_autoencoder
 
-EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[2] / 'assets' / 'prior_tiny'}
+EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
 """Priors that the package carries, by name."""
 
 _LOADED: ContextVar[dict[tuple[Any, ...], DiffusionPrior] | None] = ContextVar('loaded priors', default=None)
