@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from mmseg_g4seg.io.atomic import atomic_file
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
@@ -17,5 +19,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     meta = checkpoint['meta']['dataset_meta']
     kept = {key: [list(v) if not isinstance(v, str) else v for v in meta[key]] for key in ('classes', 'palette')}
     # not a copy as a plain dict, which loses the versions by which heads migrate old weights
-    torch.save({'state_dict': checkpoint['state_dict'], 'meta': {'dataset_meta': kept}}, args.target)
+    with atomic_file(args.target) as file:
+        torch.save({'state_dict': checkpoint['state_dict'], 'meta': {'dataset_meta': kept}}, file)
     return 0

@@ -3,17 +3,15 @@
 Shapes: C classes.
 """
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .records import COARSE, REFINED
 from .report import ACCURACY, EvaluationReport, ImageFigures
+from .rows import csv_text
 from .statistics import INITIAL_IOU_BINS, Comparison
 
 
@@ -47,7 +45,7 @@ def classes_csv(report: EvaluationReport) -> str:
     columns = [(stage, figure) for figure in report.shown_figures for stage in report.per_class]
     values = [_per_cent(report.per_class[stage][figure]) for stage, figure in columns]
     header = ['class', *(f'{stage}_{figure}' for stage, figure in columns)]
-    return _csv([header, *zip(report.class_names, *values, strict=True)])
+    return csv_text([header, *zip(report.class_names, *values, strict=True)])
 
 
 def images_csv(report: EvaluationReport) -> str:
@@ -57,7 +55,7 @@ def images_csv(report: EvaluationReport) -> str:
         # an image whose truth is all ignored keeps its row, so that the rows of two runs stand side by side
         figures = [*image.mean_iou.values(), image.gain]
         rows.append([image.name, *('' if math.isnan(figure) else f'{figure:.4f}' for figure in figures)])
-    return _csv([['name', *report.per_class, 'gain'], *rows])
+    return csv_text([['name', *report.per_class, 'gain'], *rows])
 
 
 def _gain(name: str, gain: Comparison) -> dict[str, Any]:
@@ -84,9 +82,3 @@ def _per_cent(fractions: np.ndarray) -> list[float | None]:
 def _rounded(figure: float) -> float | None:
     """Two digits; None for NaN, which JSON does not have."""
     return None if math.isnan(figure) else round(figure, 2)
-
-
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator='\n').writerows(rows)
-    return buffer.getvalue()

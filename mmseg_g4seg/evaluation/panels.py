@@ -16,22 +16,33 @@ GAP = 4
 TITLE_HEIGHT = 20
 """Least height of titles, pixels; a share of tall images, which are looked at from farther away."""
 TITLE_SHARE = 1 / 24
-SMOOTH = ('image', 'reconstruction')
+SMOOTH = ('image', 'reconstruction', 'overlay')
 """Titles of columns with photographs; the others show labels, whose colours are not to be mixed."""
+LEGEND_WIDTH, LINE = 190, 14
+
+Legend = Sequence[tuple[str, tuple[int, ...]]]
+"""Names with their colours, RGB in 0 to 255."""
 
 
-def compose(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
+def compose(
+    titles: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[Image.Image]]],
+    *,
+    legends: Sequence[Legend] = (),
+) -> Image.Image:
     """Lays rows of panels out under their captions.
 
     Args:
         titles: of the columns.
         rows: a caption, and a picture a column, all of a row of one size.
+        legends: one a row, at its end, or none at all; what has no room is left out.
 
     Returns:
         The sheet; without rows it says so.
     """
     widths = [round(panels[0].width * PANEL_HEIGHT / panels[0].height) for _, panels in rows] or [PANEL_HEIGHT]
     width = len(titles) * (max(widths) + MARGIN) + MARGIN
+    right, width = width, width + (LEGEND_WIDTH if legends else 0)
     height = HEADER + max(1, len(rows)) * (HEADER + PANEL_HEIGHT + MARGIN)
     sheet = Image.new('RGB', (width, height), 'white')
     draw = ImageDraw.Draw(sheet)
@@ -41,12 +52,26 @@ def compose(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Imag
         draw.text((MARGIN, HEADER), 'no image changed', fill='black')
     for row, ((caption, panels), panel_width) in enumerate(zip(rows, widths, strict=False)):
         top = HEADER + row * (HEADER + PANEL_HEIGHT + MARGIN)
-        draw.text((MARGIN, top + 3), caption, fill='black')
+        draw.text((MARGIN, top + 3), _plain(caption), fill='black')
         for column, (title, panel) in enumerate(zip(titles, panels, strict=True)):
             resample = Image.Resampling.BICUBIC if title in SMOOTH else Image.Resampling.NEAREST
             left = MARGIN + column * (max(widths) + MARGIN)
             sheet.paste(panel.resize((panel_width, PANEL_HEIGHT), resample), (left, top + HEADER))
+    for row, legend in enumerate(legends):
+        _draw_legend(draw, legend, right, HEADER + row * (HEADER + PANEL_HEIGHT + MARGIN) + HEADER)
     return sheet
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, legend: Legend, left: int, top: int) -> None:
+    for line, (name, colour) in enumerate(legend[: PANEL_HEIGHT // LINE]):
+        y = top + LINE * line
+        draw.rectangle((left, y + 2, left + LINE - 4, y + LINE - 2), fill=colour, outline='black')
+        draw.text((left + LINE, y), _plain(name), fill='black')
+
+
+def _plain(text: str) -> str:
+    """ASCII: the default font of older releases of Pillow raises an error at other letters."""
+    return text.encode('ascii', 'replace').decode()
 
 
 def lay_out(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:

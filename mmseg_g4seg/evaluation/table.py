@@ -3,7 +3,6 @@
 Shapes: C classes.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from itertools import chain
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from .records import COARSE, REFINED
 from .report import REFINE, EvaluationReport
+from .rows import aligned, framed
 from .statistics import INITIAL_IOU_BINS, Comparison
 
 NAME_WIDTH = 28
@@ -33,7 +33,7 @@ def class_table(report: EvaluationReport) -> str:
         cells = [_cells([report.per_class[stage][figure][i] * 100 for stage in shown]) for figure, shown in columns]
         shown_name = name if len(name) <= NAME_WIDTH else f'{name[: NAME_WIDTH - 3]}...'
         rows.append([shown_name, *chain.from_iterable(cells)])
-    return _framed([['class', *chain.from_iterable(titles)], *rows])
+    return framed([['class', *chain.from_iterable(titles)], *rows])
 
 
 def mean_table(report: EvaluationReport) -> str:
@@ -41,7 +41,7 @@ def mean_table(report: EvaluationReport) -> str:
     # not rounded: a gain is the difference of what was measured, not of what is shown
     means = report.means
     rows = [[name, *_cells([values[name] for values in means.values()])] for name in means[COARSE]]
-    return _framed([['mean', *means, 'gain'], *rows])
+    return framed([['mean', *means, 'gain'], *rows])
 
 
 def pixel_table(report: EvaluationReport) -> str:
@@ -56,7 +56,7 @@ def pixel_table(report: EvaluationReport) -> str:
     if report.gain is not None:
         header += ['coarse IoU', 'refined IoU', 'difference']
         rows.append(['mean (labelled classes)', '', '', '', *_cells([report.gain.before, report.gain.after])])
-    return '\n'.join(line.rstrip() for line in _aligned([header, *rows], '  '))
+    return '\n'.join(line.rstrip() for line in aligned([header, *rows], '  '))
 
 
 def changes_line(report: EvaluationReport) -> str:
@@ -72,7 +72,9 @@ def seconds_line(report: EvaluationReport) -> str:
     """What an image took; the refiners of a chain one by one, too."""
     seconds = report.seconds
     parts = ', '.join(f'{seconds[stage]:.3f} {stage}' for stage in seconds if stage not in (COARSE, REFINE))
-    line = f'seconds per image: {seconds[COARSE]:.3f} coarse model, {seconds[REFINE]:.3f} refiner'
+    # masks from files have no model whose time could be taken; an ordinary run without a refiner has neither
+    model = f'{seconds[COARSE]:.3f} coarse model, ' if seconds[COARSE] or not seconds[REFINE] else ''
+    line = f'seconds per image: {model}{seconds[REFINE]:.3f} refiner'
     return f'{line} ({parts})' if parts else line
 
 
@@ -112,29 +114,3 @@ def _cells(figures: Sequence[float]) -> list[str]:
     shown = ['-' if np.isnan(figure) else f'{figure:.2f}' for figure in figures]
     gain = figures[-1] - figures[0]
     return [*shown, '-' if np.isnan(gain) else f'{gain:+.2f}']
-
-
-def _framed(rows: Sequence[Sequence[str]]) -> str:
-    """A table with a frame, a line below its header, and lines between its columns."""
-    header, *body = [f'| {line} |' for line in _aligned(rows, ' | ')]
-    rule = '+' + '+'.join('-' * (width + 2) for width in _widths(rows)) + '+'
-    return '\n'.join([rule, header, rule, *body, rule])
-
-
-def _aligned(rows: Sequence[Sequence[str]], separator: str) -> list[str]:
-    """Lines with columns side by side, the first flush left, the others right."""
-    widths, lines = _widths(rows), []
-    for row in rows:
-        padding = [' ' * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
-        cells = [space + cell if i else cell + space for i, (space, cell) in enumerate(zip(padding, row, strict=True))]
-        lines.append(separator.join(cells))
-    return lines
-
-
-def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(_width, column)) for column in zip(*rows, strict=True)]
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal: a Chinese class name takes two a character, and would push its row out of line."""
-    return sum(1 + (unicodedata.east_asian_width(character) in 'WF') for character in text)

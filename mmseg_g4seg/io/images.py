@@ -67,6 +67,12 @@ def read_image(path: Path) -> Tensor:
     return torch.from_numpy(rgb_pixels(open_whole(path))).permute(2, 0, 1).float() / 255
 
 
+def to_pixels(image: Tensor) -> np.ndarray:
+    """Bytes of an image, as pictures are made of: (3, H, W) float RGB in [0, 1] -> (H, W, 3) uint8 in order."""
+    # a transposed view would reach who reads bytes in order channel by channel
+    return np.ascontiguousarray((image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
+
+
 def find_images(folder: Path) -> dict[str, list[Path]]:
     """Entries of a folder that are named like images, by their name without suffix."""
     return by_name(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)

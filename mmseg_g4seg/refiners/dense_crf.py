@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmseg_g4seg.io.images import to_pixels
 from mmseg_g4seg.ops.masks import present_classes, resize_maps
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.registry import NUMBER, expect_option, register
@@ -178,9 +179,7 @@ class DenseCRFRefiner(Refiner):
 
     def _pixels(self, image: Tensor) -> np.ndarray:
         """(3, H, W) in [0, 1] -> (h, w, 3) uint8."""
-        # pydensecrf reads bytes in order: a transposed view is copied first
-        resized = resize_maps(image.float().cpu(), self._size(image.shape[-2:]))
-        return np.ascontiguousarray((resized * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
+        return to_pixels(resize_maps(image.float().cpu(), self._size(image.shape[-2:])))
 
     def _scores(self, prediction: Prediction, present: Sequence[int]) -> np.ndarray:
         """Probabilities of the classes present, alone: (K, h, w) float32 that sum to 1."""

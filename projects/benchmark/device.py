@@ -1,28 +1,18 @@
-"""What the device itself does: its clock, its memory, the rate of its matrix products."""
+"""What the device itself does: its name, its memory, the rate of its matrix products."""
 
 import platform
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from mmseg_g4seg.ops.clock import seconds_on
+
 LEAST_SECONDS = 0.02
 """A matrix product that takes less is measured too coarsely, and too small to fill the device."""
 LARGEST_PRODUCT = 16384
-
-
-def device_clock(device: torch.device) -> Callable[[], float]:
-    """A clock in seconds that waits for the device's queue."""
-
-    def read() -> float:
-        if device.type == 'cuda':
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return read
 
 
 def device_name(device: torch.device) -> str:
@@ -42,14 +32,14 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, *, repeats: int = 5) -
 
     Products grow until one takes long enough to measure.
     """
-    clock, side, rate = device_clock(device), 512, 0.0
+    side, rate = 512, 0.0
     while True:
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         seconds = []
         for _ in range(repeats + 1):  # the first warms up
-            start = clock()
+            start = seconds_on(device)
             a @ b
-            seconds.append(clock() - start)
+            seconds.append(seconds_on(device) - start)
         rate = max(rate, 2 * side**3 / min(seconds[1:]))
         if min(seconds[1:]) >= LEAST_SECONDS or side >= LARGEST_PRODUCT:
             return rate

@@ -1,12 +1,14 @@
 """Single passes, apart from any refiner: the denoiser with and without injection, the text encoders."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
 from mmseg_g4seg.diffusion.injection import MaskInjector
+from mmseg_g4seg.ops.clock import seconds_on
 from mmseg_g4seg.ops.masks import present_classes
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.g4seg.layouts import Layout, class_regions
@@ -14,7 +16,6 @@ from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.refiners.g4seg.reconstruction import OneStep
 
 from .cases import BACKGROUND, PROMPT, Case
-from .device import device_clock
 from .flops import counted_flops
 from .options import BenchmarkOptions
 from .paper_loop import no_known_prompts
@@ -29,7 +30,7 @@ class PassBench:
 
     def __init__(self, prior: LatentPrior, options: BenchmarkOptions) -> None:
         self.prior, self.options = prior, options
-        self.clock = device_clock(prior.device)
+        self.clock = partial(seconds_on, prior.device)
 
     @torch.no_grad()
     def injection(self, case: Case) -> InjectionCost:

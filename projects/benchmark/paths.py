@@ -1,17 +1,19 @@
 """The ways to refine one image that a benchmark compares, each timed, counted and weighed alike."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
 from mmseg_g4seg.features.base import FeatureExtractor
+from mmseg_g4seg.ops.clock import seconds_on
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 
 from .cases import PROMPT, Case
-from .device import device_clock, peak_memory
+from .device import peak_memory
 from .flops import counted_flops
 from .metered_prior import MeteredPrior
 from .options import BenchmarkOptions
@@ -29,7 +31,7 @@ class PathBench:
     def __init__(self, prior: LatentPrior, features: FeatureExtractor, options: BenchmarkOptions) -> None:
         self.stages, self.options = Stages(), options
         self.prior, self.features = MeteredPrior(prior, self.stages), MeteredFeatures(features, self.stages)
-        self.clock = device_clock(prior.device)
+        self.clock = partial(seconds_on, prior.device)
 
     def paths(self, case: Case) -> dict[str, Refine]:
         """The ways to refine a case, by name, `batched` first."""

@@ -3,16 +3,18 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
+from mmseg_g4seg.ops.clock import seconds_on
 
 from .build import ARCHITECTURES, build_prior, open_prior
 from .cases import Case, class_names, make_case
 from .comparisons import COMPARISONS
-from .device import device_clock, device_name, matrix_rate, memory_source
+from .device import device_name, matrix_rate, memory_source
 from .features import build_random_features
 from .options import BenchmarkOptions
 from .passes import PassBench
@@ -72,7 +74,7 @@ def measure_comparison(
 ) -> ComparisonCost:
     """Times another refiner on a case, or says why not: something is missing, or fewer classes took too long."""
     device = torch.device(options.device)
-    clock, classes = device_clock(device), len(case.class_names) - 1
+    clock, classes = partial(seconds_on, device), len(case.class_names) - 1
     slow = [cost for cost in earlier if cost.name == name and (cost.seconds or 0) > options.limit_seconds]
     if slow:
         return ComparisonCost(name, classes, missing=f'over the limit at K = {slow[0].classes}')

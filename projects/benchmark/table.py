@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from mmseg_g4seg.evaluation.rows import aligned
+
 from .results import PathCost, Report
 from .stages import STAGES
 
@@ -14,11 +16,7 @@ def format_report(report: Report) -> str:
 
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Aligns cells in columns, the first to the left and the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return '\n'.join(
-        '  '.join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths)))  # noqa: B905
-        for row in rows
-    )
+    return '\n'.join(aligned(rows, '  '))
 
 
 def _head(report: Report) -> str:

@@ -16,6 +16,9 @@ from PIL import Image
 from mmseg_g4seg.evaluation.panels import compose
 from mmseg_g4seg.hosts.mmseg.images import image_key
 from mmseg_g4seg.hosts.mmseg.segmentor import RefinedSegmentor
+from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.images import to_pixels
+from mmseg_g4seg.io.label_files import png_bytes
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 
 COLUMNS = ('image', 'coarse', 'reconstruction', 'refined', 'truth')
@@ -38,7 +41,7 @@ def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -
         )
         for row in images
     ]
-    compose(COLUMNS, drawn).save(path)
+    atomic_write(path, png_bytes(compose(COLUMNS, drawn)))
 
 
 @torch.no_grad()
@@ -53,5 +56,5 @@ def _panels(model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, A
     palette = np.array([*metainfo['palette'], *[(0, 0, 0)] * (256 - len(metainfo['palette']))], np.uint8)
     labels = [sample.coarse_sem_seg, sample.pred_sem_seg, sample.gt_sem_seg]
     coarse_map, refined_map, truth = (palette[x.data.squeeze().cpu().numpy().astype(np.uint8)] for x in labels)
-    rebuilt = (reconstruction.permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8)
+    rebuilt = to_pixels(reconstruction)
     return [pixels, *(Image.fromarray(a) for a in (coarse_map, rebuilt, refined_map, truth))]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.label_files import png_bytes
 from mmseg_g4seg.refiners.build import build_refiner
 from projects.experiments.pictures import draw_extremes
 from projects.experiments.plan import Experiment, Run, read_experiment
@@ -76,7 +77,8 @@ def measure_run(run: Run, experiment: Experiment, args: argparse.Namespace) -> l
         refiner = build_refiner(run.refiner)
         assert refiner is not None
         shown = {name: record for name, record in results.items() if name in names}
-        draw_extremes(refiner.to(args.device), image_set, shown, args.pictures).save(path.with_suffix('.png'))
+        sheet = draw_extremes(refiner.to(args.device), image_set, shown, args.pictures)
+        atomic_write(path.with_suffix('.png'), png_bytes(sheet))
     against = None
     if args.against:
         (baseline,) = (r for r in experiment.runs if (r.name, r.set_name) == (args.against, run.set_name))

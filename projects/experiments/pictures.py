@@ -10,6 +10,7 @@ from torch import Tensor
 from mmseg_g4seg.evaluation.areas import mean_iou
 from mmseg_g4seg.evaluation.panels import compose
 from mmseg_g4seg.evaluation.records import MASKS, ImageRecord
+from mmseg_g4seg.io.images import to_pixels
 from mmseg_g4seg.ops.palettes import voc_palette
 from mmseg_g4seg.refiners.base import Refiner
 
@@ -56,7 +57,7 @@ def _change(record: ImageRecord) -> tuple[float, float]:
 def _panels(case: ImageCase, refiner: Refiner, image_set: ImageSet) -> list[Image.Image]:
     classes, palette = image_set.reader().classes.with_options(refiner.class_options), voc_palette()
     refined = refiner.refine(case.image, case.coarse, classes, key=case.key).label_map
-    pixels = (case.image * 255).round().byte().permute(1, 2, 0).numpy()
+    pixels = to_pixels(case.image)
     maps = [palette[labels.cpu().numpy().clip(0, 255)] for labels in (case.coarse.label_map, refined)]
     truth = np.where((case.truth == 255)[..., None].numpy(), 255, palette[case.truth.numpy().clip(0, 255)])
     changes = paint_changes(pixels, case.coarse.label_map, refined, case.truth)

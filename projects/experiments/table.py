@@ -1,13 +1,12 @@
 """One row a run (a row a stage for chains): gain, interval, images better and worse, boundary, seconds."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from mmseg_g4seg.evaluation.build import build_report
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord
 from mmseg_g4seg.evaluation.report import REFINE
+from mmseg_g4seg.evaluation.rows import csv_text, markdown
 from mmseg_g4seg.evaluation.statistics import INITIAL_IOU_BINS, Comparison
 
 from .plan import ImageSet, Run
@@ -87,18 +86,15 @@ def _figures(gain: Comparison, boundary: Comparison) -> list[float]:
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """All columns, four digits."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator='\n')
-    writer.writeheader()
-    writer.writerows({k: f'{v:.4f}' if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    return buffer.getvalue()
+    cells = [[f'{row[k]:.4f}' if isinstance(row[k], float) else row[k] for k in COLUMNS] for row in rows]
+    return csv_text([COLUMNS, *cells])
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The columns that tables in documents show."""
     header = ['set', 'run', 'images', 'coarse', 'refined', 'gain', '95 % interval', 'better / worse',
               'gain from 0-40, 40-80, 80-100', 'boundary IoU', 'seconds']  # fmt: skip
-    lines = ['| ' + ' | '.join(header) + ' |', '|' + '---|' * len(header)]
+    lines = [header]
     for r in rows:
         cells = [
             r['set'],
@@ -113,5 +109,5 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
             f'{r["boundary_gain"]:+.2f} [{r["boundary_low"]:+.2f}, {r["boundary_high"]:+.2f}]',
             f'{r["seconds"]:.2f}',
         ]
-        lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines) + '\n'
+        lines.append(cells)
+    return markdown(lines)

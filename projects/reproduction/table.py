@@ -1,7 +1,6 @@
 """The paper's figures beside ours."""
 
-import csv
-import io
+from mmseg_g4seg.evaluation.rows import csv_text, markdown
 
 from .figures import Figures
 from .paper import Row, Table
@@ -29,14 +28,11 @@ def fill(table: Table, plans: list[Plan | None]) -> list[tuple[str, ...]]:
 
 
 def as_markdown(rows: list[tuple[str, ...]]) -> str:
-    lines = ['| ' + ' | '.join(line) + ' |' for line in (HEADER, ('---',) * len(HEADER), *rows)]
-    return '\n'.join(lines) + '\n'
+    return markdown([HEADER, *rows])
 
 
 def as_csv(rows: list[tuple[str, ...]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator='\n').writerows([HEADER, *rows])
-    return buffer.getvalue()
+    return csv_text([HEADER, *rows])
 
 
 def _cells(row: Row, plan: Plan | None) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mmseg_g4seg.io.atomic import atomic_file
+
 
 class Average:
     """Exponential moving average of a network's weights, with the usual warm-up."""
@@ -139,12 +141,11 @@ def _load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 
 
 def _save_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average, step: int) -> None:
-    partial = path.with_suffix('.partial')
     state = {
         'network': network.state_dict(),
         'optimizer': optimizer.state_dict(),
         'average': average.weights,
         'step': step,
     }
-    torch.save(state, partial)
-    partial.replace(path)
+    with atomic_file(path) as file:
+        torch.save(state, file)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.prediction import add_noise, predict_x0
+from mmseg_g4seg.io.atomic import atomic_file
 
 from .architecture import PriorParts
 from .batches import Batch, LatentSet, View
@@ -34,7 +35,8 @@ def save_samples(denoiser: Denoiser, parts: PriorParts, data: LatentSet, path: P
     grid = torch.cat([torch.cat(list(row), dim=-1) for row in images], dim=-2)  # (3, 3 H, B W)
     pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+    with atomic_file(path) as file:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, Image.registered_extensions()[path.suffix])
 
 
 def _reconstruct(denoiser: Denoiser, parts: PriorParts, batch: Batch, noise: Tensor) -> Tensor:

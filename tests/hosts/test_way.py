@@ -47,7 +47,7 @@ def holds_image(value: object) -> bool:
 
 
 def files_on_the_stack(frame: FrameType | None) -> list[str]:
-    """The package's files from the first that holds an image down to this call, where it changes from one to another."""
+    """The package's files from the first that holds an image down to this call; one that calls itself counts once."""
     frames: list[FrameType] = []
     while frame is not None:
         frames.append(frame)

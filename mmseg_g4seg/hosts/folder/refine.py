@@ -3,7 +3,7 @@
 Shapes: C classes, H W image size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import FileMask, as_labels, make_prediction
 from mmseg_g4seg.io.object_masks import object_labels
 from mmseg_g4seg.prediction import ClassList, Prediction
-from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.base import Refiner, Stage
 from mmseg_g4seg.refiners.build import build_refiner
 
 from .plan import Job
@@ -81,9 +81,9 @@ class MaskWorker:
             coarse = self._coarse(mask, path, size)
             truth = self._truth(job.name, path, size)
             with _at_fault(mask):
-                refined = refiner.refine(image, coarse, classes, key=path.name)
-                content = self.writer.encode(refined)
-            return content, _record(coarse, refined, truth, self.task.classes)
+                stages = refiner.refine_stages([image], [coarse], classes, keys=[path.name])
+                content = self.writer.encode(stages[-1].predictions[0])
+            return content, _record(coarse, stages, truth, self.task.classes)
 
     @cached_property
     def refiner(self) -> Refiner:
@@ -165,8 +165,14 @@ def _only_one(paths: list[Path], what: str, job: Job) -> Path:
     return paths[0]
 
 
-def _record(coarse: Prediction, refined: Prediction, truth: torch.Tensor | None, classes: ClassList) -> dict[str, Any]:
+def _record(
+    coarse: Prediction, stages: Sequence[Stage], truth: torch.Tensor | None, classes: ClassList
+) -> dict[str, Any]:
     """What the report keeps of a mask, but for its name, which the run's state knows; truth (H, W) int64."""
-    maps = {stage: as_labels(p, len(classes)).cpu() for stage, p in ((COARSE, coarse), (REFINED, refined))}
-    record = measure_image('', maps, truth, len(classes), ignore_index=classes.ignore_index).as_dict()
-    return {key: value for key, value in record.items() if key != 'name'}
+    # the last by the name that every run's has, those before it by their refiner's
+    names = [COARSE, *(stage.name for stage in stages[:-1]), REFINED]
+    predictions = [coarse, *(stage.predictions[0] for stage in stages)]
+    maps = {name: as_labels(p, len(classes)).cpu() for name, p in zip(names, predictions, strict=True)}
+    seconds = {stage.name: stage.seconds for stage in stages}
+    measured = measure_image('', maps, truth, len(classes), ignore_index=classes.ignore_index, seconds=seconds)
+    return {key: value for key, value in measured.as_dict().items() if key != 'name'}

@@ -5,8 +5,8 @@ from typing import Any
 
 from mmseg_g4seg.evaluation.build import build_report
 from mmseg_g4seg.evaluation.records import ImageRecord
-from mmseg_g4seg.evaluation.report import EvaluationReport
-from mmseg_g4seg.evaluation.table import changes_line, gain_text, mean_table, pixel_table
+from mmseg_g4seg.evaluation.report import REFINE, EvaluationReport
+from mmseg_g4seg.evaluation.table import changes_line, gain_text, mean_table, pixel_table, seconds_line
 from mmseg_g4seg.prediction import ClassList, ClassName
 
 
@@ -30,6 +30,9 @@ def make_table(report: dict[str, Any], class_names: Sequence[ClassName]) -> str:
     parts = [pixel_table(found), '']
     if found.gain is not None:
         parts += [mean_table(found), changes_line(found), gain_text(found), '']
+    # records of a run that an earlier version began have none
+    if found.seconds[REFINE]:
+        parts += [seconds_line(found), '']
     return '\n'.join([*parts, summarise(report)])
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.label_files import png_bytes
+
 from .compose import CLASSES, draw_scene
 
 
@@ -32,19 +35,13 @@ def write_split(folder: Path, split: str, count: int, *, size: int = 128, seed: 
     images, labels = folder / 'images' / split, folder / 'labels' / split
     images.mkdir(parents=True, exist_ok=True)
     labels.mkdir(parents=True, exist_ok=True)
-    (folder / 'classes.txt').write_text('\n'.join(CLASSES) + '\n')
+    atomic_write(folder / 'classes.txt', '\n'.join(CLASSES) + '\n')
     for index in range(count):
         path = images / f'{index:05d}.png'
         if not path.exists():
             rng = np.random.default_rng([seed, zlib.crc32(split.encode()), index])
             image, label_map = draw_scene(rng, size)
-            Image.fromarray(label_map).save(labels / path.name)
-            _save_whole(Image.fromarray(image), path)
+            # the image last: a scene counts as there once it is
+            atomic_write(labels / path.name, png_bytes(Image.fromarray(label_map)))
+            atomic_write(path, png_bytes(Image.fromarray(image)))
         yield path
-
-
-def _save_whole(image: Image.Image, path: Path) -> None:
-    """Saves under another name, then renames, so that an interrupted run leaves no half file."""
-    partial = path.with_suffix('.partial')
-    image.save(partial, format='PNG')
-    partial.replace(path)

@@ -1,7 +1,8 @@
 """The tables of all questions, in Markdown: one a question, a row a set (a row an update for the gains)."""
 
-from collections.abc import Sequence
 from typing import Any
+
+from mmseg_g4seg.evaluation.rows import markdown
 
 from .prior_knowledge import ANSWERS
 from .shares import Share
@@ -28,7 +29,7 @@ def _knowledge(reports: dict[str, Report]) -> str:
         shares = [_share(known['share'][answer]) for answer in ANSWERS]
         pixels = [str(known['uncertain']), f'{known["asked"]} ({_percent(known["asked"], known["uncertain"])})']
         rows.append([name, str(report['images']), *pixels, *shares, _share(known['gain'], signed=True)])
-    return _markdown(header, rows)
+    return markdown([header, *rows])
 
 
 def _calibration(reports: dict[str, Report]) -> str:
@@ -38,13 +39,13 @@ def _calibration(reports: dict[str, Report]) -> str:
         found = report['calibration']
         likelihoods = [_figure(found[key], '{:.4f}') for key in ('at_zero', 'at_config', 'calibrated')]
         rows.append([name, ', '.join(f'{s:.1f}' for s in found['sharpness']), str(found['pixels']), *likelihoods])
-    return _markdown(header, rows)
+    return markdown([header, *rows])
 
 
 def _gains(reports: dict[str, Report]) -> str:
     updates = list(dict.fromkeys(update for report in reports.values() for update in report['gains']))
     rows = [[update, *(_gain(report['gains'].get(update)) for report in reports.values())] for update in updates]
-    return _markdown(['update', *reports], rows)
+    return markdown([['update', *reports], *rows])
 
 
 def _gain(compared: dict[str, Any] | None) -> str:
@@ -67,8 +68,3 @@ def _figure(value: float | None, form: str) -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f'{100 * part / whole:.0f} %' if whole else '-'
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ['| ' + ' | '.join(header) + ' |', '|' + '---|' * len(header)]
-    return '\n'.join([*lines, *('| ' + ' | '.join(row) + ' |' for row in rows)]) + '\n'

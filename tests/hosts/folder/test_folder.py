@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,6 +148,22 @@ class TestResults:
         assert [cell.strip() for cell in row[1:]] == [*(f'{b:.2f}' for b in borders), f'{borders[1] - borders[0]:+.2f}']
         assert f'mBIoU gain {borders[1] - borders[0]:+.2f}, 95 % interval over images [' in table
         assert 'gain' not in refine_folder(replace(task, truth=None, out=tmp_path / 'other'))['table']
+
+    def test_the_stages_of_a_chain(self, tmp_path):
+        """As mmseg's report has them: the first refiner's masks are those of a run of it alone."""
+        write_labels(tmp_path / 'labels')
+        truth = {'truth': tmp_path / 'labels'}
+        alone = refine_folder(make_task(tmp_path, **truth))
+        chain = dict(type='SequentialRefiner', refiners=[PAMR, PAMR])
+        both = refine_folder(make_task(tmp_path, refiner=chain, out=tmp_path / 'both', **truth))
+        for first, record in zip(alone['images'], both['images'], strict=True):
+            assert record['stages'] == ['coarse', 'PAMR', 'refined']
+            assert record['areas']['PAMR'] == first['areas']['refined']
+            assert record['areas']['refined'] != first['areas']['refined']
+            assert record['seconds'].keys() == {'PAMR', 'PAMR #2'}
+        assert re.search(r'^\| mean \| +coarse \| +PAMR \| +refined \|', both['table'], re.MULTILINE)
+        seconds = r'^seconds per image: [\d.]+ refiner \([\d.]+ PAMR, [\d.]+ PAMR #2\)$'
+        assert re.search(seconds, both['table'], re.MULTILINE)
 
     def test_records_of_an_earlier_version_are_refused(self, tmp_path):
         task = make_task(tmp_path)

@@ -16,8 +16,8 @@ from PIL import Image
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
 from mmseg_g4seg.hosts.mmseg.datasets.pairs import Info
 from mmseg_g4seg.io.image_headers import frame_note, has_sixteen_bits, upright_size
+from mmseg_g4seg.io.label_files import SIXTEEN_BIT
 
-SIXTEEN_BIT = ('I;16', 'I;16B', 'I;16L', 'I')
 SIXTEEN_BITS = (
     'expected an image of 8 bits a channel, got 16 bits, of which mmcv keeps the upper 8: convert the images by '
     'the range that they use'

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image
 
+from mmseg_g4seg.evaluation.panels import Legend, compose
 from mmseg_g4seg.hosts.mmseg.datasets.label_rules import LabelRules
 from mmseg_g4seg.hosts.mmseg.datasets.pairs import Info
 from mmseg_g4seg.hosts.mmseg.datasets.settings import class_names
+from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.images import rgb_pixels
+from mmseg_g4seg.io.label_files import png_bytes
 
 from .examiner import Findings
 from .label_statistics import UNREADABLE
@@ -23,7 +27,7 @@ FOLDER, SHEET = 'overlays', 'contact_sheet.png'
 FILE_NAME = re.compile(r'\d\d+_.*\.png')
 IGNORED, UNEXPECTED = (0, 0, 0), (255, 0, 255)
 OPACITY = 0.5
-ROW_HEIGHT, LINE, MARGIN, LEGEND_WIDTH = 180, 14, 6, 190
+COLUMNS = ('image', 'overlay', 'labels')
 
 
 @dataclass
@@ -32,7 +36,7 @@ class Overlay:
 
     name: str
     panels: tuple[np.ndarray, np.ndarray, np.ndarray]
-    legend: list[tuple[str, tuple[int, ...]]]
+    legend: Legend
 
 
 def remove_pictures(out: Path) -> None:
@@ -74,8 +78,11 @@ def draw_pairs(found: Findings, out: Path, *, images: int, seed: int) -> tuple[l
     overlays = [drawn[i] for i in sorted(drawn)]
     (out / FOLDER).mkdir(exist_ok=True)
     for i, overlay in enumerate(overlays):
-        side_by_side(overlay).save(out / FOLDER / f'{i:02d}_{Path(overlay.name).stem}.png')
-    contact_sheet(overlays).save(out / SHEET)
+        row = Image.fromarray(np.concatenate(overlay.panels, axis=1))
+        atomic_write(out / FOLDER / f'{i:02d}_{Path(overlay.name).stem}.png', png_bytes(row))
+    rows = [(overlay.name, [Image.fromarray(panel) for panel in overlay.panels]) for overlay in overlays]
+    sheet = compose(COLUMNS, rows, legends=[overlay.legend for overlay in overlays])
+    atomic_write(out / SHEET, png_bytes(sheet))
     return [FOLDER, SHEET], problems
 
 
@@ -91,7 +98,7 @@ def draw_overlay(info: Info, rules: LabelRules, classes: Sequence[str], palette:
         palette: RGB of each class, [0, 255].
     """
     with Image.open(info['img_path']) as picture:
-        image = np.asarray(ImageOps.exif_transpose(picture).convert('RGB'))
+        image = rgb_pixels(picture)
     with Image.open(info['seg_map_path']) as label_image:
         raw = np.asarray(label_image.resize(image.shape[1::-1], Image.Resampling.NEAREST)).astype(np.int64)
     belongs = (raw >= 0) & (raw < 256)
@@ -108,43 +115,7 @@ def draw_overlay(info: Info, rules: LabelRules, classes: Sequence[str], palette:
     return Overlay(Path(info['img_path']).name, (image, blended, painted), legend)
 
 
-def _legend(
-    labels: np.ndarray, classes: Sequence[str], palette: Sequence[Sequence[int]]
-) -> list[tuple[str, tuple[int, ...]]]:
+def _legend(labels: np.ndarray, classes: Sequence[str], palette: Sequence[Sequence[int]]) -> Legend:
     pixels = np.bincount(labels[labels >= 0].ravel(), minlength=len(classes))
     order = [i for i in np.argsort(-pixels, kind='stable').tolist() if pixels[i]]
     return [(f'{classes[i]} {100 * pixels[i] / labels.size:.0f} %', tuple(palette[i])) for i in order]
-
-
-def side_by_side(overlay: Overlay) -> Image.Image:
-    """The three panels in a row, at full size."""
-    return Image.fromarray(np.concatenate(overlay.panels, axis=1))
-
-
-def contact_sheet(overlays: Sequence[Overlay]) -> Image.Image:
-    """All overlays below each other, small, with names and legends."""
-    rows = [_row(overlay) for overlay in overlays]
-    sheet = Image.new('RGB', (max(row.width for row in rows), sum(row.height for row in rows)), 'white')
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    return sheet
-
-
-def _row(overlay: Overlay) -> Image.Image:
-    height, width = overlay.panels[0].shape[:2]
-    panel_width = max(1, round(width * ROW_HEIGHT / height))
-    row = Image.new('RGB', (3 * (panel_width + MARGIN) + LEGEND_WIDTH, LINE + MARGIN + ROW_HEIGHT), 'white')
-    draw = ImageDraw.Draw(row)
-    draw.text((MARGIN, 2), overlay.name.encode('ascii', 'replace').decode(), fill='black')
-    for i, panel in enumerate(overlay.panels):
-        resample = Image.Resampling.NEAREST if i == 2 else Image.Resampling.BILINEAR
-        small = Image.fromarray(panel).resize((panel_width, ROW_HEIGHT), resample)
-        row.paste(small, (i * (panel_width + MARGIN), LINE))
-    left = 3 * (panel_width + MARGIN)
-    for i, (name, colour) in enumerate(overlay.legend[: ROW_HEIGHT // LINE]):
-        top = LINE * (i + 1)
-        draw.rectangle((left, top + 2, left + LINE - 4, top + LINE - 2), fill=colour, outline='black')
-        draw.text((left + LINE, top), name.encode('ascii', 'replace').decode(), fill='black')
-    return row

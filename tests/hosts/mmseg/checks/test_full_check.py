@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from mmseg_g4seg.evaluation.panels import HEADER, MARGIN, PANEL_HEIGHT
 from mmseg_g4seg.hosts.mmseg.checks.full_check import check_dataset
 from mmseg_g4seg.hosts.mmseg.checks.label_statistics import SIXTEEN_BITS
 from mmseg_g4seg.hosts.mmseg.checks.overlays import OPACITY
@@ -121,7 +122,8 @@ def test_overlays(root):
     assert picture[0, 8 + 2].tolist() == [0, 200, 0]
     assert picture[1, 4 + 3].tolist() == [100, 100, 100]  # ignored: the image shows
     assert picture[1, 8 + 3].tolist() == [0, 0, 0]
-    assert Image.open(root / 'out/contact_sheet.png').height == 400
+    # a row of titles, then two of captions, panels and margins
+    assert Image.open(root / 'out/contact_sheet.png').height == HEADER + 2 * (HEADER + PANEL_HEIGHT + MARGIN)
 
 
 def test_choice_of_overlays_is_seeded(tmp_path):
