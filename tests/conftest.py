@@ -9,59 +9,13 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
-from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.prediction import Prediction
-from projects.train_prior.architecture import PriorParts, build_text_encoder
+from tests.random_prior import NAMES, RandomParts, as_prior, build_random_parts
 
 ROOT = Path(__file__).parents[1]
-NAMES = ['sky', 'brick wall', 'grass', 'hot air balloon', 'fish']
 IMAGE_SIZE = 32
-
-
-def build_random_parts(prediction_type: str = 'epsilon', **unet_options) -> PriorParts:
-    """Stable Diffusion's parts: an autoencoder by 4, a U-Net of three levels with attention in each."""
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer(NAMES)
-    vae = AutoencoderKL(
-        down_block_types=['DownEncoderBlock2D'] * 3,
-        up_block_types=['UpDecoderBlock2D'] * 3,
-        block_out_channels=(8, 8, 8),
-        latent_channels=4,
-        norm_num_groups=4,
-    )
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32, 32),
-        layers_per_block=1,
-        down_block_types=['CrossAttnDownBlock2D'] * 2 + ['DownBlock2D'],
-        up_block_types=['UpBlock2D'] + ['CrossAttnUpBlock2D'] * 2,
-        cross_attention_dim=32,
-        attention_head_dim=(2, 4, 4),
-        norm_num_groups=8,
-        **unet_options,
-    )
-    text_encoder = build_text_encoder(tokenizer, width=32)
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule='scaled_linear',
-        clip_sample=False,
-        prediction_type=prediction_type,
-    )
-    return PriorParts(vae.eval(), unet.eval(), text_encoder.eval(), tokenizer, scheduler)
-
-
-def as_prior(parts: PriorParts) -> StableDiffusionPrior:
-    return StableDiffusionPrior(
-        parts.vae,
-        unet=parts.unet,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        scheduler=parts.scheduler,
-    )
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -79,17 +33,17 @@ def quick_configs():
 
 
 @pytest.fixture(scope='session')
-def parts() -> PriorParts:
+def parts() -> RandomParts:
     return build_random_parts()
 
 
 @pytest.fixture(scope='session')
-def prior(parts: PriorParts) -> StableDiffusionPrior:
+def prior(parts: RandomParts) -> StableDiffusionPrior:
     return as_prior(parts)
 
 
 @pytest.fixture(scope='session')
-def prior_folder(parts: PriorParts, tmp_path_factory: pytest.TempPathFactory):
+def prior_folder(parts: RandomParts, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp('prior')
     parts.save(folder)
     return folder

@@ -176,6 +176,35 @@ def test_projects_never_import_each_other(project):
     assert others == []
 
 
+def test_the_packages_tests_need_no_project():
+    """Who takes the package alone runs its tests; a project's own may use them."""
+    found = [(p, name) for p in (ROOT / 'tests').rglob('*.py') for name in imports(p)]
+    assert [f'{p.name}: {name}' for p, name in found if name.split('.')[0] == 'projects'] == []
+
+
+def test_no_class_overrides_what_another_module_keeps_to_itself():
+    """What subclasses elsewhere are to write has a public name."""
+    classes: dict[str, tuple[Path, list[str], set[str]]] = {}
+    for path in [*FILES, *files(ROOT / 'projects')]:
+        for node in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ClassDef)):
+            bases = [ast.unparse(base).split('[')[0].split('.')[-1] for base in node.bases]
+            methods = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+            classes[node.name] = (path, bases, {m for m in methods if m.startswith('_') and not m.startswith('__')})
+
+    def ancestors(name: str) -> set[str]:
+        bases = {base for base in classes[name][1] if base in classes}
+        return bases.union(*map(ancestors, bases))
+
+    found = [
+        f'{name}.{method}, of {base}'
+        for name, (path, _, methods) in classes.items()
+        for base in ancestors(name)
+        if classes[base][0] != path
+        for method in methods & classes[base][2]
+    ]
+    assert found == []
+
+
 def test_nothing_of_projects_is_installed(tmp_path):
     """What setuptools would put into the wheel, and where it puts configs and tools."""
     command = [

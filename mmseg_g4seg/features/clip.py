@@ -51,10 +51,10 @@ class CLIPFeatures(FeatureExtractor):
         # without antialias a street of 2048 pixels is read at every fourth, and bicubic weights leave [0, 1] at edges
         resized = F.interpolate(pixels, side, mode='bicubic', align_corners=False, antialias=True).clamp(0, 1)
         normalised = (resized - self.mean.to(resized)) / self.std.to(resized)
-        return self._patches(normalised.to(next(self.network.parameters()))).float()
+        return self.patches(normalised.to(next(self.network.parameters()))).float()
 
     @abstractmethod
-    def _patches(self, pixels: Tensor) -> Tensor:
+    def patches(self, pixels: Tensor) -> Tensor:
         """Patch tokens of resized, normalised images: (B, 3, side, side) -> (B, D, h', w')."""
 
 
@@ -150,7 +150,7 @@ class OpenCLIPFeatures(CLIPFeatures):
         sizes = {} if image_size is None else {'force_image_size': image_size}
         return cls(open_clip.create_model(model, pretrained, require_pretrained=True, **sizes), image_size=image_size)
 
-    def _patches(self, pixels: Tensor) -> Tensor:
+    def patches(self, pixels: Tensor) -> Tensor:
         outputs = self.network.forward_intermediates(
             pixels, indices=1, normalize_intermediates=True, intermediates_only=True, output_fmt='NCHW'
         )
@@ -190,7 +190,7 @@ class TransformersCLIPFeatures(CLIPFeatures):
         refuse_missing_weights(info, f'features {model!r}')
         return cls(network, image_size=image_size)
 
-    def _patches(self, pixels: Tensor) -> Tensor:
+    def patches(self, pixels: Tensor) -> Tensor:
         # the first token is the whole image's, and has no place on the grid
         tokens = self.network(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
         side = math.isqrt(tokens.shape[1])

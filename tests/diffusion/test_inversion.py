@@ -1,6 +1,6 @@
 import math
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,7 +15,7 @@ from mmseg_g4seg.diffusion.inversion import (
 )
 from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.prediction import add_noise, predict_noise, predict_x0
-from projects.demo.scenes.compose import draw_scene
+from mmseg_g4seg.io.images import read_image
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.injections import inject
 
@@ -128,8 +128,7 @@ class TestNullText:
     def trained(self):
         """The embedded prior, an image of its own kind, what it is said to show, and the empty prompt."""
         prior = load_prior('tiny')
-        pixels, _ = draw_scene(np.random.default_rng(3), 32)
-        clean = prior.encode_images(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+        clean = prior.encode_images(read_image(Path(__file__).with_name('scene.png'))[None])
         return prior, clean, prior.encode_prompts([['grass']], TEMPLATE), prior.encode_prompts([[]], '{name}')
 
     def test_stops_early_on_the_trained_prior(self, trained):

@@ -137,7 +137,7 @@ class FluxPrior(JointTransformerPrior):
         self.clip, self.t5 = text_encoder, text_encoder_2
         self.clip_tokenizer, self.t5_tokenizer = tokenizer, tokenizer_2
 
-    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+    def encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
         length = T5_LENGTH if self.transformer.config.guidance_embeds else T5_LENGTH_SCHNELL
         length = min(length, self.t5_tokenizer.model_max_length)
         tokenizer = T5PromptTokenizer(self.t5_tokenizer, template=template, length=length)
@@ -158,7 +158,7 @@ class FluxPrior(JointTransformerPrior):
         )
         return self.clip(padded.input_ids.to(self.device)).pooler_output
 
-    def _velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
+    def velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
         assert prompts.pooled is not None
         grid = [side // PATCH_SIZE for side in latents.shape[-2:]]
         guidance = None

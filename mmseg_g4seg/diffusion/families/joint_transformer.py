@@ -88,7 +88,7 @@ class JointTransformerPrior(LatentPrior):
         # of a new scheduler: `set_timesteps` overwrites the training schedule of one in use
         self._sigmas = type(scheduler).from_config(scheduler.config).sigmas.flip(0)
 
-    def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
+    def stack_prompts(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
         return stack_padded(prompts)
 
     def sigma(self, timestep: int) -> float:
@@ -104,7 +104,7 @@ class JointTransformerPrior(LatentPrior):
         return 1 - self.sigma(timestep)
 
     @abstractmethod
-    def _velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
+    def velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
         """One pass of the transformer on prompts of one length: (B, c, h, w) -> (B, c, h, w)."""
 
     def denoise(
@@ -117,7 +117,7 @@ class JointTransformerPrior(LatentPrior):
             if injection is not None and injection.arguments(latents, timestep, prompts.embeds):
                 raise ValueError(f'injection: {type(self).__name__} takes rules of attention alone, no further inputs')
             with nullcontext() if injection is None else injection.installed(self):
-                velocity = self._velocity(latents, sigma, prompts)
+                velocity = self.velocity(latents, sigma, prompts)
                 return self.finite.note('transformer', self.dtype, velocity).float()
 
         return self._each_length(run, noisy, prompts, injection)
@@ -132,7 +132,7 @@ class JointTransformerPrior(LatentPrior):
 
         def run(latents: Tensor, prompts: EncodedPrompts, _: Injection | None) -> Tensor:
             with output_inside(module) as outputs:
-                self._velocity(latents, sigma, prompts)
+                self.velocity(latents, sigma, prompts)
             output = outputs[0]
             # text and image tokens apart, or, in an earlier diffusers' single blocks, as one sequence, text first
             tokens = output if isinstance(output, Tensor) else output[1]
@@ -146,7 +146,7 @@ class JointTransformerPrior(LatentPrior):
         return [
             AttentionLayer(
                 layer,
-                'joint' if self._reads_text(layer) else 'self',
+                'joint' if self.attends_to_text(layer) else 'self',
                 part='transformer',
                 block=i,
                 level=self.patch_size,
@@ -158,7 +158,7 @@ class JointTransformerPrior(LatentPrior):
             if hasattr(layer, 'set_processor')
         ]
 
-    def _reads_text(self, layer: Any) -> bool:
+    def attends_to_text(self, layer: Any) -> bool:
         """Whether an attention layer sees the whole sequence, or the image alone."""
         return True
 

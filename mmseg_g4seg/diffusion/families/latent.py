@@ -105,14 +105,14 @@ class LatentPrior(DiffusionPrior):
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[Sequence[ClassName]], template: str) -> EncodedPrompts:
-        return self._stack([self._encode_once(tuple(prompt), template) for prompt in prompts])
+        return self.stack_prompts([self._encode_once(tuple(prompt), template) for prompt in prompts])
 
     def _encode_once(self, prompt: tuple[ClassName, ...], template: str) -> EncodedPrompts:
         key = (template, *(name if isinstance(name, str) else tuple(name) for name in prompt))
         known = self.known_prompts.pop(key, None)
         # back at the end: the first is the one that was not asked for longest
         if known is None:
-            known = self._encode_prompt(prompt, template)
+            known = self.encode_prompt(prompt, template)
             self.finite.note('text encoder', self.dtype, known.embeds)
         self.known_prompts[key] = known
         if len(self.known_prompts) > MOST_KNOWN_PROMPTS:
@@ -120,11 +120,11 @@ class LatentPrior(DiffusionPrior):
         return self.known_prompts[key]
 
     @abstractmethod
-    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+    def encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
         """Encodes one prompt, on the device and in the dtype of the denoiser."""
 
     @abstractmethod
-    def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
+    def stack_prompts(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
         """Makes one batch of P prompts, which may differ in length."""
 
     @torch.no_grad()

@@ -68,7 +68,7 @@ class UNetPrior(LatentPrior):
         self._alphas_cumprod: list[float] = scheduler.alphas_cumprod.tolist()
         self.image_multiple = self.latent_stride * 2 ** (len(unet.config.block_out_channels) - 1)
 
-    def _stack(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
+    def stack_prompts(self, prompts: Sequence[EncodedPrompts]) -> EncodedPrompts:
         return stack_repeated(prompts)
 
     def alpha_cumprod(self, timestep: int) -> float:
@@ -88,7 +88,7 @@ class UNetPrior(LatentPrior):
                 timestep,
                 embeds,
                 timestep_cond=self._guidance(latents),
-                added_cond_kwargs=self._added_conditions(latents, prompts),
+                added_cond_kwargs=self.added_conditions(latents, prompts),
                 return_dict=False,
                 **({} if placed is None else placed.arguments(latents, timestep, embeds)),
             )[0]
@@ -108,8 +108,8 @@ class UNetPrior(LatentPrior):
         embedding = guidance_embedding(self.guidance_scale, self.unet.config.time_cond_proj_dim)
         return embedding.to(latents).expand(len(latents), -1)
 
-    def _added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor] | None:
-        """What the U-Net reads beside timestep and tokens."""
+    def added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor] | None:
+        """What the U-Net reads beside timestep and tokens, (B, ...) each; for (B, c, h, w) latents."""
         return None
 
     def clean_latents(self, output: Tensor, noisy: Tensor, timestep: int) -> Tensor:
@@ -187,7 +187,7 @@ class StableDiffusionPrior(UNetPrior):
         )
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
 
-    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+    def encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
         tokenizer = PromptTokenizer(self.tokenizer, template=template)
         parts = tokenizer.split(prompt)
         tokenised = tokenizer(parts)

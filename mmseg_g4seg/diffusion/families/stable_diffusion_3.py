@@ -128,7 +128,7 @@ class StableDiffusion3Prior(JointTransformerPrior):
         if max(size) > largest:
             raise ValueError(f'image_size: this prior takes sides of at most {largest}, got {tuple(size)}')
 
-    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+    def encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
         parts = PromptTokenizer(self.tokenizers[0], template=template).split(prompt)
         t5_prompts = self._t5_prompts(template)
         if t5_prompts is not None:  # a part fits into every encoder
@@ -159,7 +159,7 @@ class StableDiffusion3Prior(JointTransformerPrior):
         tokenised = tokenizer(parts)
         return self.t5(tokenised.input_ids.to(self.device))[0], tokenised.token_masks
 
-    def _velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
+    def velocity(self, latents: Tensor, sigma: float, prompts: EncodedPrompts) -> Tensor:
         assert prompts.pooled is not None
         return self.transformer(
             hidden_states=latents,
@@ -170,7 +170,7 @@ class StableDiffusion3Prior(JointTransformerPrior):
             return_dict=False,
         )[0]
 
-    def _reads_text(self, layer: Any) -> bool:
+    def attends_to_text(self, layer: Any) -> bool:
         return layer.added_kv_proj_dim is not None  # the second layer of 3.5's first blocks sees the image alone
 
     @property

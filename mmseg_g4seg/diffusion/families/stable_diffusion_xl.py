@@ -66,12 +66,12 @@ class StableDiffusionXLPrior(UNetPrior):
             vae, unet=unet, text_encoders=self.encoders, scheduler=scheduler, guidance_scale=guidance_scale
         )
 
-    def _encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
+    def encode_prompt(self, prompt: Sequence[ClassName], template: str) -> EncodedPrompts:
         parts = PromptTokenizer(self.tokenizers[0], template=template).split(prompt)
         embeds, (_, pooled), token_masks = encode_clip_pair(self.encoders, self.tokenizers, parts, template)
         return join_parts(embeds.to(self.dtype), token_masks.to(self.device), parts, pooled.to(self.dtype))
 
-    def _added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor]:
+    def added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor]:
         assert prompts.pooled is not None
         height, width = (side * self.latent_stride for side in latents.shape[-2:])
         # original size, top left corner of the crop, target size

@@ -6,7 +6,7 @@ prompt that names more classes than a text encoder reads at once.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,8 @@ from .prompts import PromptTokenizer
 
 class T5PromptTokenizer(PromptTokenizer):
     """Prompts for T5, whose tokens carry the space before a word and have no begin-of-text."""
+
+    special_tokens: ClassVar[int] = 1
 
     def __init__(self, tokenizer: Any, *, template: str, length: int) -> None:
         """Args:
@@ -39,14 +41,9 @@ class T5PromptTokenizer(PromptTokenizer):
 
     def text(self, classes: Sequence[ClassName]) -> str:
         """Writes the prompt that names some classes."""
-        return self._write(classes)[0]
+        return self.write(classes)[0]
 
-    def _fits(self, classes: Sequence[ClassName]) -> bool:
-        names = ', '.join(name for c in classes for name in synonyms(c))
-        # the end of text takes a place
-        return len(self._ids(self.prefix + names)) + 1 <= self.length
-
-    def _write(self, classes: Sequence[ClassName]) -> tuple[str, list[list[int]]]:
+    def write(self, classes: Sequence[ClassName]) -> tuple[str, list[list[int]]]:
         text, characters = self.prefix, []
         for names in map(synonyms, classes):
             own = []

@@ -5,7 +5,7 @@ Shapes: P prompts, R regions (names) in a prompt, T tokens of a padded prompt.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ class TokenisedPrompts:
 
 class PromptTokenizer:
     """Writes and tokenises prompts, and finds the tokens of the names in them."""
+
+    special_tokens: ClassVar[int] = 2
+    """Places of a prompt that begin and end of text take."""
 
     def __init__(self, tokenizer: Any, *, template: str = 'a photo of {name}') -> None:
         """Args:
@@ -55,7 +58,7 @@ class PromptTokenizer:
         Raises:
             ValueError: if a name is empty, or does not fit into the text encoder's length.
         """
-        texts, spans = zip(*(self._write(classes) for classes in prompts), strict=True)
+        texts, spans = zip(*(self.write(classes) for classes in prompts), strict=True)
         padded = self.tokenizer(
             list(texts), padding='max_length', truncation=True, max_length=self.length, return_tensors='pt'
         )
@@ -77,15 +80,14 @@ class PromptTokenizer:
 
     def _fits(self, classes: Sequence[ClassName]) -> bool:
         names = ', '.join(name for c in classes for name in synonyms(c))
-        # begin and end of text take a place each
-        return len(self._ids(self.prefix + names)) + 2 <= self.length
+        return len(self._ids(self.prefix + names)) + self.special_tokens <= self.length
 
     @property
     def length(self) -> int:
         """T, the length that prompts are padded to."""
         return int(self.tokenizer.model_max_length)
 
-    def _write(self, classes: Sequence[ClassName]) -> tuple[str, list[list[int]]]:
+    def write(self, classes: Sequence[ClassName]) -> tuple[str, list[list[int]]]:
         """Writes one prompt, and lists the token positions of each class's names."""
         text, spans = self.prefix, []
         for names in map(synonyms, classes):

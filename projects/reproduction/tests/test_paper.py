@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+import yaml
 
 from projects.reproduction.paper import TABLES, ConfigRun, find_rows, find_table
 from tests.conftest import ROOT
@@ -34,6 +37,21 @@ def test_every_config_of_a_coarse_model_has_a_row():
     named = {row.run.config for row in ROWS if isinstance(row.run, ConfigRun)}
     there = {str(p.relative_to(ROOT / 'configs')) for p in (ROOT / 'configs').glob('*/*_g4seg*.py')}
     assert {c for c in there if not c.startswith(('saved_scores', 'scenes', '_base_'))} == named
+
+
+@pytest.mark.parametrize('file', sorted((ROOT / 'configs').glob('*/metafile.yml')), ids=lambda p: p.parent.name)
+def test_metafiles_and_readmes_have_the_papers_figures(file):
+    """Of a folder's every model, and where its weights are."""
+    by_config = {row.run.config: row for row in ROWS if isinstance(row.run, ConfigRun)}
+    readme = (file.parent / 'README.md').read_text().splitlines()
+    models = yaml.safe_load(file.read_text())['Models']
+    assert models
+    for model in models:
+        row = by_config[model['Config'].removeprefix('configs/')]
+        assert model['Results'].get('Metrics', {}).get('mIoU (reported by the paper)') == row.refined
+        assert model.get('Weights', '') == (row.run.address if row.run.weights else '')
+        figures = '-' if row.refined is None else f'{row.coarse}, {row.refined}'
+        assert any(Path(model['Config']).name in line and f'| {figures} |' in line for line in readme)
 
 
 def test_rows_by_a_part_of_their_name():

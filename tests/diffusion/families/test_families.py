@@ -440,7 +440,7 @@ class TestManyNames:
 
     def test_prompts_are_encoded_once(self, prior, monkeypatch):
         prior.encode_prompts([['sky'], ['fish']], TEMPLATE)
-        monkeypatch.setattr(prior, '_encode_prompt', None)
+        monkeypatch.setattr(prior, 'encode_prompt', None)
         assert len(prior.encode_prompts([['fish'], ['sky'], ['sky']], TEMPLATE).embeds) == 3
 
 

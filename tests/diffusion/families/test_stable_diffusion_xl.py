@@ -43,7 +43,7 @@ def test_pooled_vectors_of_parts_are_averaged(folder):
 def test_the_images_size_is_a_condition(folder):
     prior = load_prior(folder)
     prompts = prior.encode_prompts([['sky']], TEMPLATE)
-    conditions = prior._added_conditions(torch.zeros(1, 4, 8, 12), prompts)
+    conditions = prior.added_conditions(torch.zeros(1, 4, 8, 12), prompts)
     assert conditions['time_ids'].tolist() == [[32, 48, 0, 0, 32, 48]]
 
 

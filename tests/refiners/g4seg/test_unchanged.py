@@ -1,14 +1,20 @@
-"""Nested parts compute what version 0.1.0's flat settings did: its figures, computed by it, on the embedded prior.
+"""What was computed once is computed still, on the embedded prior: by version 0.1.0's options, and by shipped configs.
 
-The outputs were compared bit for bit when the parts were made; what stands here bears another machine's rounding.
+The outputs were compared bit for bit when the code moved; what stands here bears another machine's rounding. The maps
+are `shipped_maps.npz`, written by `python -m tests.refiners.g4seg.test_unchanged`.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mmseg_g4seg import ClassList, Prediction, build_refiner
-from tests.conftest import NAMES
+from tests.conftest import NAMES, ROOT
 
 INJECTION = dict(type='MaskInjector', cross_weight=3.0, self_weight=0.3)
 TINY = dict(type='LikelihoodUpdate', uncertain_below=0.8, sharpness=30.0, proportions=True, smoothing=3)
@@ -85,3 +91,56 @@ def test_the_figures_of_version_0_1_0(name):
     refined = refiner.refine(image, coarse, classes, key='a')
     torch.testing.assert_close(refined.probs.mean((1, 2)), torch.tensor(means), atol=2e-4, rtol=0)
     assert abs(int((refined.label_map != coarse.label_map).sum()) - changed) <= 4
+
+
+MAPS = Path(__file__).with_name('shipped_maps.npz')
+SHIPPED = ('tiny', 'tiny_paper', 'tiny_crf', 'street', 'animals', 'animals_strong', 'sd21', 'flux')
+"""Configs `g4seg_NAME.py`; those of priors that are no part of the package run on the embedded one."""
+GRID, SCALE = slice(2, None, 5), 10_000
+
+
+def on_the_tiny_prior(config: Any) -> Any:
+    """A refiner's config with every prior and all features replaced by what needs no download."""
+    if isinstance(config, list):
+        return [on_the_tiny_prior(part) for part in config]
+    if not isinstance(config, Mapping):
+        return config
+    if config.get('type') == 'OpenCLIPFeatures':
+        return dict(type='DenoiserFeatures')
+    replaced = {key: on_the_tiny_prior(value) for key, value in config.items()}
+    if config.get('type') == 'G4SegRefiner':
+        replaced.update(prior='tiny', image_size=64)
+    # its tokenizer knows the words of the demo's scenes alone
+    return {**replaced, 'classes': dict(known=NAMES[:4])} if 'classes' in config else replaced
+
+
+def shipped_maps(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Every fifth pixel of what a shipped config makes: (C, h, w) float32 probabilities and (h, w) uint8 labels."""
+    from mmengine.config import Config
+
+    config = Config.fromfile(ROOT / f'configs/_base_/refiners/g4seg_{name}.py')
+    refiner = build_refiner(on_the_tiny_prior(config.refiner.to_dict()))
+    image, coarse = blurred_noise()
+    classes = ClassList(NAMES).with_options(refiner.class_options)
+    refined = refiner.refine(image, coarse, classes, key='a')
+    return refined.probs[:, GRID, GRID].numpy(), refined.label_map[GRID, GRID].numpy().astype(np.uint8)
+
+
+@pytest.mark.parametrize('name', SHIPPED)
+def test_the_maps_of_shipped_configs(name):
+    pytest.importorskip('mmengine')
+    if name == 'tiny_crf':
+        pytest.importorskip('pydensecrf')
+    probs, labels = shipped_maps(name)
+    with np.load(MAPS) as stored:
+        np.testing.assert_allclose(probs, stored[f'{name}_probs'] / SCALE, atol=5e-4, rtol=0)
+        # a tie may fall the other way by another machine's rounding
+        assert (labels != stored[f'{name}_labels']).sum() <= 1
+    coarse = blurred_noise()[1].probs[:, GRID, GRID].numpy()
+    assert np.abs(probs - coarse).max() > 0.02, 'hardly anything was refined: the comparison says nothing'
+
+
+if __name__ == '__main__':
+    made = {name: shipped_maps(name) for name in SHIPPED}
+    probs = {f'{name}_probs': (made[name][0] * SCALE).round().astype(np.uint16) for name in SHIPPED}
+    np.savez_compressed(MAPS, **probs, **{f'{name}_labels': made[name][1] for name in SHIPPED})
