@@ -10,7 +10,7 @@ model = dict(
     type='RefinedSegmentor',
     segmentor=dict(
         type='SavedScoresSegmentor',
-        scores_dir='../shared/data/camvid/coarse/espnetv2_s2.0_cityscapes/day',
+        scores_dir='data/camvid/coarse/espnetv2_s2.0_cityscapes/day',
         num_classes=19,
         data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),
     ),

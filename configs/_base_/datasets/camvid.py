@@ -19,7 +19,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='BaseSegDataset',
-        data_root='../shared/data/camvid',
+        data_root='data/camvid',
         data_prefix=dict(img_path='images/day', seg_map_path='labels/day'),
         img_suffix='.webp',
         seg_map_suffix='.png',

@@ -1,5 +1,5 @@
-# Real photographs with a real network's scores; ../shared/data beside the project (NOTEBOOK.md).
-animals_data, camvid_data = '../shared/data/voc_animals', '../shared/data/camvid'
+# Real photographs with a real network's scores, in data/ of the folder that commands start in (NOTEBOOK.md).
+animals_data, camvid_data = 'data/voc_animals', 'data/camvid'
 animals = dict(
     images=f'{animals_data}/images/val',
     labels=f'{animals_data}/labels/val',
