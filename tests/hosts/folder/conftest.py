@@ -57,6 +57,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: SECONDS.sub(rb'\1', content) for name, content in files.items()}
 
 
+def timeless(record: dict[str, Any]) -> dict[str, Any]:
+    """A mask's record, less the seconds that a clock took."""
+    return {key: value for key, value in record.items() if key != 'seconds'}
+
+
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """`tools/refine_masks.py` in this process: arguments -> exit code."""
