@@ -1,7 +1,6 @@
 """Small folders of images and masks, and the tool that refines them."""
 
 import importlib.util
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +14,13 @@ from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.io.formats import Reading, build_format
 from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.conftest import ROOT, random_case
+from tests.hosts.folder.timeless import timeless_bytes
 
 SCRIPT = ROOT / 'tools' / 'refine_masks.py'
 CLASSES = ClassList(['background', 'cat', 'dog', 'tree'])
 PAMR: dict[str, Any] = dict(type='PAMRRefiner', iterations=1, dilations=[1])
 CONFIG = f'refiner = {PAMR!r}\n'
 SIZE = (24, 32)
-SECONDS = re.compile(rb'("seconds": )\{[^}]*\}|^seconds per image: .*$', re.MULTILINE)
 
 
 def random_prediction(seed: int = 0, classes: int = len(CLASSES), size: tuple[int, int] = SIZE) -> Prediction:
@@ -53,13 +52,8 @@ def make_task(root: Path, *, count: int = 3, input_format: str = 'index-png', **
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All files of a folder, hidden ones and those of folders in it, too; less the seconds that a clock took."""
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
-    return {name: SECONDS.sub(rb'\1', content) for name, content in files.items()}
-
-
-def timeless(record: dict[str, Any]) -> dict[str, Any]:
-    """A mask's record, less the seconds that a clock took."""
-    return {key: value for key, value in record.items() if key != 'seconds'}
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return {str(path.relative_to(folder)): timeless_bytes(path.read_bytes()) for path in files}
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from tests.hosts.folder.conftest import (
     make_task,
     random_pixels,
     random_prediction,
-    timeless,
     write_pair,
 )
+from tests.hosts.folder.timeless import timeless
 from tests.io.pictures import save_turned, write_rgb16
 
 

@@ -12,7 +12,8 @@ from mmseg_g4seg.hosts.folder.run import begin, finish, refine_folder, take_shar
 from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.pamr import PAMRRefiner
-from tests.hosts.folder.conftest import CLASSES, contents, make_task, timeless
+from tests.hosts.folder.conftest import CLASSES, contents, make_task
+from tests.hosts.folder.timeless import timeless
 
 
 class Watched(PAMRRefiner):
