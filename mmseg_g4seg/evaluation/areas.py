@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.ops.masks import labelled_pixels
+from mmseg_g4seg.ops.masks import compared_pixels
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
 
@@ -28,9 +28,7 @@ def class_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index
     Raises:
         ValueError: if the shapes differ.
     """
-    if label_map.shape != truth.shape:
-        raise ValueError(f'expected labels {tuple(truth.shape)} as the truth has, got {tuple(label_map.shape)}')
-    counted = labelled_pixels(truth, num_classes, ignore_index)
+    counted = compared_pixels(label_map, truth, num_classes, ignore_index)
     predicted, labelled = label_map[counted].long(), truth[counted].long()
     right = predicted[predicted == labelled]
     # a mask's own unlabelled pixels (255, -1) are of no class: they miss the truth, but add to no prediction

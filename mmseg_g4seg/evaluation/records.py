@@ -23,6 +23,11 @@ MASKS, BOUNDARIES = 0, 1
 KIND_NAMES = ('areas', 'boundaries')
 
 
+def stage_names(refiners: Sequence[str]) -> list[str]:
+    """Stages of a run, in order: the last refiner's masks are the refined ones, those before it have its name."""
+    return [COARSE, *refiners[:-1], REFINED]
+
+
 @dataclass(frozen=True, eq=False)
 class ImageRecord:
     """One image's share of an evaluation: small, since runs keep those of all images.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
-from .masks import labelled_pixels
+from .masks import compared_pixels
 
 WIDTH = 0.02
 """Width of the boundary, as a share of the image's diagonal (the paper's)."""
@@ -59,9 +59,7 @@ def boundary_areas(label_map: Tensor, truth: Tensor, num_classes: int, ignore_in
     Raises:
         ValueError: if the shapes differ.
     """
-    if label_map.shape != truth.shape:
-        raise ValueError(f'expected labels {tuple(truth.shape)} as the truth has, got {tuple(label_map.shape)}')
-    counted = labelled_pixels(truth, num_classes, ignore_index)
+    counted = compared_pixels(label_map, truth, num_classes, ignore_index)
     width = max(1, round(WIDTH * math.hypot(*truth.shape)))
     labelled = boundary_pixels(truth, width) & counted
     predicted = boundary_pixels(label_map, width) & counted

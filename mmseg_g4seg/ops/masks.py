@@ -41,6 +41,17 @@ def labelled_pixels(truth: Tensor, num_classes: int, ignore_index: int = IGNORE_
     return (truth != ignore_index) & (truth >= 0) & (truth < num_classes)
 
 
+def compared_pixels(label_map: Tensor, truth: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
+    """Pixels where a mask is measured against a truth: (H, W) integer twice -> (H, W) bool.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if label_map.shape != truth.shape:
+        raise ValueError(f'expected labels {tuple(truth.shape)} as the truth has, got {tuple(label_map.shape)}')
+    return labelled_pixels(truth, num_classes, ignore_index)
+
+
 def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes maps: averages areas when shrinking, bilinear when growing.
 

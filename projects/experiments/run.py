@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, measure_image
+from mmseg_g4seg.evaluation.records import ImageRecord, measure_image, stage_names
 from mmseg_g4seg.io.images import find_images, read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import make_prediction
@@ -112,7 +112,8 @@ def measure(name: str, image_set: ImageSet, refiner: Refiner) -> ImageRecord:
     """Refines one image, and counts the areas of every stage; those between the refiners keep the refiners' names."""
     case, classes = read_case(name, image_set), image_set.reader().classes.with_options(refiner.class_options)
     stages = refiner.refine_stages([case.image], [case.coarse], classes, keys=[case.key])
-    maps = {COARSE: case.coarse.label_map, **{stage.name: stage.predictions[0].label_map for stage in stages[:-1]}}
-    maps[REFINED] = stages[-1].predictions[0].label_map
+    masks = [case.coarse, *(stage.predictions[0] for stage in stages)]
+    names = stage_names([stage.name for stage in stages])
+    maps = {stage: mask.label_map for stage, mask in zip(names, masks, strict=True)}
     seconds = {stage.name: round(stage.seconds, 4) for stage in stages}
     return measure_image(name, maps, case.truth, len(classes), seconds=seconds)

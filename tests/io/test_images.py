@@ -2,10 +2,11 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mmseg_g4seg.io.image_headers import frame_note, has_sixteen_bits, upright_size
-from mmseg_g4seg.io.images import open_whole, read_image, rgb_pixels
+from mmseg_g4seg.io.images import open_whole, read_image, rgb_pixels, to_pixels
 from mmseg_g4seg.io.label_files import open_png
 from tests.io.pictures import save_turned, write_rgb16
 
@@ -93,3 +94,11 @@ class TestOrientation:
             save_turned(path, PIXELS, tag)
             assert frame_note(path, (20, 30), (30, 20)) == ''
         assert frame_note(tmp_path / 'missing.png', (20, 30), (30, 20)) == ''
+
+
+def test_pixels_of_an_image_are_bytes_in_order():
+    image = torch.tensor([0.0, 1.2, 0.5, -0.1, 1.0, 0.001]).view(3, 1, 2)
+    pixels = to_pixels(image)
+    assert pixels.tolist() == [[[0, 128, 255], [255, 0, 0]]]
+    assert pixels.flags['C_CONTIGUOUS']
+    assert pixels.dtype == np.uint8

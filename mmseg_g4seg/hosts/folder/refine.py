@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mmseg_g4seg.evaluation.records import COARSE, REFINED, measure_image
+from mmseg_g4seg.evaluation.records import measure_image, stage_names
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import IMAGE_SUFFIXES, read_image
 from mmseg_g4seg.io.label_files import read_index_png
@@ -169,9 +169,8 @@ def _record(
     coarse: Prediction, stages: Sequence[Stage], truth: torch.Tensor | None, classes: ClassList
 ) -> dict[str, Any]:
     """What the report keeps of a mask, but for its name, which the run's state knows; truth (H, W) int64."""
-    # the last by the name that every run's has, those before it by their refiner's
-    names = [COARSE, *(stage.name for stage in stages[:-1]), REFINED]
     predictions = [coarse, *(stage.predictions[0] for stage in stages)]
+    names = stage_names([stage.name for stage in stages])
     maps = {name: as_labels(p, len(classes)).cpu() for name, p in zip(names, predictions, strict=True)}
     seconds = {stage.name: stage.seconds for stage in stages}
     measured = measure_image('', maps, truth, len(classes), ignore_index=classes.ignore_index, seconds=seconds)

@@ -8,18 +8,17 @@ from typing import Any
 
 from torch import Tensor
 
-from mmseg_g4seg.evaluation.records import COARSE, REFINED
+from mmseg_g4seg.evaluation.records import stage_names
 from mmseg_g4seg.io.image_headers import frame_note
 
 
 def stage_label_maps(sample: dict[str, Any]) -> dict[str, Tensor]:
     """The mask of every stage, (H, W) int64 on the CPU; nothing refined, all are the prediction."""
     names = sample.get('stage_names', [])
-    keys = {COARSE: 'coarse_sem_seg', **{name: f'stage{i}_sem_seg' for i, name in enumerate(names[:-1])}}
-    final = _label_map(sample['pred_sem_seg'])
+    keys = ['coarse_sem_seg', *(f'stage{i}_sem_seg' for i in range(len(names) - 1)), 'pred_sem_seg']
     # without a refiner a run is an ordinary one, and its report shows no change instead of an error
-    stages = {name: _label_map(sample[key]) if key in sample else final for name, key in keys.items()}
-    return {**stages, REFINED: final}
+    found = [_label_map(sample[key if key in sample else 'pred_sem_seg']) for key in keys]
+    return dict(zip(stage_names(names), found, strict=True))
 
 
 def read_truth(sample: dict[str, Any], num_classes: int, ignore_index: int) -> Tensor:

@@ -15,6 +15,7 @@ from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.io.formats import Reading, build_format
 from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.conftest import ROOT, random_case
+from tests.hosts.folder.timeless import timeless_bytes
 
 SCRIPT = ROOT / 'tools' / 'refine_masks.py'
 CLASSES = ClassList(['background', 'cat', 'dog', 'tree'])
@@ -53,8 +54,8 @@ def make_task(root: Path, *, count: int = 3, input_format: str = 'index-png', **
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All files of a folder, hidden ones and those of folders in it, too; less the seconds that a clock took."""
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
-    return {name: SECONDS.sub(rb'\1', content) for name, content in files.items()}
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return {str(path.relative_to(folder)): timeless_bytes(path.read_bytes()) for path in files}
 
 
 @pytest.fixture

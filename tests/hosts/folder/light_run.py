@@ -22,6 +22,7 @@ from mmseg_g4seg.cli.interrupt import interruptible
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
 from tests.hosts.folder import slow_refiner  # noqa: F401
+from tests.hosts.folder.timeless import timeless_bytes
 
 KILLS = 20
 
@@ -87,7 +88,8 @@ def kill_at_each_change(task: FolderTask) -> list[int]:
         killed = was_killed(start(task, kill_before(count, task.out)))
         if killed:
             assert not was_killed(start(task))
-        found = {path.relative_to(task.out): path.is_file() and path.read_bytes() for path in task.out.rglob('*')}
+        entries = {path.relative_to(task.out): path for path in task.out.rglob('*')}
+        found = {name: path.is_file() and timeless_bytes(path.read_bytes()) for name, path in entries.items()}
         undisturbed = undisturbed or found  # at step 0, which there is not
         if found != undisturbed:
             wrong.append(count)
