@@ -1,7 +1,6 @@
 """Small folders of images and masks, and the tool that refines them."""
 
 import importlib.util
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,6 @@ CLASSES = ClassList(['background', 'cat', 'dog', 'tree'])
 PAMR: dict[str, Any] = dict(type='PAMRRefiner', iterations=1, dilations=[1])
 CONFIG = f'refiner = {PAMR!r}\n'
 SIZE = (24, 32)
-SECONDS = re.compile(rb'("seconds": )\{[^}]*\}|^seconds per image: .*$', re.MULTILINE)
 
 
 def random_prediction(seed: int = 0, classes: int = len(CLASSES), size: tuple[int, int] = SIZE) -> Prediction:
