@@ -1,4 +1,5 @@
 import warnings
+from weakref import ref
 
 import pytest
 import torch
@@ -54,6 +55,30 @@ def test_halves_until_it_fits_with_one_warning(error):
 def test_one_item_that_does_not_fit():
     with pytest.raises(MemoryError, match=r'one pass alone .* cpu: expected a smaller image_size'):
         MemoryBudget(1).run(Worker(limit=0), [1], CPU)
+
+
+def test_what_did_not_fit_is_let_go_before_less_is_tried():
+    """Its tensors stand in the frames of the error; with them the smaller batch would not fit, either."""
+    held = []
+
+    def work(batch):
+        tensor = torch.zeros(len(batch))
+        held.append(ref(tensor))
+        if len(batch) > 1:
+            raise torch.cuda.OutOfMemoryError('out of memory')
+        return list(batch)
+
+    def work_all():
+        for attempt in MemoryBudget(4).attempts([1, 2, 3, 4], CPU):
+            with attempt as batch:
+                assert [tensor() for tensor in held] == [None] * len(held)
+                results.extend(work(batch))
+
+    results = []
+    with pytest.warns(UserWarning, match='4 passes at once'):
+        work_all()
+    assert results == [1, 2, 3, 4]
+    assert len(held) == 6
 
 
 def test_other_errors_pass():
