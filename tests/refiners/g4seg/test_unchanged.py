@@ -109,7 +109,7 @@ def on_the_tiny_prior(config: Any) -> Any:
         return dict(type='DenoiserFeatures')
     replaced = {key: on_the_tiny_prior(value) for key, value in config.items()}
     if config.get('type') == 'G4SegRefiner':
-        replaced.update(prior='tiny', image_size=64)
+        replaced.update(prior='tiny', image_size=32)
     # its tokenizer knows the words of the demo's scenes alone
     return {**replaced, 'classes': dict(known=NAMES[:4])} if 'classes' in config else replaced
 
