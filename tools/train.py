@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.train import main
+"""`g4seg train`, for those who work in a clone."""
+
+from g4seg import run
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(run('train'))
