@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from g4seg import tools
-
+from .command import tools
 from .interrupt import interruptible
 
 SHELLS = ('bash', 'zsh', 'tcsh')
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parsers_of(tool: str, files: dict[str, str]) -> list[argparse.ArgumentParser]:
     """A tool's parser, whose paths complete to files; none where the tool cannot be imported here."""
     try:
-        parser = import_module(f'mmseg_g4seg.cli.{tool.replace("-", "_")}').build_parser()
+        parser = import_module(f'.{tool.replace("-", "_")}', __package__).build_parser()
     except ImportError:  # a host that is not installed
         return []
     assert isinstance(parser, argparse.ArgumentParser)

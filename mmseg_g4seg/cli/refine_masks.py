@@ -2,7 +2,7 @@
 
     g4seg refine-masks IMAGES MASKS OUT --classes classes.txt --format npz
     g4seg refine-masks IMAGES MASKS OUT --object dog --format binary-png --refiner tiny
-    torchrun --nproc-per-node 4 -m g4seg refine-masks IMAGES MASKS OUT ... --device cuda
+    torchrun --nproc-per-node 4 -m mmseg_g4seg.cli refine-masks IMAGES MASKS OUT ... --device cuda
 
 Every mask is named after its image. Called again after a kill it goes on where it stopped. What cannot
 be read or does not fit goes into OUT/report.json with its path, the run goes on, and the exit code is 1

@@ -16,7 +16,7 @@ from . import families as families  # whose parts are registered by that
 from .acceleration import compile_blocks
 from .families.latent import LatentPrior
 from .prior import DiffusionPrior
-from .weights.hub import find_variant, has_accelerate, is_hub_id, refuse_missing_weights
+from .weights.hub import find_variant, has_accelerate, is_hub_id, refuse_missing_weights, without_loading_bar
 from .weights.lora import find_lora, fuse_lora
 from .weights.schedulers import check_scheduler
 from .weights.tiny_autoencoder import load_tiny_autoencoder
@@ -210,7 +210,8 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     if has_weights:
         options['output_loading_info'] = True
     try:
-        part = getattr(module, class_name).from_pretrained(folder / name, **options)
+        with without_loading_bar(library):
+            part = getattr(module, class_name).from_pretrained(folder / name, **options)
     except (OSError, ValueError, RuntimeError) as error:
         hint = '' if variant else "; of a repository with half precision alone, give variant='fp16'"
         raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}{hint}') from error

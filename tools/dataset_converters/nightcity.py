@@ -1,6 +1,6 @@
 """`g4seg convert-dataset nightcity`, for those who work in a clone."""
 
-from g4seg import run
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
     raise SystemExit(run('convert-dataset', function='nightcity'))

@@ -1,7 +1,9 @@
 """Sources of models: local folders, or ids on the Hugging Face hub; and what a source must have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,22 @@ def find_variant(place: str | Path) -> str | None:
     """
     found = {match['variant'] for file in Path(place).glob('*') if (match := WEIGHTS.fullmatch(file.name))}
     return None if None in found or not found else 'fp16' if 'fp16' in found else min(found)
+
+
+@contextmanager
+def without_loading_bar(library: str) -> Iterator[None]:
+    """Within it, diffusers or transformers shows no progress bar; files are read in a second, a bar a part is noise.
+
+    Not around a download, which may take minutes.
+    """
+    logging = import_module(f'{library}.utils.logging')
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()
 
 
 def refuse_missing_weights(info: Mapping[str, Any], what: str) -> None:

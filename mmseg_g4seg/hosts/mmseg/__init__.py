@@ -1,5 +1,6 @@
 """MMSegmentation: importing this registers what mmseg's configs can name."""
 
+from . import quiet_import as quiet_import  # first: the others import mmseg, too
 from .datasets.checked_annotations import LoadCheckedAnnotations
 from .datasets.coco_object import COCOObjectDataset
 from .datasets.nightcity import NightCityDataset

@@ -2,10 +2,9 @@
 
     g4seg --help
     g4seg test CONFIG CHECKPOINT
-    torchrun --nproc-per-node 4 -m g4seg refine-masks IMAGES MASKS OUT ...
+    torchrun --nproc-per-node 4 -m mmseg_g4seg.cli refine-masks IMAGES MASKS OUT ...
 
-A tool is a module of `mmseg_g4seg/cli` with a function `main`: `refine_masks.py` is `g4seg refine-masks`. This file lies
-beside the package because to import anything of the package is to import torch and mmseg, which takes seconds.
+A tool is a module of this folder with a function `main`: `refine_masks.py` is `g4seg refine-masks`.
 """
 
 import ast
@@ -18,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-INTERRUPTED = 130
-"""Exit code, by the shells' convention: 128 and the signal's number."""
+from mmseg_g4seg import __version__
+
+from .interrupt import INTERRUPTED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_help(known))
         return 0
     if argv[0] == '--version':
-        print(f'mmseg_g4seg {_version()}')
+        print(f'mmseg_g4seg {__version__}')
         return 0
     name, *arguments = argv
     if name not in known:
@@ -58,33 +57,21 @@ def run(tool: str, argv: Sequence[str] | None = None, *, function: str = 'main')
         The exit code.
     """
     with _ended_by_interrupt():
-        command = getattr(import_module(f'mmseg_g4seg.cli.{tool.replace("-", "_")}'), function)
+        command = getattr(import_module(f'.{tool.replace("-", "_")}', __package__), function)
     return int(command(argv))
 
 
 def tools() -> dict[str, str]:
     """Names of the tools, each with a sentence on what it does; read from their files, so that nothing is imported."""
     found = {}
-    for file in sorted((_package() / 'cli').glob('*.py')):
+    for file in sorted(Path(__file__).parent.glob('*.py')):
+        if file == Path(__file__):
+            continue
         tree = ast.parse(file.read_text(encoding='utf-8'))
         if any(isinstance(node, ast.FunctionDef) and node.name == 'main' for node in tree.body):
             paragraph = (ast.get_docstring(tree) or '').partition('\n\n')[0]
             found[file.stem.replace('_', '-')] = re.split(r'(?<=[.:;]) ', ' '.join(paragraph.split()))[0].rstrip('.:;')
     return found
-
-
-def _package() -> Path:
-    spec = find_spec('mmseg_g4seg')
-    if spec is None or spec.origin is None:
-        raise ImportError('g4seg: expected the package mmseg_g4seg beside this command: pip install mmseg_g4seg')
-    return Path(spec.origin).parent
-
-
-def _version() -> str:
-    # of the code, not of the metadata: an editable install keeps those of the day that it was made
-    match = re.search(r"__version__ = '(.+)'", (_package() / '__init__.py').read_text(encoding='utf-8'))
-    assert match is not None
-    return match[1]
 
 
 def _help(known: dict[str, str]) -> str:
@@ -126,7 +113,3 @@ def _ended_by_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-if __name__ == '__main__':
-    raise SystemExit(main())
