@@ -1,7 +1,7 @@
-"""Gives mmcv-lite a module `mmcv._ext` whose operators raise an error: python .ci/stub_mmcv_ops.py, in the environment.
+"""Gives mmcv-lite a module `mmcv._ext` whose operators raise an error: python .ci/stub_mmcv_ops.py.
 
-mmsegmentation 1.2.2 imports every head at once, so that without compiled operators none can be had. Compiling them takes
-16 minutes. For `make test-upstream` alone, which makes the environment.
+mmsegmentation 1.2.2 imports every head at once, so that without compiled operators none can be had. Compiling them
+takes 16 minutes. For `make test-upstream` alone, which makes the environment.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Converts the labels of a data set to label maps of class indices.
 
-    g4seg convert-dataset nightcity --help
+g4seg convert-dataset nightcity --help
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Strips an mmengine checkpoint to weights, class names and colours.
 
-    g4seg publish-checkpoint IN.pth OUT.pth
+g4seg publish-checkpoint IN.pth OUT.pth
 """
 
 import argparse

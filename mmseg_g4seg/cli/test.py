@@ -1,6 +1,6 @@
 """Evaluates a model, its coarse and refined masks side by side. Takes mmseg's own arguments.
 
-    g4seg test CONFIG CHECKPOINT [--refiner REFINER.py]
+g4seg test CONFIG CHECKPOINT [--refiner REFINER.py]
 """
 
 import argparse

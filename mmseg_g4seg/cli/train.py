@@ -1,6 +1,6 @@
 """Trains a model with mmengine's runner.
 
-    g4seg train CONFIG [--work-dir DIR] [--resume]
+g4seg train CONFIG [--work-dir DIR] [--resume]
 """
 
 import argparse

@@ -137,7 +137,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     try:
         from mmengine.config import Config
     except ImportError as error:
-        raise ImportError('config files need mmengine: pip install "mmseg_g4seg[mmseg]"') from error
+        raise ImportError('config files need mmengine: pip install onedl-mmengine') from error
     content = Config.fromfile(path)
     config = content.get('refiner') or content.get('model', {}).get('refiner')
     if config is None:

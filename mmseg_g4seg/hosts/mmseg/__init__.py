@@ -9,8 +9,11 @@ from .launch.replicas import ModelReplica
 from .metric import RefinementMetric
 from .saved_scores import SavedScoresSegmentor
 from .segmentor import RefinedSegmentor
+from .training_state import allow_training_state
 from .tta import RefinedSegTTAModel
 from .visualizer import RefinedSegVisualizer
+
+allow_training_state()
 
 __all__ = [
     'COCOObjectDataset',
