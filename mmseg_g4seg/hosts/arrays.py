@@ -28,6 +28,9 @@ from mmseg_g4seg.refiners.build import build_refiner
 SETTINGS = 'refiner.json'
 """File in a prior's folder with the settings that suit it."""
 
+OWN_CONFIGS = 'mmseg_g4seg::'
+"""Opens the name of a config that the package brings, as in `_base_`."""
+
 Maps = TypeVar('Maps', np.ndarray, Tensor, Image.Image)
 
 
@@ -36,7 +39,8 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
 
     Args:
         source: `tiny`; the folder of a prior with a `refiner.json`, as `python -m projects.train_prior` writes
-            it; a config file with a line `refiner = dict(type=...)`; or such a dict.
+            it; a config file with a line `refiner = dict(type=...)`, `mmseg_g4seg::_base_/refiners/NAME.py` for one
+            of the package's own; or such a dict.
         device: to run on.
         options: over the source's; those of a part are merged into the part's own, as in
             `load_refiner('tiny', update=dict(sharpness=20))`.
@@ -120,6 +124,8 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     if isinstance(source, dict):
         return dict(source)
     path = Path(EMBEDDED_PRIORS.get(str(source), source)).expanduser()
+    if str(source).startswith(OWN_CONFIGS):
+        path = Path(__file__).parents[1] / '.mim/configs' / str(source).removeprefix(OWN_CONFIGS)
     if path.suffix == '.py':
         return _read_config_file(path)
     if not (path / SETTINGS).is_file():

@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.torch_version import TorchVersion
+
 WEIGHTS = re.compile(
     r'(diffusion_pytorch_model|pytorch_model|model)(-\d+-of-\d+)?(\.(?P<variant>\w+))?(-\d+-of-\d+)?'
     r'\.(safetensors|bin)'
@@ -48,6 +51,13 @@ def find_variant(place: str | Path) -> str | None:
     """
     found = {match['variant'] for file in Path(place).glob('*') if (match := WEIGHTS.fullmatch(file.name))}
     return None if None in found or not found else 'fp16' if 'fp16' in found else min(found)
+
+
+def fitting_releases(library: str) -> str:
+    """What to install where a library is missing, or newer than the installed torch: its error names neither."""
+    if TorchVersion(torch.__version__) < (2, 6):
+        return f"with torch {torch.__version__}: pip install 'diffusers<0.36' 'transformers<4.56'"
+    return f'pip install {library}'
 
 
 @contextmanager
