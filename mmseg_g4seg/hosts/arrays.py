@@ -28,9 +28,6 @@ from mmseg_g4seg.refiners.build import build_refiner
 SETTINGS = 'refiner.json'
 """File in a prior's folder with the settings that suit it."""
 
-OWN_CONFIGS = 'mmseg_g4seg::'
-"""Opens the name of a config that the package brings, as in `_base_`."""
-
 Maps = TypeVar('Maps', np.ndarray, Tensor, Image.Image)
 
 
@@ -124,8 +121,8 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     if isinstance(source, dict):
         return dict(source)
     path = Path(EMBEDDED_PRIORS.get(str(source), source)).expanduser()
-    if str(source).startswith(OWN_CONFIGS):
-        path = Path(__file__).parents[1] / '.mim/configs' / str(source).removeprefix(OWN_CONFIGS)
+    if str(source).startswith('mmseg_g4seg::'):  # as in `_base_`
+        path = Path(__file__).parents[1] / '.mim/configs' / str(source).removeprefix('mmseg_g4seg::')
     if path.suffix == '.py':
         return _read_config_file(path)
     if not (path / SETTINGS).is_file():
