@@ -56,6 +56,19 @@ setup(
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
         'docs': ['mkdocs>=1.6', 'mkdocstrings[python]>=0.26'],
-        'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3', 'wheel>=0.40'],
+        'dev': [
+            'pytest>=8',
+            'pytest-xdist>=3.5',
+            'ruff>=0.6',
+            'mypy>=1.10',
+            'pre-commit>=3',
+            'wheel>=0.40',
+            # what tests of optional parts need
+            'pycocotools>=2.0.6',
+            'pydensecrf2>=1.1',
+            'scipy>=1.9',
+            'segmentation-refinement>=0.6',
+            'shtab>=1.6',
+        ],
     },
 )

@@ -105,6 +105,10 @@ def test_the_command(environment, tmp_path):
     assert done.stdout == f'mmseg_g4seg {__version__}\n'
 
 
+def test_the_citation_has_the_version():
+    assert f'\nversion: {__version__}\n' in (ROOT / 'CITATION.cff').read_text()
+
+
 def test_what_the_wheel_holds(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split('/')[0] for name in names} == {'mmseg_g4seg', f'mmseg_g4seg-{__version__}.dist-info'}

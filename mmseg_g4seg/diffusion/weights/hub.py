@@ -55,7 +55,7 @@ def find_variant(place: str | Path) -> str | None:
 
 def fitting_releases(library: str) -> str:
     """What to install where a library is missing, or newer than the installed torch: its error names neither."""
-    if TorchVersion(torch.__version__) < (2, 6):
+    if TorchVersion(torch.__version__) < '2.6':
         return f"with torch {torch.__version__}: pip install 'diffusers<0.36' 'transformers<4.56'"
     return f'pip install {library}'
 

@@ -15,15 +15,11 @@ from torch.torch_version import TorchVersion
 
 def allow_training_state() -> None:
     """Tells torch of what mmengine saves: curves, and the NumPy arrays in them; nothing that runs code of a file."""
-    if TorchVersion(torch.__version__) < (2, 6):
+    if TorchVersion(torch.__version__) < '2.6':
         return
-    multiarray = np.core.multiarray if np.__version__.startswith('1.') else np._core.multiarray
-    # files keep the name that the NumPy which wrote them had for it
-    names = [
-        (getattr(multiarray, name), f'numpy.{core}.multiarray.{name}')
-        for name in ('_reconstruct', 'scalar')
-        for core in ('core', '_core')
-    ]
+    # what an array and a number are read by; files keep the name that the NumPy which wrote them had for it
+    readers: list[Any] = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    names = [(reader, f'numpy.{core}.multiarray.{reader.__name__}') for reader in readers for core in ('core', '_core')]
     dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64)]
     torch.serialization.add_safe_globals(
         [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *names, (_statistic, 'builtins.getattr')]
