@@ -36,7 +36,6 @@ setup(
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
     package_data={'mmseg_g4seg': ['assets/**/*', 'py.typed']},
-    # no host here: an environment that already has mmseg keeps the one it has
     install_requires=[
         'torch>=2.1',
         'numpy>=1.23',
@@ -46,17 +45,30 @@ setup(
         'transformers>=4.38',
         'safetensors>=0.4',
     ],
+    entry_points={'console_scripts': ['g4seg = mmseg_g4seg.cli.command:main']},
+    # none brings mmseg or Detectron2: the packages of one host would be installed over those of another
     extras_require={
-        'mmseg': ['onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.10', 'onedl-mmsegmentation>=1.4'],
-        'mmseg-upstream': ['mmsegmentation==1.2.2', 'mmengine>=0.10.4', 'mmcv>=2.0.0rc4,<2.2', 'ftfy', 'regex'],
         'clip': ['open_clip_torch>=2.24'],
-        'mask2former': ['onedl-mmdetection>=3.5'],
         'coco': ['pycocotools>=2.0.6'],
+        'completion': ['shtab>=1.6'],
         'crf': ['pydensecrf2>=1.1'],
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
         'docs': ['mkdocs>=1.6', 'mkdocstrings[python]>=0.26'],
-        'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
+        'dev': [
+            'pytest>=8',
+            'pytest-xdist>=3.5',
+            'ruff>=0.6',
+            'mypy>=1.10',
+            'pre-commit>=3',
+            'wheel>=0.40',
+            # what tests of optional parts need
+            'pycocotools>=2.0.6',
+            'pydensecrf2>=1.1',
+            'scipy>=1.9',
+            'segmentation-refinement>=0.6',
+            'shtab>=1.6',
+        ],
     },
 )

@@ -63,12 +63,25 @@ def build(config: Any, kind: type[PART], *, where: str = '') -> PART:
     where = where or kind.__name__.lower()
     if isinstance(config, kind):
         return config
+    config = without_scopes(config)
     # the whole tree first: `sharpnes` in the last line of a chain should not cost the loading of the first prior
     check_config(config, where, kind)
     part = _build(config)
     if not isinstance(part, kind):
         raise ValueError(f'{where}: expected one of {names_of(kind)}, got a {type(part).__name__}')
     return part
+
+
+def without_scopes(config: Any) -> Any:
+    """A config without `_scope_`, which mmengine adds to what a config takes from a base of a package, at any depth.
+
+    A part is found by its name alone, and has no such option.
+    """
+    if isinstance(config, Mapping):
+        return {name: without_scopes(value) for name, value in config.items() if name != '_scope_'}
+    if type(config) in (list, tuple):
+        return type(config)(map(without_scopes, config))
+    return config
 
 
 def check_config(config: Any, where: str, kind: type = object) -> None:

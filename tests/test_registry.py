@@ -10,7 +10,7 @@ from mmseg_g4seg.diffusion.injection import Injector
 from mmseg_g4seg.refiners.dense_crf import CRFParameters
 from mmseg_g4seg.refiners.g4seg.reconstruction import OneStep, Reconstruction
 from mmseg_g4seg.refiners.g4seg.updates import Update
-from mmseg_g4seg.registry import build, names_of, register
+from mmseg_g4seg.registry import build, names_of, register, without_scopes
 from tests.conftest import NAMES, random_case
 
 
@@ -148,3 +148,14 @@ def test_names_of_a_kind():
 def test_a_built_part_passes_through():
     part = OneStep()
     assert build(part, Reconstruction) is part
+
+
+def test_the_scope_of_a_base_in_a_package_is_no_option():
+    """mmengine adds it to what a config takes from `mmseg_g4seg::...`, at any depth."""
+    inner = {'type': 'CorrespondenceUpdate', 'features': {'type': 'DenoiserFeatures', '_scope_': 'mmseg_g4seg'}}
+    config = {'type': 'X', 'update': inner, 'sizes': (1, 2), 'parts': [{'a': 1, '_scope_': 'y'}], '_scope_': 'z'}
+    plain = without_scopes(config)
+    assert '_scope_' not in repr(plain)
+    assert plain['sizes'] == (1, 2)
+    assert plain['parts'] == [{'a': 1}]
+    assert inner['features']['_scope_'] == 'mmseg_g4seg'

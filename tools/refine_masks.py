@@ -1,8 +1,6 @@
-"""Refines a folder of masks: `mmseg_g4seg/cli/refine_masks.py`, for those who work in a clone."""
+"""`g4seg refine-masks`, for those who work in a clone."""
 
-import sys
-
-from mmseg_g4seg.cli.refine_masks import main
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    sys.exit(main())
+    raise SystemExit(run('refine-masks'))

@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.test import main
+"""`g4seg test`, for those who work in a clone."""
+
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(run('test'))

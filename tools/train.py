@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.train import main
+"""`g4seg train`, for those who work in a clone."""
+
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(run('train'))

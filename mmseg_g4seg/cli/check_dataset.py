@@ -1,7 +1,7 @@
 """Looks the data set of a config over before an hour is spent on it; builds no model.
 
-    python tools/check_dataset.py configs/_base_/datasets/nightcity.py
-    python tools/check_dataset.py CONFIG --split train --out work_dirs/train_set --images 20
+    g4seg check-dataset configs/_base_/datasets/nightcity.py
+    g4seg check-dataset CONFIG --split train --out work_dirs/train_set --images 20
 
 Says how many images and labels there are, their sizes, the share of every class, ids that do not belong, and what
 to do about it. OUT/contact_sheet.png and OUT/overlays show random images with their labels, OUT/table.txt and
@@ -21,9 +21,8 @@ from mmseg_g4seg.hosts.mmseg.checks.full_check import SplitName, check_dataset
 from .interrupt import interruptible
 
 
-@interruptible()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; `argv` are its arguments, those of the process when not given."""
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', type=Path, help='config file')
     parser.add_argument('--split', choices=get_args(SplitName), default='test', help='whose dataloader')
@@ -31,7 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--images', type=int, default=10, help='how many overlays')
     parser.add_argument('--seed', type=int, default=0, help='of the choice of overlays')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
-    args = parser.parse_args(argv)
+    return parser
+
+
+@interruptible()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; `argv` are its arguments, those of the process when not given."""
+    args = build_parser().parse_args(argv)
     if not args.config.is_file():
         print(f'error: {args.config} is missing: expected a config file', file=sys.stderr)
         return 1

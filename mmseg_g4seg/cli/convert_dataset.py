@@ -1,4 +1,7 @@
-"""Arguments of the data set converters, `tools/dataset_converters/*.py`: one function a data set."""
+"""Converts the labels of a data set to label maps of class indices.
+
+g4seg convert-dataset nightcity --help
+"""
 
 import argparse
 import inspect
@@ -20,7 +23,7 @@ from .interrupt import interruptible
 def coco_object(argv: Sequence[str] | None = None) -> int:
     """COCO's instance annotations to COCO-Object's label maps of 81 classes.
 
-        python tools/dataset_converters/coco_object.py data/coco/annotations data/coco_object/annotations
+        g4seg convert-dataset coco-object data/coco/annotations data/coco_object/annotations
 
     ANNOTATIONS has instances_{train,val}2017.json; the results are OUT/{train,val}2017/NAME_instanceTrainIds.png.
     What is drawn over what, and how crowds count: mmseg_g4seg/hosts/mmseg/converters/coco_object.py. Needs the extra
@@ -42,7 +45,7 @@ def coco_object(argv: Sequence[str] | None = None) -> int:
 def nightcity(argv: Sequence[str] | None = None) -> int:
     """NightCity's label files, `_labelIds` to `_trainIds`.
 
-        python tools/dataset_converters/nightcity.py data/nightcity/NightCity-label/label data/nightcity/trainIds
+        g4seg convert-dataset nightcity data/nightcity/NightCity-label/label data/nightcity/trainIds
 
     LABELS has a folder a split, with NAME_labelIds.png; the results are OUT/{train,val}/NAME_trainIds.png. The
     training file in the validation list is left out there. Called again after a kill it goes on. The exit code is
@@ -65,7 +68,7 @@ def nightcity(argv: Sequence[str] | None = None) -> int:
 def pascal_context(argv: Sequence[str] | None = None) -> int:
     """PASCAL-Context's .mat files of 459 classes to label maps of 59 classes and background.
 
-        python tools/dataset_converters/pascal_context.py trainval labels.txt data/VOCdevkit/VOC2010
+        g4seg convert-dataset pascal-context trainval labels.txt data/VOCdevkit/VOC2010
 
     MATS has NAME.mat, LABELS is the release's labels.txt. The results are DEVKIT/SegmentationClassContext/NAME.png
     and DEVKIT/ImageSets/SegmentationContext/{train,val}.txt, from the lists in DEVKIT/ImageSets/Main. Needs the extra
@@ -81,6 +84,26 @@ def pascal_context(argv: Sequence[str] | None = None) -> int:
         lambda: context.convert_pascal_context(args.mats, args.labels, args.devkit, **run),
         ('background', *context.CLASSES),
     )
+
+
+CONVERTERS = {'coco-object': coco_object, 'nightcity': nightcity, 'pascal-context': pascal_context}
+"""By the name of the data set."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('dataset', choices=CONVERTERS, help='data set')
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, help="the converter's own, which its --help lists")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; `argv` are its arguments, those of the process when not given."""
+    args = build_parser().parse_args(argv)
+    # what argparse calls the program in its usage line
+    sys.argv = [f'{Path(sys.argv[0]).name} {args.dataset}', *args.arguments]
+    return CONVERTERS[args.dataset](args.arguments)
 
 
 def _parser(command: Callable[..., int]) -> argparse.ArgumentParser:

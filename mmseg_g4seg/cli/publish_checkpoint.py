@@ -1,4 +1,7 @@
-"""Strips an mmengine checkpoint to weights and class names: publish_checkpoint.py IN.pth OUT.pth."""
+"""Strips an mmengine checkpoint to weights, class names and colours.
+
+g4seg publish-checkpoint IN.pth OUT.pth
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -8,16 +11,28 @@ import torch
 
 from mmseg_g4seg.io.atomic import atomic_file
 
+from .interrupt import interruptible
 
+
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='checkpoint of a training')
+    parser.add_argument('target', type=Path, help='file to write')
+    return parser
+
+
+@interruptible()
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('source', type=Path)
-    parser.add_argument('target', type=Path)
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     checkpoint = torch.load(args.source, map_location='cpu', weights_only=False)
     meta = checkpoint['meta']['dataset_meta']
-    kept = {key: [list(v) if not isinstance(v, str) else v for v in meta[key]] for key in ('classes', 'palette')}
+    # tuples, as in METAINFO of data sets and so in mmseg's own checkpoints
+    kept = {
+        'classes': tuple(name if isinstance(name, str) else tuple(name) for name in meta['classes']),
+        'palette': [list(colour) for colour in meta['palette']],
+    }
     # not a copy as a plain dict, which loses the versions by which heads migrate old weights
     with atomic_file(args.target) as file:
         torch.save({'state_dict': checkpoint['state_dict'], 'meta': {'dataset_meta': kept}}, file)

@@ -1,8 +1,8 @@
 """Refines a folder of masks: images and coarse masks (or scores) in, refined ones out.
 
-    python tools/refine_masks.py IMAGES MASKS OUT --classes classes.txt --format npz
-    python tools/refine_masks.py IMAGES MASKS OUT --object dog --format binary-png --refiner tiny
-    torchrun --nproc-per-node 4 tools/refine_masks.py IMAGES MASKS OUT ... --device cuda
+    g4seg refine-masks IMAGES MASKS OUT --classes classes.txt --format npz
+    g4seg refine-masks IMAGES MASKS OUT --object dog --format binary-png --refiner tiny
+    torchrun --nproc-per-node 4 -m mmseg_g4seg.cli refine-masks IMAGES MASKS OUT ... --device cuda
 
 Every mask is named after its image. Called again after a kill it goes on where it stopped. What cannot
 be read or does not fit goes into OUT/report.json with its path, the run goes on, and the exit code is 1
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if report.get('errors') else 0
 
 
-def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses the command line; ends the process where it is wrong."""
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', type=Path, help='folder of images')
     parser.add_argument('masks', type=Path, help='folder of masks, named after their images')
@@ -61,6 +61,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
     parser.add_argument('--strict', action='store_true', help='stop at the first error')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
+    return parser
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line; ends the process where it is wrong."""
+    parser = build_parser()
     args = parser.parse_args(arguments)
     if args.format is None and args.object is None:
         parser.error('--format is needed beside --classes')

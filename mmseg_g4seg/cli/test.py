@@ -1,6 +1,6 @@
 """Evaluates a model, its coarse and refined masks side by side. Takes mmseg's own arguments.
 
-python tools/test.py CONFIG CHECKPOINT [--refiner configs/_base_/refiners/g4seg_tiny.py]
+g4seg test CONFIG CHECKPOINT [--refiner REFINER.py]
 """
 
 import argparse
@@ -15,7 +15,8 @@ from mmseg_g4seg.hosts.mmseg.launch.run import evaluate, prepare
 from .interrupt import interruptible
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint of the plain model; none for saved scores')
@@ -30,7 +31,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line; ends the process where it is wrong."""
+    return build_parser().parse_args(argv)
 
 
 @interruptible()

@@ -1,4 +1,7 @@
-"""Trains a model with mmengine's runner: python tools/train.py CONFIG [--work-dir DIR] [--resume]."""
+"""Trains a model with mmengine's runner.
+
+g4seg train CONFIG [--work-dir DIR] [--resume]
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -10,16 +13,21 @@ from mmengine.runner import Runner
 from .interrupt import interruptible
 
 
-@interruptible('--resume goes on from the last checkpoint')
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; `argv` are its arguments, those of the process when not given."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work folder')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    args = parser.parse_args(argv)
+    return parser
+
+
+@interruptible('--resume goes on from the last checkpoint')
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; `argv` are its arguments, those of the process when not given."""
+    args = build_parser().parse_args(argv)
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
     config.launcher, config.resume = args.launcher, args.resume

@@ -16,7 +16,14 @@ from . import families as families  # whose parts are registered by that
 from .acceleration import compile_blocks
 from .families.latent import LatentPrior
 from .prior import DiffusionPrior
-from .weights.hub import find_variant, has_accelerate, is_hub_id, refuse_missing_weights
+from .weights.hub import (
+    find_variant,
+    fitting_releases,
+    has_accelerate,
+    is_hub_id,
+    refuse_missing_weights,
+    without_loading_bar,
+)
 from .weights.lora import find_lora, fuse_lora
 from .weights.schedulers import check_scheduler
 from .weights.tiny_autoencoder import load_tiny_autoencoder
@@ -197,9 +204,9 @@ def read_config(file: Path) -> dict[str, Any]:
 
 def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None) -> Any:
     try:
-        module = importlib.import_module(library)
-    except ImportError as error:
-        raise ImportError(f'loading a prior needs {library}: pip install {library}') from error
+        cls = getattr(importlib.import_module(library), class_name)
+    except (ImportError, AttributeError, RuntimeError) as error:  # the last two where torch is too old for it
+        raise ImportError(f'loading a prior needs {library} ({error}); {fitting_releases(library)}') from error
     options: dict[str, Any] = {}
     variant = variant or find_variant(folder / name)
     if library == 'diffusers' and name != 'scheduler':
@@ -210,7 +217,10 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     if has_weights:
         options['output_loading_info'] = True
     try:
-        part = getattr(module, class_name).from_pretrained(folder / name, **options)
+        with without_loading_bar(library):
+            part = cls.from_pretrained(folder / name, **options)
+    except ImportError as error:  # a class that stands for one whose torch is too old
+        raise ImportError(f'loading a prior needs {library} ({error}); {fitting_releases(library)}') from error
     except (OSError, ValueError, RuntimeError) as error:
         hint = '' if variant else "; of a repository with half precision alone, give variant='fp16'"
         raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}{hint}') from error

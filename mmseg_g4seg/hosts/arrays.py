@@ -36,7 +36,8 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
 
     Args:
         source: `tiny`; the folder of a prior with a `refiner.json`, as `python -m projects.train_prior` writes
-            it; a config file with a line `refiner = dict(type=...)`; or such a dict.
+            it; a config file with a line `refiner = dict(type=...)`, `mmseg_g4seg::_base_/refiners/NAME.py` for one
+            of the package's own; or such a dict.
         device: to run on.
         options: over the source's; those of a part are merged into the part's own, as in
             `load_refiner('tiny', update=dict(sharpness=20))`.
@@ -120,6 +121,8 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     if isinstance(source, dict):
         return dict(source)
     path = Path(EMBEDDED_PRIORS.get(str(source), source)).expanduser()
+    if str(source).startswith('mmseg_g4seg::'):  # as in `_base_`
+        path = Path(__file__).parents[1] / '.mim/configs' / str(source).removeprefix('mmseg_g4seg::')
     if path.suffix == '.py':
         return _read_config_file(path)
     if not (path / SETTINGS).is_file():
@@ -137,7 +140,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     try:
         from mmengine.config import Config
     except ImportError as error:
-        raise ImportError('config files need mmengine: pip install "mmseg_g4seg[mmseg]"') from error
+        raise ImportError('config files need mmengine: pip install onedl-mmengine') from error
     content = Config.fromfile(path)
     config = content.get('refiner') or content.get('model', {}).get('refiner')
     if config is None:

@@ -2,7 +2,19 @@
 
 from importlib.metadata import PackageNotFoundError, distribution
 
-DISTRIBUTIONS = {'mmseg': ('mmsegmentation', 'onedl-mmsegmentation'), 'mmseg_g4seg': ('mmseg_g4seg',)}
+DISTRIBUTIONS = ('mmsegmentation', 'onedl-mmsegmentation')
+"""Both bring the module `mmseg`."""
+
+
+def installed_mmseg() -> str | None:
+    """What the installed distribution of mmseg is called; None where none is."""
+    for name in DISTRIBUTIONS:
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            continue
+        return name
+    return None
 
 
 def name_installed_distributions() -> None:
@@ -13,11 +25,8 @@ def name_installed_distributions() -> None:
     """
     from mmengine.config.utils import MODULE2PACKAGE
 
-    for module, names in DISTRIBUTIONS.items():
-        for name in names:
-            try:
-                distribution(name)
-            except PackageNotFoundError:
-                continue
-            MODULE2PACKAGE[module] = name
-            break
+    # without asking: where there is no distribution, as in a clone on the path, mmengine looks for a module
+    MODULE2PACKAGE['mmseg_g4seg'] = 'mmseg_g4seg'
+    mmseg = installed_mmseg()
+    if mmseg is not None:
+        MODULE2PACKAGE['mmseg'] = mmseg

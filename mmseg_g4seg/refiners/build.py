@@ -5,7 +5,7 @@ from typing import Any
 
 from mmseg_g4seg.diffusion.loading import loaded_once
 from mmseg_g4seg.prediction import ClassList
-from mmseg_g4seg.registry import build, check_option_names
+from mmseg_g4seg.registry import build, check_option_names, without_scopes
 
 from .base import Refiner
 
@@ -25,6 +25,7 @@ def build_refiner(config: 'Mapping[str, Any] | Refiner | None') -> Refiner | Non
         return config
     if not isinstance(config, Mapping):
         raise ValueError(f'refiner: expected dict(type=..., ...), got {config!r}')
+    config = without_scopes(config)
     # of the whole chain, and not an option of any refiner in it: two stages must not differ about what background is
     options = {name: value for name, value in config.items() if name != 'classes'}
     class_options = dict(config.get('classes') or {})

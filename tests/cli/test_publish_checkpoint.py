@@ -19,7 +19,7 @@ def published(tmp_path) -> dict:
 def test_what_is_kept(published):
     assert published.keys() == {'state_dict', 'meta'}
     assert published['meta'] == {
-        'dataset_meta': {'classes': ['sky', ['ball', 'globe']], 'palette': [[1, 2, 3], [4, 5, 6]]}
+        'dataset_meta': {'classes': ('sky', ('ball', 'globe')), 'palette': [[1, 2, 3], [4, 5, 6]]}
     }
     assert published['state_dict'].keys() == {'0.weight', '0.bias'}
 

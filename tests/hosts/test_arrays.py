@@ -307,6 +307,12 @@ class TestLoadRefiner:
             assert refiner.image_size == (32, 48)
             assert (refiner.update.sharpness, refiner.update.uncertain_below) == (20.0, 0.7)
 
+    def test_a_config_of_the_package(self):
+        pytest.importorskip('mmengine')
+        assert read_refiner_config('mmseg_g4seg::_base_/refiners/g4seg_sd21.py')['update']['beta'] == 0.8
+        with pytest.raises(FileNotFoundError, match=r'no such config file: .*refiners/none\.py'):
+            read_refiner_config('mmseg_g4seg::_base_/refiners/none.py')
+
     def test_config_file(self, tmp_path):
         pytest.importorskip('mmengine')
         path = tmp_path / 'config.py'

@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.convert_dataset import coco_object
+"""`g4seg convert-dataset coco-object`, for those who work in a clone."""
+
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    raise SystemExit(coco_object())
+    raise SystemExit(run('convert-dataset', function='coco_object'))

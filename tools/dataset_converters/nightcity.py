@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.convert_dataset import nightcity
+"""`g4seg convert-dataset nightcity`, for those who work in a clone."""
+
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    raise SystemExit(nightcity())
+    raise SystemExit(run('convert-dataset', function='nightcity'))

@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.convert_dataset import pascal_context
+"""`g4seg convert-dataset pascal-context`, for those who work in a clone."""
+
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    raise SystemExit(pascal_context())
+    raise SystemExit(run('convert-dataset', function='pascal_context'))

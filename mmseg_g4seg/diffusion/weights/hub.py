@@ -1,10 +1,15 @@
 """Sources of models: local folders, or ids on the Hugging Face hub; and what a source must have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch.torch_version import TorchVersion
 
 WEIGHTS = re.compile(
     r'(diffusion_pytorch_model|pytorch_model|model)(-\d+-of-\d+)?(\.(?P<variant>\w+))?(-\d+-of-\d+)?'
@@ -46,6 +51,29 @@ def find_variant(place: str | Path) -> str | None:
     """
     found = {match['variant'] for file in Path(place).glob('*') if (match := WEIGHTS.fullmatch(file.name))}
     return None if None in found or not found else 'fp16' if 'fp16' in found else min(found)
+
+
+def fitting_releases(library: str) -> str:
+    """What to install where a library is missing, or newer than the installed torch: its error names neither."""
+    if TorchVersion(torch.__version__) < '2.6':
+        return f"with torch {torch.__version__}: pip install 'diffusers<0.36' 'transformers<4.56'"
+    return f'pip install {library}'
+
+
+@contextmanager
+def without_loading_bar(library: str) -> Iterator[None]:
+    """Within it, diffusers or transformers shows no progress bar; files are read in a second, a bar a part is noise.
+
+    Not around a download, which may take minutes.
+    """
+    logging = import_module(f'{library}.utils.logging')
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()
 
 
 def refuse_missing_weights(info: Mapping[str, Any], what: str) -> None:

@@ -1,5 +1,6 @@
 """MMSegmentation: importing this registers what mmseg's configs can name."""
 
+from . import quiet_import as quiet_import  # first: the others import mmseg, too
 from .datasets.checked_annotations import LoadCheckedAnnotations
 from .datasets.coco_object import COCOObjectDataset
 from .datasets.nightcity import NightCityDataset
@@ -8,8 +9,11 @@ from .launch.replicas import ModelReplica
 from .metric import RefinementMetric
 from .saved_scores import SavedScoresSegmentor
 from .segmentor import RefinedSegmentor
+from .training_state import allow_training_state
 from .tta import RefinedSegTTAModel
 from .visualizer import RefinedSegVisualizer
+
+allow_training_state()
 
 __all__ = [
     'COCOObjectDataset',

@@ -44,7 +44,8 @@ class RefinementMetric(IoUMetric):
     Args:
         report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, the gain
             with its interval and by initial IoU, the images that changed most, and each image's mean
-            IoU), `classes.csv`, `images.csv` and `table.txt`; none is written when not given.
+            IoU), `classes.csv`, `images.csv` and `table.txt`; the work folder of the Runner that evaluates when not
+            given. Without a Runner none is written.
         mean_classes: names of the classes that count; `labelled` for those that occur in the ground
             truth; all when not given. Others have no figure (a class that is predicted but never
             labelled would enter the means with 0).
@@ -144,8 +145,9 @@ class RefinementMetric(IoUMetric):
             boundary_iou=lambda areas: self._figures(areas, 'mIoU')['IoU'],
         )
         print_log('\n' + as_text(report), logger=MMLogger.get_current_instance())
-        if self.report_dir and is_main_process():
-            write_report(report, Path(self.report_dir))
+        folder = self.report_dir or _work_dir()
+        if folder and is_main_process():
+            write_report(report, Path(folder))
         return as_metrics(report)
 
     def _figures(self, areas: Tensor, metrics: Sequence[str] | str) -> dict[str, Any]:
@@ -167,6 +169,13 @@ class RefinementMetric(IoUMetric):
         if unknown:
             raise ValueError(f'mean_classes: expected names among {names}, got {unknown}')
         return [i for i, name in enumerate(names) if name in self.mean_classes]
+
+
+def _work_dir() -> Path | None:
+    """The folder of the run, for mmseg's own script, which tells a metric nothing of it; None without a run."""
+    log_file = MMLogger.get_current_instance().log_file
+    # a Runner logs to WORK_DIR/TIME/TIME.log; a logger of an earlier run may outlive its folder
+    return Path(log_file).parents[1] if log_file and Path(log_file).is_file() else None
 
 
 def as_metrics(report: EvaluationReport) -> dict[str, float]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+from mmseg_g4seg.hosts.base_configs import installed_mmseg
+
 HEADS = ('Mask2FormerHead', 'MaskFormerHead')
 
 
@@ -19,18 +21,22 @@ def register_mmdetection(model: dict[str, Any]) -> None:
     needed = next((kind for kind in _types(model) if kind in HEADS or kind.startswith('mmdet.')), None)
     if needed is None:
         return
+    # packages of the host that is there: the other one's would be installed over it
+    is_upstream = installed_mmseg() == 'mmsegmentation'
     try:
         import_module('mmcv.ops')
     except ImportError as error:
         raise ImportError(
-            f"{needed} needs mmcv's compiled operators, which the installed mmcv lacks: pip install 'setuptools<82' "
-            'ninja psutil, then MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir --force-reinstall '
-            '--no-deps onedl-mmcv (some eight minutes on two cores)'
+            f"{needed} needs mmcv's compiled operators, which the installed mmcv lacks: pip install 'setuptools<81' "
+            'wheel ninja psutil, then MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir '
+            f'--force-reinstall --no-deps {"mmcv==2.1.0" if is_upstream else "onedl-mmcv"} '
+            '(some eight minutes on two cores)'
         ) from error
     try:
         import_module('mmdet.models')
     except ImportError as error:
-        raise ImportError(f'{needed} needs MMDetection: pip install "mmseg_g4seg[mask2former]"') from error
+        package = '"mmdet>=3,<3.4"' if is_upstream else 'onedl-mmdetection'
+        raise ImportError(f'{needed} needs MMDetection: pip install {package}') from error
 
 
 def _types(config: Any) -> Iterator[str]:

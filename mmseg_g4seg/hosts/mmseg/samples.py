@@ -44,7 +44,7 @@ def read_truth(sample: dict[str, Any], num_classes: int, ignore_index: int) -> T
         raise ValueError(
             f'{path}: expected label ids 0 to {num_classes - 1}, or {ignore_index} for pixels without a '
             f'label, got {listed}{reduced}: are these raw ids where training ids are expected? Check seg_map_suffix '
-            'and reduce_zero_label of the data set and ignore_index of the metric; tools/check_dataset.py lists all ids'
+            'and reduce_zero_label of the data set and ignore_index of the metric; g4seg check-dataset lists all ids'
         )
     size = tuple(sample['pred_sem_seg']['data'].shape[-2:])
     if truth.shape != size:

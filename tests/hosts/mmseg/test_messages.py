@@ -120,7 +120,7 @@ class TestFiles:
         said = message(write_config(data_prefix=prefix), checkpoint, *refiner, *augmented, images=images)
         assert f'{tmp_path}/labels/1.png: label ids [{label_id}] do not belong; expected' in said
         assert "change the data set's label_ids or reduce_zero_label" in said
-        assert 'tools/check_dataset.py CONFIG' in said
+        assert 'g4seg check-dataset CONFIG' in said
 
     def test_the_config_itself(self, checkpoint, message, tmp_path):
         assert f'{tmp_path}/no.py' in message(tmp_path / 'no.py', checkpoint, error=FileNotFoundError)

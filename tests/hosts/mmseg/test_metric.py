@@ -387,7 +387,7 @@ class TestBadInput:
             ValueError, match=r'labels/munich_labelIds\.png: expected label ids 0 to 3, or 255'
         ) as error:
             evaluate(RefinementMetric(), data)
-        for words in ('got 4, 7, 33:', 'seg_map_suffix', 'reduce_zero_label', 'tools/check_dataset.py'):
+        for words in ('got 4, 7, 33:', 'seg_map_suffix', 'reduce_zero_label', 'g4seg check-dataset'):
             assert words in str(error.value)
 
     def test_many_ids_reduced_by_one_and_no_label_path(self):

@@ -14,6 +14,7 @@ from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from mmseg_g4seg.evaluation.panels import GAP, TITLE_HEIGHT, lay_out
+from mmseg_g4seg.hosts.base_configs import installed_mmseg
 from mmseg_g4seg.hosts.mmseg.launch.config import Drawing, show_predictions
 from tests.hosts.mmseg.conftest import SIZES, plain_config, refined
 
@@ -116,11 +117,14 @@ class TestPanels:
         backends = [dict(type='LocalVisBackend')]
         theirs = SegLocalVisualizer('theirs', vis_backends=backends, save_dir=str(tmp_path / 'b'), alpha=ALPHA)
         theirs.dataset_meta = META
+        # mmseg 1.2.2 has nothing to draw where there is no sample, and raises an AttributeError
+        alone = installed_mmseg() != 'mmsegmentation'
         for v in (build(tmp_path / 'a'), theirs):
             v.add_datasample('x', image, sample(stages=()), **options)
-            v.add_datasample('image alone', image)
+            if alone:
+                v.add_datasample('image alone', image)
         names = [sorted(p.name for p in (tmp_path / folder).rglob('*.png')) for folder in 'ab']
-        assert names[0] == names[1] == ['image alone_0.png', 'x_0.png']
+        assert names[0] == names[1] == [*(['image alone_0.png'] if alone else []), 'x_0.png']
         for ours in (tmp_path / 'a').rglob('*.png'):
             (other,) = (tmp_path / 'b').rglob(ours.name)
             assert ours.read_bytes() == other.read_bytes()

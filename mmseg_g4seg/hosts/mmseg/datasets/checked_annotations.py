@@ -17,7 +17,7 @@ from .label_rules import LabelRules, UnexpectedIds
 REMEDY = (
     'If the file has other ids than the config says (raw ids for training ids, or a zero that is ignored), change the '
     "data set's label_ids or reduce_zero_label, or convert the files (tools/dataset_converters); "
-    'tools/check_dataset.py CONFIG shows the ids of all files'
+    'g4seg check-dataset CONFIG shows the ids of all files'
 )
 
 

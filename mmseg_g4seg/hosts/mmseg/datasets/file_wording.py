@@ -11,7 +11,7 @@ from .settings import CONTENTS
 def stop_at(name: object, problems: Sequence[str]) -> None:
     """Raises FileNotFoundError where there are problems with the files of a data set, which it names."""
     if problems:
-        raise FileNotFoundError(f'{name}: ' + '\n'.join([*problems, 'tools/check_dataset.py CONFIG shows more']))
+        raise FileNotFoundError(f'{name}: ' + '\n'.join([*problems, 'g4seg check-dataset CONFIG shows more']))
 
 
 def folder_problems(missing: Sequence[tuple[str, str]], root: str | None) -> list[str]:

@@ -89,5 +89,5 @@ def _check_suffix(suffix: str, label_ids: str) -> None:
     if said and label_ids not in said:
         raise ValueError(
             f'seg_map_suffix {suffix!r} says {said[0]}, but label_ids is {label_ids!r}: set label_ids={said[0]!r}, or '
-            f'the suffix of files with {label_ids} (tools/dataset_converters/nightcity.py makes _trainIds.png)'
+            f'the suffix of files with {label_ids} (g4seg convert-dataset nightcity makes _trainIds.png)'
         )

@@ -38,7 +38,7 @@ def check_checkpoint(model: nn.Module, path: str | None) -> None:
             name = type(getattr(model, 'segmentor', model)).__name__
             raise ValueError(
                 f'expected a checkpoint, got none: {name} would be evaluated with random weights; '
-                'tools/test.py CONFIG CHECKPOINT'
+                'g4seg test CONFIG CHECKPOINT'
             )
         return
     found = _read(path)

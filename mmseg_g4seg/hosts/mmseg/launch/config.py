@@ -138,7 +138,8 @@ def show_predictions(config: Config, drawing: Drawing) -> None:
     if not config.get('default_hooks', {}).get('visualization'):
         config.merge_from_dict({'default_hooks.visualization': dict(type='SegVisualizationHook')})
     hook = config.default_hooks.visualization
-    hook.draw = True
+    # every image; upstream's hook draws one of 50 unless it is told otherwise
+    hook.draw, hook.interval = True, 1
     if drawing.show:
         hook.show, hook.wait_time = True, drawing.wait_time
     if 'visualizer' not in config:
@@ -147,6 +148,12 @@ def show_predictions(config: Config, drawing: Drawing) -> None:
         config.visualizer.save_dir = drawing.folder
     if config.model.get('type') == 'RefinedSegmentor' and config.visualizer.get('type') == 'SegLocalVisualizer':
         config.visualizer.type = 'RefinedSegVisualizer'
+
+
+def drop_training(config: Config) -> None:
+    """Takes what training alone needs out of a config, in place: an evaluation has no training images to look for."""
+    for name in ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler'):
+        config[name] = None
 
 
 def _metrics(evaluator: Any) -> list[ConfigDict]:

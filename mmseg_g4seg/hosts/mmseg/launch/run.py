@@ -16,6 +16,7 @@ from .config import (
     Drawing,
     add_refiner,
     compare_stages,
+    drop_training,
     save_predictions,
     set_score_type,
     share_among_processes,
@@ -56,6 +57,7 @@ def prepare(
     edit_model(config, refiner, score_type, options or {})
     config.launcher = launcher
     share_among_processes(config)
+    drop_training(config)
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(config.filename).stem)
     write_reports(config)
     config.load_from = checkpoint or config.get('load_from')

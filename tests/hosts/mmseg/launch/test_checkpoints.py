@@ -102,7 +102,7 @@ class TestThatDoNot:
     def test_none_for_a_model_with_weights(self, data_root, wrap):
         config = plain_config(data_root, Path())
         model = build((refined(config, None) if wrap else config).model)
-        with pytest.raises(ValueError, match=r'got none: EncoderDecoder .*random weights; tools/test\.py CONFIG CHECK'):
+        with pytest.raises(ValueError, match=r'got none: EncoderDecoder .*random weights; g4seg test CONFIG CHECK'):
             check_checkpoint(model, None)
 
     def test_missing_weights(self, model, save):

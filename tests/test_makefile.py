@@ -1,0 +1,56 @@
+"""`make` pins what it made itself, and moves nothing in an environment that it did not make."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
+
+PYTHON = """#!/bin/sh
+# writes down what it is asked for; `-m venv FOLDER` makes a folder with another of its kind
+echo "$@" >> {log}
+test "$1 $2" = '-m venv' && mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+test "$1 $2 $3" = '-m pip list' && echo torch==2.1.2
+exit 0
+"""
+
+
+@pytest.fixture
+def fake(tmp_path) -> Path:
+    """A Python that installs nothing."""
+    python = tmp_path / 'python'
+    python.write_text(PYTHON.format(log=tmp_path / 'log'))
+    python.chmod(0o755)
+    return python
+
+
+def asked_by_make(folder: Path, *arguments: str) -> list[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith('MAKE')}
+    subprocess.run(['make', '-s', '-C', ROOT, *arguments], env=environment, capture_output=True, check=True)
+    return (folder / 'log').read_text().splitlines()
+
+
+def test_an_environment_of_ones_own(fake, tmp_path):
+    """Whatever it has; a host that does not even import must not be taken for none."""
+    theirs = tmp_path / 'theirs'
+    (theirs / 'bin').mkdir(parents=True)
+    shutil.copy(fake, theirs / 'bin/python')
+    asked = asked_by_make(tmp_path, 'env', f'VENV={theirs}', f'PYTHON={fake}')
+    kept = theirs / '.mmseg_g4seg_kept.txt'
+    assert kept.read_text() == 'torch==2.1.2\n'
+    assert [line for line in asked if 'pip install' in line] == [f'-m pip install -c {kept} -e .[clip,dev]']
+
+
+def test_one_that_make_makes(fake, tmp_path):
+    ours = tmp_path / 'ours'
+    asked = asked_by_make(tmp_path, 'env', f'VENV={ours}', f'PYTHON={fake}')
+    installs = ['-m pip install -r requirements/tested.txt', '-m pip install --no-deps -e .']
+    assert asked == [f'-m venv {ours}', *installs]
+    # and again after a change of the pinned set
+    (ours / '.mmseg_g4seg_ready').unlink()
+    assert asked_by_make(tmp_path, 'env', f'VENV={ours}', f'PYTHON={fake}') == [*asked, *installs]
