@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_g4seg.hosts.mmseg.checks.test_set import check_test_set
-from mmseg_g4seg.hosts.mmseg.class_names import announce_dataset
+from mmseg_g4seg.hosts.mmseg.class_names import announce_dataset, announce_settings
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 
 from .checkpoints import check_checkpoint
@@ -94,4 +94,5 @@ def evaluate(config: Config) -> dict[str, float]:
     check_checkpoint(runner.model, config.load_from)
     # a Runner tells the visualizer alone, in the first process; the model needs the class names in every one
     announce_dataset(getattr(runner.test_loop.dataloader.dataset, 'metainfo', {}))
+    announce_settings(config)
     return runner.test()

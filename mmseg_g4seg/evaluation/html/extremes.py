@@ -1,0 +1,51 @@
+"""Keeps the pictures of the images that changed most, in bounded memory."""
+
+from bisect import insort
+from collections.abc import Iterable
+
+from mmseg_g4seg.evaluation.records import ImageRecord
+
+from .pictures import Picture
+
+
+class Extremes:
+    """Of a stream of images the pictures of those that gained most, and of those that lost most."""
+
+    def __init__(self, count: int) -> None:
+        """Args:
+            count: pictures of each kind, at most.
+
+        Raises:
+            ValueError: if it is below 0.
+        """
+        if count < 0:
+            raise ValueError(f'pictures: expected 0 or more, got {count}')
+        self.count = count
+        self.best: list[Picture] = []
+        self.worst: list[Picture] = []
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """The best, then the worst, the largest change first."""
+        return [*self.best, *self.worst]
+
+    def wants(self, record: ImageRecord) -> bool:
+        """Whether an image's picture would be kept: one that is not need not be drawn."""
+        before, after = record.mean_ious
+        if not (after > before or after < before):  # nothing changed, or nothing is labelled
+            return False
+        kept = self.best if after > before else self.worst
+        last = kept[self.count - 1 : self.count]
+        return self.count > 0 and (not last or _order(after - before, record.name) < _order(last[0].gain, last[0].name))
+
+    def add(self, pictures: Iterable[Picture]) -> None:
+        """Takes pictures; those that changed less may go for them."""
+        for picture in pictures:
+            kept = self.best if picture.gain > 0 else self.worst
+            insort(kept, picture, key=lambda p: _order(p.gain, p.name))
+            del kept[self.count :]
+
+
+def _order(gain: float, name: str) -> tuple[float, str]:
+    # the name decides between equal changes: several processes keep the pictures that one would
+    return -abs(gain), name
