@@ -33,21 +33,29 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / 'classes.csv', classes_csv(report))
     atomic_write(folder / 'images.csv', images_csv(report))
-    atomic_write(folder / METRICS, as_json(report))
     atomic_write(folder / 'table.txt', as_text(report) + '\n')
     write_page(report, folder, notes=notes, pictures=pictures)
 
 
 def write_page(
-    report: EvaluationReport, folder: Path, *, notes: RunNotes | None = None, pictures: Sequence[Picture] = ()
+    report: EvaluationReport,
+    folder: Path,
+    *,
+    notes: RunNotes | None = None,
+    pictures: Sequence[Picture] = (),
+    scratch: Path | None = None,
 ) -> None:
-    """Writes `report.html`, and what is needed to write it again; arguments as for `write_report`."""
+    """Writes `metrics.json`, `report.html` and what is needed to write that again.
+
+    Arguments as for `write_report`; `scratch` as for `atomic_write`.
+    """
+    atomic_write(folder / METRICS, as_json(report), scratch=scratch)
     if report.gain is None:
         return
     notes = notes or RunNotes(folder.resolve().name)
     data = {'notes': asdict(notes), 'pictures': [asdict(picture) for picture in pictures]}
-    atomic_write(folder / PAGE_DATA, json.dumps(data, indent=1) + '\n')
-    atomic_write(folder / PAGE, render_page(as_dict(report), notes, pictures))
+    atomic_write(folder / PAGE_DATA, json.dumps(data, indent=1) + '\n', scratch=scratch)
+    atomic_write(folder / PAGE, render_page(as_dict(report), notes, pictures), scratch=scratch)
 
 
 def render_again(folder: Path) -> Path:

@@ -77,10 +77,11 @@ def bar(gain: float | None, interval: Sequence[float | None], scale: Scale) -> M
     lines += f'<rect class="{kind}" x="{left:.2f}%" width="{right - left:.2f}%" y="25%" height="50%" rx="1.5"/>'
     if len(bounds) == 2:
         low, high = (scale.place(bound) for bound in bounds)
-        lines += f'<line class="whisker" x1="{low:.2f}%" x2="{high:.2f}%" y1="50%" y2="50%"/>'
-        lines += ''.join(
-            f'<line class="whisker" x1="{end:.2f}%" x2="{end:.2f}%" y1="36%" y2="64%"/>' for end in (low, high)
-        )
+        # the halo keeps the whisker apart from its own bar
+        for css in ('halo', 'whisker'):
+            lines += f'<line class="{css}" x1="{low:.2f}%" x2="{high:.2f}%" y1="50%" y2="50%"/>'
+        for end in (low, high):
+            lines += f'<line class="whisker" x1="{end:.2f}%" x2="{end:.2f}%" y1="36%" y2="64%"/>'
     return Markup(f'<svg class="bar" aria-hidden="true">{lines}</svg>')
 
 
@@ -98,6 +99,8 @@ def image_bars(images: Sequence[tuple[str, float]]) -> Markup:
     for tick in scale.ticks:
         y = 100 - scale.place(tick)
         parts.append(f'<line class="{"zero" if not tick else "grid"}" x1="0" x2="100%" y1="{y:.2f}%" y2="{y:.2f}%"/>')
+        label = signed(tick, 0 if float(tick).is_integer() else 1)
+        parts.append(f'<text x="-8" y="{y:.2f}%" dy="4" text-anchor="end">{label}</text>')
     for i, (name, gain) in enumerate(shown):
         top, bottom = sorted((100 - scale.place(0), 100 - scale.place(gain)))
         title = f'<title>{escape(name)}: {signed(gain)}</title>' if len(images) <= NAMED_BARS else ''
@@ -105,7 +108,4 @@ def image_bars(images: Sequence[tuple[str, float]]) -> Markup:
             f'<rect class="{"better" if gain >= 0 else "worse"}" x="{(i + gap / 2) * width:.3f}%" '
             f'width="{(1 - gap) * width:.3f}%" y="{top:.2f}%" height="{max(bottom - top, 0.3):.2f}%">{title}</rect>'
         )
-    for tick in scale.ticks:
-        y = 100 - scale.place(tick)
-        parts.append(f'<text x="2" y="{y:.2f}%" dy="-4">{signed(tick, 0 if float(tick).is_integer() else 1)}</text>')
     return Markup(f'<svg class="images" aria-hidden="true">{"".join(parts)}</svg>')

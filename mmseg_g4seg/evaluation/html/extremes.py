@@ -1,11 +1,14 @@
-"""Keeps the pictures of the images that changed most, in bounded memory."""
+"""Which images a page shows: those that changed most, chosen from a stream in bounded memory, or from all records."""
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mmseg_g4seg.evaluation.records import ImageRecord
 
 from .pictures import Picture
+
+PICTURES = 6
+"""Of the images that gained most, and as many of those that lost most, where nothing else is asked for."""
 
 
 class Extremes:
@@ -44,6 +47,14 @@ class Extremes:
             kept = self.best if picture.gain > 0 else self.worst
             insort(kept, picture, key=lambda p: _order(p.gain, p.name))
             del kept[self.count :]
+
+
+def extreme_records(records: Sequence[ImageRecord], count: int) -> list[ImageRecord]:
+    """Of a run that is over, the records whose pictures an `Extremes` would have kept, in its order."""
+    changes = [(after - before, record) for record in records for before, after in [record.mean_ious]]
+    ranked = sorted(changes, key=lambda change: _order(change[0], change[1].name))
+    best = [record for gain, record in ranked if gain > 0][:count]
+    return best + [record for gain, record in ranked if gain < 0][:count]
 
 
 def _order(gain: float, name: str) -> tuple[float, str]:

@@ -4,6 +4,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,10 +37,8 @@ def describe_run(title: str, settings: Mapping[str, str]) -> RunNotes:
     """Notes of the run of this process."""
     versions = {'Python': platform.python_version()}
     for name in DISTRIBUTIONS:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {platform.machine()}'
     return RunNotes(title, command_line(sys.orig_argv), settings, {**versions, 'device': device})
 

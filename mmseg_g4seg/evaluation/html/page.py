@@ -67,17 +67,22 @@ def render_page(metrics: Mapping[str, Any], notes: RunNotes, pictures: Sequence[
     return template.render(
         metrics=metrics,
         notes=notes,
-        pictures=[('Gained most', [p for p in pictures if p.gain > 0]), ('Lost most', [p for p in pictures if p.gain < 0])],
+        pictures=[
+            ('Gained most', [p for p in pictures if p.gain > 0]),
+            ('Lost most', [p for p in pictures if p.gain < 0]),
+        ],
         figure=Figures(metrics),
         stages=_stages(metrics),
         lead=lead,
         charts=charts,
-        bin_scale=Scale.over([entry['gain'] for entry in metrics['gain']['by_initial_iou'] if entry['gain'] is not None]),
+        bin_scale=Scale.over(
+            [entry['gain'] for entry in metrics['gain']['by_initial_iou'] if entry['gain'] is not None]
+        ),
         seconds=list(seconds),
         total_seconds=sum(seconds.values()),
         ranked=ranked,
         image_chart=image_bars([(metrics['images'][i]['name'], gain) for gain, i in ranked]) if ranked else '',
-        image_rows=_ends([i for _, i in ranked], MOST_IMAGES)
+        image_rows=_ends([i for _, i in ranked] + [i for gain, i in images if gain is None], MOST_IMAGES),
     )
 
 
@@ -85,7 +90,11 @@ def render_page(metrics: Mapping[str, Any], notes: RunNotes, pictures: Sequence[
 def _environment() -> Environment:
     # autoescape: names of classes and images are the user's, and may hold < and &
     environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals.update(axis=axis, bar=bar, ends=_ends, as_text=as_text, most_classes=MOST_CLASSES)
     for name in ('style.css', 'compare.js'):

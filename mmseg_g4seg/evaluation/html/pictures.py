@@ -152,7 +152,11 @@ def _change_layer(coarse: np.ndarray, refined: np.ndarray, truth: np.ndarray) ->
     """What the refiners changed where there is a truth: (h, w) integer each -> (h, w, 4) uint8."""
     layer = np.zeros((*truth.shape, 4), np.uint8)
     changed = (coarse != refined) & (truth >= 0)
-    for where, colour in ((changed, OTHER), (changed & (refined == truth), RIGHT), (changed & (coarse == truth), WRONG)):
+    for where, colour in (
+        (changed, OTHER),
+        (changed & (refined == truth), RIGHT),
+        (changed & (coarse == truth), WRONG),
+    ):
         layer[where] = (*colour, 235)
     return layer
 

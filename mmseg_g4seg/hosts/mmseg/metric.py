@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmseg_g4seg.evaluation.build import build_report
 from mmseg_g4seg.evaluation.files import write_report
-from mmseg_g4seg.evaluation.html.extremes import Extremes
+from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
 from mmseg_g4seg.evaluation.html.notes import describe_run
 from mmseg_g4seg.evaluation.html.pictures import Picture, draw_picture
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, dense_areas, measure_image
@@ -64,7 +64,7 @@ class RefinementMetric(IoUMetric):
         report_dir: str | None = None,
         mean_classes: Sequence[str] | Literal['labelled'] | None = None,
         boundary: bool = True,
-        pictures: int = 6,
+        pictures: int = PICTURES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

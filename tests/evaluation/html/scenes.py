@@ -1,4 +1,4 @@
-"""Drawn scenes with masks that are wrong at borders, for pages that one can look at; and 50 of them for the page's size."""
+"""Drawn scenes with masks that are wrong at borders, for pages that one can look at."""
 
 import numpy as np
 import torch

@@ -1,0 +1,31 @@
+"""Writes the page of a run once more, from the files that it left: metrics.json and report_data.json.
+
+    python tools/report.py work_dirs/my_run
+
+Every run that measures masks against labels writes report.html itself. This is for a page that was lost, or that
+another version of the package shall draw.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_g4seg.evaluation.files import render_again
+
+from .interrupt import interruptible
+
+
+@interruptible()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; `argv` are its arguments, those of the process when not given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('runs', type=Path, nargs='+', metavar='RUN_DIR', help='folder with the metrics.json of a run')
+    folders = parser.parse_args(argv).runs
+    try:
+        for folder in folders:
+            print(render_again(folder))
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,43 @@
+"""The page of a run over a folder, whose pictures are read once more from its files."""
+
+import json
+from contextlib import suppress
+
+from mmseg_g4seg.evaluation.files import write_page
+from mmseg_g4seg.evaluation.html.extremes import PICTURES, extreme_records
+from mmseg_g4seg.evaluation.html.notes import describe_run
+from mmseg_g4seg.evaluation.html.pictures import Picture, draw_picture
+from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord
+from mmseg_g4seg.evaluation.report import EvaluationReport
+
+from .plan import Job, Plan
+from .refine import MaskWorker
+
+
+def write_run_page(found: EvaluationReport, records: list[ImageRecord], plan: Plan, worker: MaskWorker) -> None:
+    """Writes `OUT/metrics.json` and `OUT/report.html`.
+
+    Args:
+        found: the run's report, measured against labels.
+        records: of its images.
+        plan: of the run.
+        worker: of any process; it refines nothing here.
+    """
+    jobs, pictures = {job.name: job for job in plan.jobs}, []
+    for record in extreme_records(records, PICTURES):
+        # a file that was taken away since is no reason to lose the run's report
+        with suppress(OSError, ValueError):
+            pictures.append(_draw(record, jobs[record.name], worker))
+    settings = {'Settings': json.dumps(worker.state.settings, indent=1)}
+    out = worker.task.out
+    notes = describe_run(out.resolve().name, settings)
+    write_page(found, out, notes=notes, pictures=pictures, scratch=worker.state.scratch)
+
+
+def _draw(record: ImageRecord, job: Job, worker: MaskWorker) -> Picture:
+    image, coarse, truth = worker.read(job)
+    pixels = (image.permute(1, 2, 0) * 255).round().byte().numpy()  # (H, W, 3)
+    maps = {COARSE: coarse.label_map, REFINED: worker.read_result(job)}
+    assert truth is not None
+    classes = worker.task.classes
+    return draw_picture(record, pixels, maps, truth, classes, ignore_index=classes.ignore_index)
