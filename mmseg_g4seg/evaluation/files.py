@@ -25,7 +25,7 @@ def write_report(
     """Writes `metrics.json`, `classes.csv`, `images.csv`, `table.txt` and `report.html`, each whole or not at all.
 
     Args:
-        report: of a run; without a truth it has no page.
+        report: of a run with a truth.
         folder: that they go into.
         notes: of the run, for the page; only a title when not given.
         pictures: for the page, see `Extremes`.
@@ -45,7 +45,7 @@ def write_page(
     pictures: Sequence[Picture] = (),
     scratch: Path | None = None,
 ) -> None:
-    """Writes `metrics.json`, `report.html` and what is needed to write that again.
+    """Writes `metrics.json` and, of a run with a truth, `report.html` and what is needed to write that again.
 
     Arguments as for `write_report`; `scratch` as for `atomic_write`.
     """

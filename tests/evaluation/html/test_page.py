@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.evaluation.build import build_report
-from mmseg_g4seg.evaluation.files import PAGE, render_again, write_report
+from mmseg_g4seg.evaluation.files import PAGE, render_again, write_page, write_report
 from mmseg_g4seg.evaluation.html.charts import MOST_BARS, Scale, image_bars, signed
 from mmseg_g4seg.evaluation.html.notes import RunNotes, command_line, describe_run
 from mmseg_g4seg.evaluation.html.page import MOST_CLASSES, MOST_IMAGES, render_page
@@ -124,8 +124,8 @@ def test_nothing_labelled():
 
 def test_without_labels_there_is_no_page(tmp_path):
     report = build_report(make_records(labelled=False), CLASSES)
-    write_report(report, tmp_path)
-    assert not (tmp_path / PAGE).exists()
+    write_page(report, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ['metrics.json']
     with pytest.raises(ValueError, match='of a run with labels'):
         render_page(as_dict(report), NOTES)
 
