@@ -35,10 +35,10 @@ class Scale:
 
     @property
     def ticks(self) -> list[float]:
-        """Round numbers, 0 among them, about three."""
+        """Round numbers, 0 among them, at most six."""
         span = self.high - self.low
         step = 10 ** math.floor(math.log10(span / 2))
-        step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 4)
+        step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5)
         return [i * step for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
 

@@ -17,7 +17,7 @@ from mmseg_g4seg.ops.palettes import voc_palette
 from mmseg_g4seg.prediction import ClassList
 
 TRUTH, CHANGES = 'truth', 'changes'
-RIGHT, WRONG, OTHER = (0, 114, 178), (213, 94, 0), (110, 110, 110)
+RIGHT, WRONG, OTHER = (0, 114, 178), (213, 94, 0), (204, 121, 167)
 """Pixels that changed: to the true class, from the true class, between wrong ones. Colour-blind readers tell them
 apart: Okabe and Ito, Color Universal Design, 2008."""
 UNLABELLED = (128, 128, 128, 110)

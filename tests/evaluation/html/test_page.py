@@ -184,7 +184,7 @@ def test_scale_holds_its_values_and_zero(values, low, high):
     assert scale.low < scale.high
     assert 0 <= scale.place(0) <= 100
     assert 0 in scale.ticks
-    assert 2 <= len(scale.ticks) <= 5
+    assert 2 <= len(scale.ticks) <= 6
 
 
 def test_signs():

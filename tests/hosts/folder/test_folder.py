@@ -173,6 +173,29 @@ class TestResults:
         with pytest.raises(ValueError, match='not of this version; start the run anew'):
             make_table({**report, 'images': old}, CLASSES.names)
 
+    def test_page_with_the_pictures_of_its_files(self, tmp_path):
+        write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels', input_format='npz')
+        refine_folder(task, workers=1)
+        assert {'metrics.json', 'report.html', 'report_data.json'} <= set(contents(task.out))
+        images = json.loads((task.out / 'metrics.json').read_text())['images']
+        data = json.loads((task.out / 'report_data.json').read_text())
+        changed = {image['name']: image for image in images if image['coarse'] != image['refined']}
+        assert changed.keys() == {picture['name'] for picture in data['pictures']} != set()
+        for picture in data['pictures']:
+            assert picture['after'] == pytest.approx(changed[picture['name']]['refined'])
+            assert picture['photo']
+        assert 'PAMRRefiner' in data['notes']['settings']['Settings']
+
+    def test_page_without_the_picture_of_a_file_that_is_gone(self, tmp_path):
+        write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels')
+        refine_folder(task)
+        (task.images / 'image_0.png').unlink()
+        refine_folder(task)
+        drawn = json.loads((task.out / 'report_data.json').read_text())['pictures']
+        assert {picture['name'] for picture in drawn} == {'image_1', 'image_2'}
+
     def test_a_class_of_the_truth_alone_has_its_row(self, tmp_path):
         write_labels(tmp_path / 'labels', 1)
         task = make_task(tmp_path, count=1, truth=tmp_path / 'labels', classes=ClassList([*CLASSES, 'fish']))
