@@ -64,7 +64,7 @@ def render_page(metrics: Mapping[str, Any], notes: RunNotes, pictures: Sequence[
         charts.append(_class_chart(metrics, 'boundary_gain', BOUNDARY, BOUNDARY))
     seconds = {name: value for name, value in metrics['seconds'].items() if name != REFINE}
     template = _environment().get_template('page.html.jinja')
-    return template.render(
+    page = template.render(
         metrics=metrics,
         notes=notes,
         pictures=[
@@ -84,6 +84,7 @@ def render_page(metrics: Mapping[str, Any], notes: RunNotes, pictures: Sequence[
         image_chart=image_bars([(metrics['images'][i]['name'], gain) for gain, i in ranked]) if ranked else '',
         image_rows=_ends([i for _, i in ranked] + [i for gain, i in images if gain is None], MOST_IMAGES),
     )
+    return page.lstrip()
 
 
 @cache

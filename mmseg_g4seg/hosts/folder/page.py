@@ -30,7 +30,8 @@ def write_run_page(found: EvaluationReport, records: list[ImageRecord], plan: Pl
             pictures.append(_draw(record, jobs[record.name], worker))
     settings = {'Settings': json.dumps(worker.state.settings, indent=1)}
     out = worker.task.out
-    notes = describe_run(out.resolve().name, settings)
+    # not OUT's name: the same run into another folder leaves the same files
+    notes = describe_run(f'Masks of {worker.task.masks.resolve().name}', settings)
     write_page(found, out, notes=notes, pictures=pictures, scratch=worker.state.scratch)
 
 

@@ -24,7 +24,7 @@ def samples(tmp_path):
         Image.fromarray(np.full((20, 30, 3), 40 * i, np.uint8)).save(tmp_path / f'{i}.png')
         truth = torch.arange(30).div(10, rounding_mode='floor').expand(1, 20, 30).clone()
         coarse, refined = truth.clone(), truth.clone()
-        coarse[:, :i] = 2
+        coarse[:, : 2 * i] = 2
         refined[:, :1] = 1
         entry = {'gt_sem_seg': truth, 'coarse_sem_seg': coarse, 'pred_sem_seg': refined}
         result.append({'img_path': str(tmp_path / f'{i}.png'), **{key: {'data': data} for key, data in entry.items()}})
@@ -36,10 +36,6 @@ def evaluate(metric, samples):
     for sample in samples:
         metric.process({}, [sample])
     metric.evaluate(len(samples))
-
-
-def captions(page):
-    return [line for line in page.text.split() if line.endswith('.png')]
 
 
 def shown(folder):
@@ -55,7 +51,6 @@ def test_best_and_worst_images_with_their_photographs(tmp_path, samples):
     page = ParsedPage((tmp_path / 'out/report.html').read_text())
     metrics = json.loads((tmp_path / 'out/metrics.json').read_text())
     assert page.figures[('refined', 'mIoU')][0] == metrics['refined']['mIoU']
-    assert [caption for caption in captions(page) if caption in ('5.png', '4.png', '0.png')][:1]
 
 
 def test_an_image_that_cannot_be_read_is_shown_by_its_masks(tmp_path, samples):
