@@ -35,13 +35,14 @@ setup(
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
-    package_data={'mmseg_g4seg': ['assets/**/*', 'py.typed']},
+    package_data={'mmseg_g4seg': ['assets/**/*', 'py.typed', 'evaluation/html/*.jinja', 'evaluation/html/*.css', 'evaluation/html/*.js']},
     # no host here: an environment that already has mmseg keeps the one it has
     install_requires=[
         'torch>=2.1',
         'numpy>=1.23',
         'pillow>=9.1',
         'tqdm>=4.60',
+        'jinja2>=3.0',
         'diffusers>=0.30',
         'transformers>=4.38',
         'safetensors>=0.4',
@@ -57,6 +58,6 @@ setup(
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
         'docs': ['mkdocs>=1.6', 'mkdocstrings[python]>=0.26'],
-        'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
+        'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'playwright>=1.40', 'ruff>=0.6', 'mypy>=1.10', 'pre-commit>=3'],
     },
 )
