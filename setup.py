@@ -35,7 +35,15 @@ setup(
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
-    package_data={'mmseg_g4seg': ['assets/**/*', 'py.typed', 'evaluation/html/*.jinja', 'evaluation/html/*.css', 'evaluation/html/*.js']},
+    package_data={
+        'mmseg_g4seg': [
+            'assets/**/*',
+            'py.typed',
+            'evaluation/html/*.jinja',
+            'evaluation/html/*.css',
+            'evaluation/html/*.js',
+        ]
+    },
     # no host here: an environment that already has mmseg keeps the one it has
     install_requires=[
         'torch>=2.1',

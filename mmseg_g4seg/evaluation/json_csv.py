@@ -5,6 +5,7 @@ Shapes: C classes.
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
