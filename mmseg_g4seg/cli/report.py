@@ -16,14 +16,19 @@ from mmseg_g4seg.evaluation.files import render_again
 from .interrupt import interruptible
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('runs', type=Path, nargs='+', metavar='RUN_DIR', help='folder with the metrics.json of a run')
+    return parser
+
+
 @interruptible()
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('runs', type=Path, nargs='+', metavar='RUN_DIR', help='folder with the metrics.json of a run')
-    folders = parser.parse_args(argv).runs
+    args = build_parser().parse_args(argv)
     try:
-        for folder in folders:
+        for folder in args.runs:
             print(render_again(folder))
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -1,8 +1,9 @@
-"""The page of a run over a folder, whose pictures are read once more from its files."""
+"""The page of a run over a folder, and its masks for FiftyOne; both are read once more from its files."""
 
 import json
 from contextlib import suppress
 
+from mmseg_g4seg.evaluation.fiftyone import FiftyOneExport
 from mmseg_g4seg.evaluation.files import write_page
 from mmseg_g4seg.evaluation.html.extremes import PICTURES, extreme_records
 from mmseg_g4seg.evaluation.html.notes import describe_run
@@ -33,6 +34,24 @@ def write_run_page(found: EvaluationReport, records: list[ImageRecord], plan: Pl
     # not OUT's name: the same run into another folder leaves the same files
     notes = describe_run(f'Masks of {worker.task.masks.resolve().name}', settings)
     write_page(found, out, notes=notes, pictures=pictures, scratch=worker.state.scratch)
+
+
+def export_fiftyone(found: EvaluationReport, plan: Plan, worker: MaskWorker) -> None:
+    """Writes the task's folder for FiftyOne, if it has one; arguments as for `write_run_page`.
+
+    Raises:
+        BadFile: if a file was taken away since.
+    """
+    if worker.task.fiftyone is None:
+        return
+    export, measured = FiftyOneExport(worker.task.fiftyone), {image.name for image in found.images}
+    for job in plan.jobs:
+        if job.name in measured:
+            _, coarse, truth = worker.read(job)
+            assert truth is not None
+            maps = {COARSE: coarse.label_map, REFINED: worker.read_result(job)}
+            export.add(job.images[0], maps, truth, len(worker.task.classes))
+    export.finish(found)
 
 
 def _draw(record: ImageRecord, job: Job, worker: MaskWorker) -> Picture:

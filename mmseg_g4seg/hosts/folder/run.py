@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mmseg_g4seg.io.atomic import atomic_write
 
 from .lock import only_run
-from .page import write_run_page
+from .page import export_fiftyone, write_run_page
 from .plan import Job, Plan, make_plan
 from .refine import MaskWorker
 from .report import evaluate, make_table, read_records, summarise
@@ -107,7 +107,9 @@ def finish(task: FolderTask, plan: Plan, state: RunState) -> dict[str, Any]:
     table = make_table(report, task.classes.labels, found=found)
     atomic_write(task.out / 'table.txt', table + '\n', scratch=state.scratch)
     if found.gain is not None:
-        write_run_page(found, read_records(report), plan, MaskWorker(task, state))
+        worker = MaskWorker(task, state)
+        write_run_page(found, read_records(report), plan, worker)
+        export_fiftyone(found, plan, worker)
     state.close()
     return {**report, 'table': table, 'summary': summarise(report)}
 

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmseg_g4seg.evaluation.build import build_report
+from mmseg_g4seg.evaluation.fiftyone import FiftyOneExport
 from mmseg_g4seg.evaluation.files import write_report
 from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
 from mmseg_g4seg.evaluation.html.notes import describe_run
@@ -55,6 +56,7 @@ class RefinementMetric(IoUMetric):
             labelled would enter the means with 0).
         boundary: measure boundary IoU, too (arXiv 2103.16562; 0.02 of the image's diagonal wide).
         pictures: in the page, of the images that gained most, and as many of those that lost most.
+        fiftyone_dir: folder for the masks of all images as FiftyOne reads them, see `evaluation.fiftyone`.
         kwargs: as for `IoUMetric`.
     """
 
@@ -65,10 +67,12 @@ class RefinementMetric(IoUMetric):
         mean_classes: Sequence[str] | Literal['labelled'] | None = None,
         boundary: bool = True,
         pictures: int = PICTURES,
+        fiftyone_dir: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.extremes = Extremes(pictures if report_dir else 0)
+        self.extremes = Extremes(pictures)
+        self.fiftyone = FiftyOneExport(Path(fiftyone_dir)) if fiftyone_dir else None
         self.report_dir = report_dir
         self.mean_classes = mean_classes
         self.boundary = boundary
@@ -122,6 +126,8 @@ class RefinementMetric(IoUMetric):
                     seconds=sample.get('stage_seconds'),
                 )
                 self.results.append(record)
+                if self.fiftyone:
+                    self.fiftyone.add(Path(sample['img_path']), label_maps, truth, size)
                 if self.extremes.wants(record):
                     self.extremes.add([self._draw(sample, record, label_maps, truth)])
 
@@ -141,8 +147,10 @@ class RefinementMetric(IoUMetric):
         """Sums up the images of all processes; see mmengine's `BaseMetric.evaluate`."""
         own, self.extremes = self.extremes, Extremes(self.extremes.count)
         # before the sum, which the first process makes alone
-        for pictures in all_gather_object(own.pictures):
+        for pictures, images in all_gather_object((own.pictures, self.fiftyone.images if self.fiftyone else {})):
             self.extremes.add(pictures)
+            if self.fiftyone:
+                self.fiftyone.images.update(images)
         try:
             return super().evaluate(size)
         finally:
@@ -182,6 +190,8 @@ class RefinementMetric(IoUMetric):
             folder = Path(self.report_dir)
             notes = describe_run(folder.resolve().name, tested_settings())
             write_report(report, folder, notes=notes, pictures=self.extremes.pictures)
+        if self.fiftyone and is_main_process():
+            self.fiftyone.finish(report)
         return as_metrics(report)
 
     def _figures(self, areas: Tensor, metrics: Sequence[str] | str) -> dict[str, Any]:

@@ -187,6 +187,19 @@ class TestResults:
             assert picture['photo']
         assert 'PAMRRefiner' in data['notes']['settings']['Settings']
 
+    def test_masks_for_fiftyone(self, tmp_path):
+        truth = write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels', fiftyone=tmp_path / 'fiftyone')
+        refine_folder(task)
+        images = json.loads((tmp_path / 'fiftyone/data.json').read_text())
+        assert images == {f'image_{i}': str(task.images / f'image_{i}.png') for i in range(3)}
+        for i, labels in enumerate(truth):
+            values = {field: labels_of(tmp_path / f'fiftyone/{field}/image_{i}.png') for field in ('refined', 'truth')}
+            assert (values['refined'] == labels_of(task.out / f'image_{i}.png') + 1).all()
+            assert (values['truth'] == np.where(labels == 255, 0, labels.astype(int) + 1)).all()
+        with pytest.raises(ValueError, match='fiftyone: expected labels'):
+            replace(task, truth=None)
+
     def test_page_without_the_picture_of_a_file_that_is_gone(self, tmp_path):
         write_labels(tmp_path / 'labels')
         task = make_task(tmp_path, truth=tmp_path / 'labels')

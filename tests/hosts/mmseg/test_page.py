@@ -65,7 +65,7 @@ def test_processes_bring_their_pictures_together(tmp_path, samples, monkeypatch)
     other = RefinementMetric(report_dir=str(tmp_path / 'other'), pictures=2)
     other.dataset_meta = META
     other.process({}, samples[3:])
-    monkeypatch.setattr(metric_module, 'all_gather_object', lambda own: [own, other.extremes.pictures])
+    monkeypatch.setattr(metric_module, 'all_gather_object', lambda own: [own, (other.extremes.pictures, {})])
     evaluate(RefinementMetric(report_dir=str(tmp_path / 'out'), pictures=2), samples[:3])
     assert [picture['name'] for picture in shown(tmp_path / 'out')] == ['5.png', '4.png', '0.png']
 
@@ -77,10 +77,14 @@ def test_a_second_evaluation_starts_anew(tmp_path, samples):
     assert [picture['name'] for picture in shown(tmp_path / 'out')] == ['2.png', '0.png']
 
 
-def test_without_a_folder_nothing_is_drawn(samples, monkeypatch):
-    monkeypatch.setattr(metric_module, 'draw_picture', None)
-    evaluate(RefinementMetric(), samples)
-    evaluate(RefinementMetric(report_dir=None, pictures=3), samples)
+def test_masks_for_fiftyone(tmp_path, samples, monkeypatch):
+    monkeypatch.setattr(metric_module, 'all_gather_object', lambda own: [own, ([], {'9': '/other/process/9.png'})])
+    metric = RefinementMetric(fiftyone_dir=str(tmp_path / 'fiftyone'))
+    evaluate(metric, samples)
+    images = json.loads((tmp_path / 'fiftyone/data.json').read_text())
+    assert images == {**{str(i): str(tmp_path / f'{i}.png') for i in range(6)}, '9': '/other/process/9.png'}
+    values = np.asarray(Image.open(tmp_path / 'fiftyone/refined/3.png'))
+    assert (values == samples[3]['pred_sem_seg']['data'][0].numpy() + 1).all()
 
 
 @pytest.mark.parametrize('inside', [False, True], ids=['plain', 'test-time augmentation'])

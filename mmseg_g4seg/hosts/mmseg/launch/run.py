@@ -16,6 +16,7 @@ from .config import (
     Drawing,
     add_refiner,
     compare_stages,
+    save_for_fiftyone,
     save_predictions,
     set_score_type,
     share_among_processes,
@@ -37,6 +38,7 @@ def prepare(
     checkpoint: str | None = None,
     label_maps: str | None = None,
     drawing: Drawing | None = None,
+    fiftyone: str | None = None,
     tta: bool = False,
 ) -> None:
     """Prepares a config, read from a file, for a run, in place, and checks its test set.
@@ -51,6 +53,7 @@ def prepare(
         checkpoint: of the plain model.
         label_maps: folder for predicted label maps.
         drawing: how predictions are drawn.
+        fiftyone: folder for masks as FiftyOne reads them.
         tta: evaluate with test-time augmentation.
     """
     edit_model(config, refiner, score_type, options or {})
@@ -63,6 +66,8 @@ def prepare(
         show_predictions(config, drawing)
     if label_maps:
         save_predictions(config, label_maps)
+    if fiftyone:
+        save_for_fiftyone(config, fiftyone)
     if tta:
         # the last edit of the model: the others look for RefinedSegmentor at the top
         use_tta(config)
