@@ -87,6 +87,8 @@ def test_looks(open_page, width, scheme):
     page = open_page(width, color_scheme=scheme)
     if folder := os.environ.get('REPORT_SCREENSHOTS'):
         save(page, Path(folder) / f'report_{width}_{scheme}.webp')
+        if (width, scheme) == (1440, 'light'):
+            save(page.locator('.example').first, Path(folder) / 'report_slider.webp')
     page.evaluate("document.querySelectorAll('details').forEach((item) => (item.open = true))")
     assert page.evaluate('document.documentElement.scrollWidth') == width
     assert not too_wide(page)
@@ -166,7 +168,7 @@ def test_on_paper(open_page):
     assert not page.locator('nav').is_visible()
 
 
-def save(page, path: Path) -> None:
-    """Writes what the window shows, small."""
-    image = Image.open(io.BytesIO(page.screenshot())).convert('RGB')
+def save(shown, path: Path) -> None:
+    """Writes what the window, or an element of the page, shows, small."""
+    image = Image.open(io.BytesIO(shown.screenshot())).convert('RGB')
     image.save(path, 'WEBP', quality=75, method=6)
