@@ -35,12 +35,21 @@ setup(
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['mmseg_g4seg', 'mmseg_g4seg.*']),
-    package_data={'mmseg_g4seg': ['assets/**/*', 'py.typed']},
+    package_data={
+        'mmseg_g4seg': [
+            'assets/**/*',
+            'py.typed',
+            'evaluation/html/*.jinja',
+            'evaluation/html/*.css',
+            'evaluation/html/*.js',
+        ]
+    },
     install_requires=[
         'torch>=2.1',
         'numpy>=1.23',
         'pillow>=9.1',
         'tqdm>=4.60',
+        'jinja2>=3.0',
         'diffusers>=0.30',
         'transformers>=4.38',
         'safetensors>=0.4',
@@ -62,6 +71,7 @@ setup(
             'ruff>=0.6',
             'mypy>=1.10',
             'pre-commit>=3',
+            'playwright>=1.40',
             'wheel>=0.40',
             # what tests of optional parts need
             'pycocotools>=2.0.6',

@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
     parser.add_argument('--out-format', choices=FORMATS, help='of the refined masks; default: the same')
     parser.add_argument('--labels', type=Path, help='folder of true labels (index PNGs) to measure against')
+    parser.add_argument('--fiftyone', type=Path, metavar='DIR', help='folder for masks as FiftyOne reads them')
     parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
     parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
     parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
@@ -101,6 +102,7 @@ def build_task(args: argparse.Namespace) -> FolderTask:
         truth=args.labels,
         device=args.device,
         threads=args.threads,
+        fiftyone=args.fiftyone,
     )
 
 

@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', help='folder for predicted label maps')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='folder for painted images')
+    parser.add_argument('--fiftyone', metavar='DIR', help='folder for all masks as FiftyOne reads them')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         work_dir=args.work_dir,
         checkpoint=args.checkpoint,
         label_maps=args.out,
+        fiftyone=args.fiftyone,
         drawing=Drawing(args.show, args.show_dir, args.wait_time) if args.show or args.show_dir else None,
         tta=args.tta,
     )

@@ -5,6 +5,7 @@ Shapes: C classes.
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ from .statistics import INITIAL_IOU_BINS, Comparison
 
 
 def as_json(report: EvaluationReport) -> str:
+    """What `as_dict` has."""
+    return json.dumps(as_dict(report), indent=1, allow_nan=False) + '\n'
+
+
+def as_dict(report: EvaluationReport) -> dict[str, Any]:
     """Everything, by stage where it has one."""
     content: dict[str, Any] = {}
     for stage, means in report.means.items():
@@ -27,9 +33,12 @@ def as_json(report: EvaluationReport) -> str:
         content[stage] = {**{name: _rounded(mean) for name, mean in means.items()}, 'classes': by_class}
     content.update(report.changes)
     if report.gain is not None:
-        content['gain'] = {**_gain('mIoU', report.gain), 'by_initial_iou': _bins(report.gain)}
+        gain = report.gain
+        by_class = _by_class('IoU', gain, report.class_names)
+        content['gain'] = {**_gain('mIoU', gain), 'by_initial_iou': _bins(gain), 'classes': by_class}
     if report.boundary_gain is not None:
-        content['boundary_gain'] = _gain('mBIoU', report.boundary_gain)
+        by_class = _by_class('BIoU', report.boundary_gain, report.class_names)
+        content['boundary_gain'] = {**_gain('mBIoU', report.boundary_gain), 'classes': by_class}
     content.update({key: [_listed(image) for image in images] for key, images in report.largest_changes.items()})
     content['seconds'] = report.seconds
     # not rounded: changes of 0.001 would be counted above, and look the same here
@@ -37,7 +46,7 @@ def as_json(report: EvaluationReport) -> str:
         {'name': image.name, **{stage: None if math.isnan(iou) else iou for stage, iou in image.mean_iou.items()}}
         for image in report.images
     ]
-    return json.dumps(content, indent=1, allow_nan=False) + '\n'
+    return content
 
 
 def classes_csv(report: EvaluationReport) -> str:
@@ -60,6 +69,13 @@ def images_csv(report: EvaluationReport) -> str:
 
 def _gain(name: str, gain: Comparison) -> dict[str, Any]:
     return {name: _rounded(gain.gain), 'interval': [_rounded(bound) for bound in gain.interval]}
+
+
+def _by_class(name: str, gain: Comparison, class_names: Sequence[str]) -> dict[str, Any]:
+    return {
+        class_name: {name: _rounded(own), 'interval': [_rounded(low), _rounded(high)]}
+        for class_name, (own, low, high) in zip(class_names, gain.by_class, strict=True)
+    }
 
 
 def _bins(gain: Comparison) -> list[dict[str, Any]]:

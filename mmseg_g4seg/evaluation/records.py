@@ -4,6 +4,7 @@ Shapes: C classes, K of them in the image, N images, S stages, H W image size. A
 int64: intersection, predicted, labelled; see `areas`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from mmseg_g4seg.ops.boundary import boundary_areas
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
-from .areas import class_areas
+from .areas import class_areas, mean_iou
 
 COARSE, REFINED = 'coarse', 'refined'
 """The first and the last stage; those between the refiners of a chain have the refiner's name."""
@@ -54,6 +55,14 @@ class ImageRecord:
     class_pixels: Tensor
     areas: Tensor | None
     seconds: Mapping[str, float]
+
+    @property
+    def mean_ious(self) -> tuple[float, float]:
+        """Mean IoU of the first and of the last mask, over the labelled classes, per cent; NaN where there are none."""
+        if self.areas is None:
+            return math.nan, math.nan
+        before, after = (mean_iou(self.areas[stage, MASKS]).item() * 100 for stage in (0, -1))
+        return before, after
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it: `class_pixels`, `areas` and `boundaries` by stage, lists over `classes`."""

@@ -27,6 +27,8 @@ class Comparison:
     worse: images where it fell.
     by_initial_iou: for each of `INITIAL_IOU_BINS` the mean gain of the masks (one a class and
         image) that started in it, and their number.
+    by_class: for each of C classes its gain in IoU, and the bounds of the gain's bootstrap 95 % interval; NaN for a
+        class that does not count, or that no image labels.
     """
 
     before: float
@@ -36,6 +38,7 @@ class Comparison:
     better: int
     worse: int
     by_initial_iou: tuple[tuple[float, int], ...]
+    by_class: tuple[tuple[float, float, float], ...]
 
 
 def compare(
@@ -58,14 +61,16 @@ def compare(
     counted = list(classes) if classes is not None else torch.where(before[:, 2].sum(dim=0) > 0)[0].tolist()
     totals = [mean_iou(areas.sum(dim=0), counted).item() * 100 for areas in (before, after)]
     per_image = mean_iou(after) - mean_iou(before)
+    drawn = [_bootstrap_iou(areas, counted, RESAMPLES, seed, block) for areas in (before, after)]
     return Comparison(
         before=totals[0],
         after=totals[1],
         gain=totals[1] - totals[0],
-        interval=bootstrap_interval(before, after, counted, seed=seed, block=block),
+        interval=_interval(drawn[1].nanmean(dim=-1) - drawn[0].nanmean(dim=-1)),
         better=int((per_image > 0).sum()),
         worse=int((per_image < 0).sum()),
         by_initial_iou=gain_by_initial_iou(before[..., counted], after[..., counted]),
+        by_class=_class_gains(before.sum(dim=0), after.sum(dim=0), counted, drawn[1] - drawn[0]),
     )
 
 
@@ -90,20 +95,42 @@ def bootstrap_interval(
         Circular block bootstrap: Politis and Romano, A Circular Block-Resampling Procedure for Stationary
         Data, 1992.
     """
-    count, chosen = len(before), list(classes)
+    drawn = [_bootstrap_iou(areas, classes, resamples, seed, block).nanmean(dim=-1) for areas in (before, after)]
+    return _interval(drawn[1] - drawn[0])
+
+
+def _bootstrap_iou(areas: Tensor, classes: Sequence[int], resamples: int, seed: int, block: int) -> Tensor:
+    """IoU of K classes in each of R resamples of N images: (N, 3, C) areas -> (R, K); arguments as above.
+
+    The same seed draws the same images, so that two masks' figures of a resample are of the same images.
+    """
+    count, chosen = len(areas), list(classes)
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
     drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]
     weights = torch.zeros(resamples, count, dtype=torch.float64)
     weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
-    never_labelled = before[:, 2, chosen].sum(dim=0) == 0
-    gains = torch.zeros(resamples, dtype=torch.float64)
-    for areas, sign in ((after, 1), (before, -1)):
-        totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., chosen]
-        counted = (totals[:, 2] > 0) | never_labelled
-        gains += sign * class_iou(totals).where(counted, torch.nan).nanmean(dim=-1)
+    never_labelled = areas[:, 2, chosen].sum(dim=0) == 0
+    totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., chosen]  # (R, 3, K)
+    return class_iou(totals).where((totals[:, 2] > 0) | never_labelled, torch.nan)
+
+
+def _interval(gains: Tensor) -> tuple[float, float]:
+    """Percentile interval (95 %) of fractions (R,), NaN left out; per cent."""
     low, high = torch.nanquantile(gains, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low * 100, high * 100
+
+
+def _class_gains(
+    before: Tensor, after: Tensor, classes: Sequence[int], drawn: Tensor
+) -> tuple[tuple[float, float, float], ...]:
+    """See `Comparison.by_class`: (3, C) areas twice, and (R, K) gains of the K classes in each resample."""
+    gains, labelled = (class_iou(after) - class_iou(before)) * 100, before[2] > 0
+    result = [(torch.nan,) * 3] * len(gains)
+    for place, index in enumerate(classes):
+        if labelled[index]:
+            result[index] = (gains[index].item(), *_interval(drawn[:, place]))
+    return tuple(result)
 
 
 def gain_by_initial_iou(before: Tensor, after: Tensor) -> tuple[tuple[float, int], ...]:

@@ -64,7 +64,12 @@ def read_image(path: Path) -> Tensor:
         OSError: if it cannot be read, or is cut short.
         ValueError: if it is damaged, or has other than 8 bits a channel.
     """
-    return torch.from_numpy(rgb_pixels(open_whole(path))).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(read_pixels(path)).permute(2, 0, 1).float() / 255
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """The same as (H, W, 3) uint8."""
+    return rgb_pixels(open_whole(path))
 
 
 def to_pixels(image: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Runs the main job on the embedded default; leaves work_dirs/demo/{metrics.json,table.txt,gallery.png}.
+"""Runs the main job on the embedded default; leaves work_dirs/demo/{metrics.json,table.txt,report.html,gallery.png}.
 
 python -m projects.demo [--images 48] [--seeds 0 1 2]
 """
@@ -27,7 +27,7 @@ def main() -> None:
         report = run_demo(CONFIG, folder, data=args.data, images=args.images, split=args.split, seed=seed)
         gains.append(report['refined']['mIoU'] - report['coarse']['mIoU'])
         print((folder / 'table.txt').read_text())
-        print(f'{folder}: metrics.json, table.txt, gallery.png')
+        print(f'{folder}: metrics.json, table.txt, report.html, gallery.png')
     if len(gains) > 1:
         listed = ', '.join(f'{gain:+.2f}' for gain in gains)
         print(f'mIoU gain over {len(gains)} seeds: {listed}; mean {statistics.mean(gains):+.2f}, '

@@ -7,6 +7,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmseg_g4seg.hosts.mmseg.class_names import announce_settings
+
 from .gallery import save_gallery
 from .scenes.folder import write_split
 
@@ -23,7 +25,7 @@ def run_demo(
 
     Args:
         config_file: the demo's config.
-        folder: where `metrics.json`, `table.txt` and `gallery.png` go.
+        folder: where `metrics.json`, `table.txt`, `report.html` and `gallery.png` go.
         data: root of the scenes, which are written there where they are missing.
         images: number of scenes.
         split: of the scenes; the embedded models were trained on `prior` and `train`, their
@@ -44,6 +46,7 @@ def run_demo(
     dataset.data_prefix = dict(img_path=f'images/{split}', seg_map_path=f'labels/{split}')
     dataset.indices = images
     runner = Runner.from_cfg(config)
+    announce_settings(config)
     runner.test()
     report = json.loads((folder / 'metrics.json').read_text())
     drawn = [image for changes in ('gained_most', 'lost_most') for image in report[changes][:GALLERY_ROWS]]

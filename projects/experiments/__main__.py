@@ -7,7 +7,8 @@
 Called again it goes on where it stopped; what is done is not done again, also when runs were added.
 A run is known by its refiner's config and its set's name: after training a prior anew, take another OUT.
 OUT/table.csv has all figures of the runs and sets asked for, OUT/table.md those that documents show; --pictures N
-draws the N best and N worst images of each run beside its results.
+draws the N best and N worst images of each run beside its results. --report writes a page of each run into a folder
+there, report.html.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from mmseg_g4seg.evaluation.files import PAGE
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.label_files import png_bytes
 from mmseg_g4seg.refiners.build import build_refiner
 from projects.experiments.pictures import draw_extremes
 from projects.experiments.plan import Experiment, Run, read_experiment
+from projects.experiments.report import write_run_report
 from projects.experiments.run import read_results, result_path, run_images
 from projects.experiments.table import Half, as_csv, as_markdown, choose_half, make_rows
 
@@ -35,6 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--table-only', action='store_true', help='refine nothing, write the tables')
     parser.add_argument('--against', help='run whose masks take the place of the coarse ones in the tables')
     parser.add_argument('--pictures', type=int, default=0, help='so many of the best and worst images of each run')
+    parser.add_argument('--report', action='store_true', help='a page of each run, with those pictures')
     parser.add_argument('--block', type=int, default=1, help='images that the bootstrap draws together: for video')
     parser.add_argument('--device', default='cpu')
     return parser.parse_args()
@@ -79,6 +83,11 @@ def measure_run(run: Run, experiment: Experiment, args: argparse.Namespace) -> l
         shown = {name: record for name, record in results.items() if name in names}
         sheet = draw_extremes(refiner.to(args.device), image_set, shown, args.pictures)
         atomic_write(path.with_suffix('.png'), png_bytes(sheet))
+    if args.report:
+        records = [results[name] for name in names if name in results]
+        folder = path.with_suffix('')
+        write_run_report(run, image_set, records, folder, pictures=args.pictures, device=args.device, block=args.block)
+        print(folder / PAGE)
     against = None
     if args.against:
         (baseline,) = (r for r in experiment.runs if (r.name, r.set_name) == (args.against, run.set_name))

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from mmseg_g4seg.evaluation.build import build_report
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord
-from mmseg_g4seg.evaluation.report import REFINE
+from mmseg_g4seg.evaluation.report import REFINE, EvaluationReport
 from mmseg_g4seg.evaluation.rows import csv_text, markdown
 from mmseg_g4seg.evaluation.statistics import INITIAL_IOU_BINS, Comparison
 
@@ -39,6 +39,12 @@ def choose_half(names: Sequence[str], half: Half) -> list[str]:
     return list(names if half == 'all' else names[0::2] if half == 'even' else names[1::2])
 
 
+def build_set_report(image_set: ImageSet, records: Sequence[ImageRecord], **options: Any) -> EvaluationReport:
+    """The report of a run over a set; options as for `build_report`."""
+    labels = image_set.reader().classes.labels
+    return build_report(records, labels, classes=image_set.counted_classes(), **options)
+
+
 def make_rows(
     run: Run,
     image_set: ImageSet,
@@ -61,13 +67,8 @@ def make_rows(
     records = [results[name] for name in names if name in results and (against is None or name in against)]
     if not records:
         return []
-    report = build_report(
-        records,
-        image_set.reader().classes.labels,
-        classes=image_set.counted_classes(),
-        against=None if against is None else [against[record.name] for record in records],
-        block=block,
-    )
+    masks = None if against is None else [against[record.name] for record in records]
+    report = build_set_report(image_set, records, against=masks, block=block)
     seconds = [value for stage, value in report.seconds.items() if stage not in (COARSE, REFINE)]
     rows = []
     for i, (stage, gain) in enumerate(report.gains.items()):

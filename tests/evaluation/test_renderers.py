@@ -100,6 +100,11 @@ def test_json_has_every_figure_and_no_nan():
             ]
             assert values['never there'] is None
     assert content['gain']['mIoU'] == round(report.gain.gain, 2)
+    for kind, figure, comparison in (('gain', 'IoU', report.gain), ('boundary_gain', 'BIoU', report.boundary_gain)):
+        for name, own in zip(CLASSES[:3], comparison.by_class, strict=False):
+            entry = content[kind]['classes'][name]
+            assert [entry[figure], *entry['interval']] == [round(value, 2) for value in own]
+        assert content[kind]['classes']['never there'] == {figure: None, 'interval': [None, None]}
     assert content['gain']['interval'] == [round(bound, 2) for bound in report.gain.interval]
     labelled = sum(len(random_maps(i)[1].unique()) - 1 for i in range(4))  # less 255
     assert sum(entry['masks'] for entry in content['gain']['by_initial_iou']) == labelled
@@ -121,7 +126,7 @@ def test_csv():
 def test_files(tmp_path, small):
     write_report(small, tmp_path / 'out')
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == [
-        'classes.csv', 'images.csv', 'metrics.json', 'table.txt'
+        'classes.csv', 'images.csv', 'metrics.json', 'report.html', 'report_data.json', 'table.txt'
     ]  # fmt: skip
     assert (tmp_path / 'out/table.txt').read_text() == as_text(small) + '\n'
 

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
-from mmseg_g4seg.evaluation.areas import class_areas, mean_iou
-from mmseg_g4seg.evaluation.statistics import bootstrap_interval, compare, gain_by_initial_iou
+from mmseg_g4seg.evaluation.areas import class_areas, class_iou, mean_iou
+from mmseg_g4seg.evaluation.statistics import RESAMPLES, bootstrap_interval, compare, gain_by_initial_iou
 
 
 def cases(count=40, seed=0, better=0.0):
@@ -114,3 +115,25 @@ def test_a_class_that_nothing_labels_counts_with_nothing():
     without = compare(before, after, [0, 1])
     assert comparison.after == pytest.approx(without.after)
     assert comparison.before == pytest.approx(without.before * 2 / 3)
+
+
+def test_gain_of_each_class_with_its_interval_by_plain_resampling():
+    before, after = cases(better=0.05)
+    before, after = (torch.cat([areas, torch.zeros(40, 3, 1, dtype=torch.long)], dim=2) for areas in (before, after))
+    found = compare(before, after, [0, 2, 4]).by_class
+    assert len(found) == 5
+    assert all(np.isnan(found[c]).all() for c in (1, 3, 4)), 'not counted; predicted alone; not there at all'
+    drawn = torch.randint(40, (RESAMPLES, 40), generator=torch.Generator().manual_seed(0))
+    gains = class_iou(after[drawn].sum(1)) - class_iou(before[drawn].sum(1))
+    for c in (0, 2):
+        gain = 100 * (class_iou(after.sum(0)) - class_iou(before.sum(0)))[c].item()
+        bounds = torch.quantile(gains[:, c], torch.tensor([0.025, 0.975], dtype=torch.float64)) * 100
+        assert found[c] == pytest.approx((gain, *bounds.tolist()))
+
+
+def test_a_class_that_few_images_label_has_an_interval_of_those_resamples():
+    before, after = cases(count=4, better=0.5)
+    before[1:, :, 2], after[1:, :, 2] = 0, 0
+    gain, low, high = compare(before, after).by_class[2]
+    assert low == pytest.approx(gain)
+    assert high == pytest.approx(gain), 'without that image there is no figure of the class'

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mmseg_g4seg.evaluation.records import measure_image, stage_names
 from mmseg_g4seg.io.image_headers import frame_note
@@ -74,16 +75,36 @@ class MaskWorker:
         """
         with _threads(self.task.threads):
             refiner, classes = self.refiner, self.classes
-            mask, path = _only_one(job.masks, 'mask', job), _only_one(job.images, 'image', job)
-            with _at_fault(path):
-                image = read_image(path)
-            size = (image.shape[1], image.shape[2])
-            coarse = self._coarse(mask, path, size)
-            truth = self._truth(job.name, path, size)
-            with _at_fault(mask):
-                stages = refiner.refine_stages([image], [coarse], classes, keys=[path.name])
+            image, coarse, truth = self.read(job)
+            with _at_fault(job.masks[0]):
+                stages = refiner.refine_stages([image], [coarse], classes, keys=[job.images[0].name])
                 content = self.writer.encode(stages[-1].predictions[0])
             return content, _record(coarse, stages, truth, self.task.classes)
+
+    def read(self, job: Job) -> tuple[Tensor, Prediction, Tensor | None]:
+        """Reads an image (3, H, W) float in [0, 1], its coarse mask and, where there is one, its truth (H, W) int64.
+
+        Raises:
+            BadFile: if a file cannot be used.
+        """
+        mask, path = _only_one(job.masks, 'mask', job), _only_one(job.images, 'image', job)
+        with _at_fault(path):
+            image = read_image(path)
+        size = (image.shape[1], image.shape[2])
+        return image, self._coarse(mask, path, size), self._truth(job.name, path, size)
+
+    def read_result(self, job: Job) -> Tensor:
+        """Labels of the refined mask that a job has written: (H, W) int64.
+
+        Raises:
+            BadFile: if its file cannot be used.
+        """
+        with _at_fault(job.result):
+            read = self.writer.read(job.result)
+            if read.label_map is not None:
+                return read.label_map
+            assert read.probs is not None
+            return read.probs.argmax(dim=0)
 
     @cached_property
     def refiner(self) -> Refiner:
@@ -112,7 +133,7 @@ class MaskWorker:
                 any_size=reading.any_size,
             )
 
-    def _truth(self, name: str, image: Path, size: tuple[int, int]) -> torch.Tensor | None:
+    def _truth(self, name: str, image: Path, size: tuple[int, int]) -> Tensor | None:
         if self.task.truth is None:
             return None
         path, classes = self.task.truth / f'{name}.png', self.task.classes
@@ -124,7 +145,7 @@ class MaskWorker:
         return object_labels(labels, classes) if 'truth' in self.state.settings['object_masks'] else labels
 
 
-def _check_frame(maps: torch.Tensor | None, image: Path, size: tuple[int, int]) -> None:
+def _check_frame(maps: Tensor | None, image: Path, size: tuple[int, int]) -> None:
     """Raises ValueError where (..., h, w) maps were made of an image's stored pixels, and a tag turns those."""
     grid = size if maps is None else (maps.shape[-2], maps.shape[-1])
     if note := frame_note(image, size, grid):
@@ -165,9 +186,7 @@ def _only_one(paths: list[Path], what: str, job: Job) -> Path:
     return paths[0]
 
 
-def _record(
-    coarse: Prediction, stages: Sequence[Stage], truth: torch.Tensor | None, classes: ClassList
-) -> dict[str, Any]:
+def _record(coarse: Prediction, stages: Sequence[Stage], truth: Tensor | None, classes: ClassList) -> dict[str, Any]:
     """What the report keeps of a mask, but for its name, which the run's state knows; truth (H, W) int64."""
     predictions = [coarse, *(stage.predictions[0] for stage in stages)]
     names = stage_names([stage.name for stage in stages])

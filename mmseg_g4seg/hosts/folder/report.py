@@ -20,13 +20,25 @@ def evaluate(report: dict[str, Any], class_names: Sequence[ClassName]) -> Evalua
     Raises:
         ValueError: if the records are of an earlier version.
     """
-    records = [ImageRecord.from_dict(image) for image in report['images']]
-    return build_report(records, ClassList.of(class_names).labels)
+    return build_report(read_records(report), ClassList.of(class_names).labels)
 
 
-def make_table(report: dict[str, Any], class_names: Sequence[ClassName]) -> str:
-    """Pixels before and after, and, where there is a truth, IoU, means and gains; arguments as for `evaluate`."""
-    found = evaluate(report, class_names)
+def read_records(report: dict[str, Any]) -> list[ImageRecord]:
+    """The records in `OUT/report.json`; raises ValueError if they are of an earlier version."""
+    return [ImageRecord.from_dict(image) for image in report['images']]
+
+
+def make_table(
+    report: dict[str, Any], class_names: Sequence[ClassName], *, found: EvaluationReport | None = None
+) -> str:
+    """Pixels before and after, and, where there is a truth, IoU, means and gains.
+
+    Args:
+        report: as for `evaluate`.
+        class_names: likewise.
+        found: what that returns, where it was called already: its intervals take time.
+    """
+    found = found or evaluate(report, class_names)
     parts = [pixel_table(found), '']
     if found.gain is not None:
         parts += [mean_table(found), changes_line(found), gain_text(found), '']

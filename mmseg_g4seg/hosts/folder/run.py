@@ -21,9 +21,10 @@ from tqdm import tqdm
 from mmseg_g4seg.io.atomic import atomic_write
 
 from .lock import only_run
+from .page import export_fiftyone, write_run_page
 from .plan import Job, Plan, make_plan
 from .refine import MaskWorker
-from .report import make_table, summarise
+from .report import evaluate, make_table, read_records, summarise
 from .run_state import RunState
 from .task import FolderTask
 
@@ -99,11 +100,16 @@ def take_share(
 
 
 def finish(task: FolderTask, plan: Plan, state: RunState) -> dict[str, Any]:
-    """Writes report and table when all shares are done, and returns the report."""
+    """Writes report, table and, with labels, the page when all shares are done, and returns the report."""
     aside = dict(ignored_files=plan.ignored_files, images_without_mask=plan.images_without_mask)
     report = state.finish([job.name for job in plan.jobs], aside)
-    table = make_table(report, task.classes.labels)
+    found = evaluate(report, task.classes.labels)
+    table = make_table(report, task.classes.labels, found=found)
     atomic_write(task.out / 'table.txt', table + '\n', scratch=state.scratch)
+    if found.gain is not None:
+        worker = MaskWorker(task, state)
+        write_run_page(found, read_records(report), plan, worker)
+        export_fiftyone(found, plan, worker)
     state.close()
     return {**report, 'table': table, 'summary': summarise(report)}
 

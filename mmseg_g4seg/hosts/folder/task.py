@@ -28,6 +28,7 @@ class FolderTask:
         truth: folder of labels (index PNGs) to measure against.
         device: that the refiner runs on.
         threads: of each process on the CPU; another number changes the last bits of floats.
+        fiftyone: folder for the masks as FiftyOne reads them; needs a truth.
     """
 
     images: Path
@@ -40,6 +41,7 @@ class FolderTask:
     truth: Path | None = None
     device: str = 'cpu'
     threads: int = 1
+    fiftyone: Path | None = None
 
     def __post_init__(self) -> None:
         for name, folder in self._inputs().items():
@@ -49,6 +51,8 @@ class FolderTask:
             raise ValueError(f'out: expected a folder of its own, got that of the inputs, {self.out}')
         if self.threads < 1:
             raise ValueError(f'threads: expected at least 1, got {self.threads}')
+        if self.fiftyone and self.truth is None:
+            raise ValueError('fiftyone: expected labels to measure against beside it, got none')
         distinct_classes(self.classes)
         # both now: classes that a format cannot hold are the whole run's fault, not that of its first mask
         self.reader()

@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pprint import pformat
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.visualization import Visualizer
 from mmseg.utils import dataset_aliases, get_classes
@@ -12,6 +14,8 @@ from mmseg_g4seg.prediction import ClassList, ClassName
 
 TESTED_DATASET = 'mmseg_g4seg/tested_dataset'
 """Where on mmengine's message hub the metainfo of the data set under test is kept."""
+TESTED_SETTINGS = 'mmseg_g4seg/tested_settings'
+"""Likewise, the text of the config."""
 
 
 def find_classes(
@@ -93,3 +97,17 @@ def tested_dataset_meta() -> Mapping[str, Any]:
         return Visualizer.get_current_instance().dataset_meta or {}
     except RuntimeError:  # there is none
         return {}
+
+
+def announce_settings(config: Config) -> None:
+    """Publishes the config of a run, for its report."""
+    model = config.model
+    while 'refiner' not in model and 'module' in model:  # inside test-time augmentation
+        model = model.module
+    refiner = {'Refiner': pformat(model.refiner.to_dict(), sort_dicts=False)} if model.get('refiner') else {}
+    MessageHub.get_current_instance().update_info(TESTED_SETTINGS, {**refiner, 'Config': config.pretty_text})
+
+
+def tested_settings() -> Mapping[str, str]:
+    """Texts of the settings under test, by heading; none in a run of mmseg's own script."""
+    return MessageHub.get_current_instance().get_info(TESTED_SETTINGS, {})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.logging import MMLogger, print_log
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
@@ -16,14 +16,20 @@ from PIL import Image
 from torch import Tensor
 
 from mmseg_g4seg.evaluation.build import build_report
+from mmseg_g4seg.evaluation.fiftyone import FiftyOneExport
 from mmseg_g4seg.evaluation.files import write_report
+from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
+from mmseg_g4seg.evaluation.html.notes import describe_run
+from mmseg_g4seg.evaluation.html.pictures import Picture, draw_picture
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, dense_areas, measure_image
 from mmseg_g4seg.evaluation.report import EvaluationReport
 from mmseg_g4seg.evaluation.table import as_text
 from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.images import read_pixels
 from mmseg_g4seg.io.label_files import png_bytes
+from mmseg_g4seg.prediction import ClassList
 
-from .class_names import announce_dataset
+from .class_names import announce_dataset, tested_settings
 from .samples import read_truth, stage_label_maps
 
 
@@ -44,12 +50,14 @@ class RefinementMetric(IoUMetric):
     Args:
         report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, the gain
             with its interval and by initial IoU, the images that changed most, and each image's mean
-            IoU), `classes.csv`, `images.csv` and `table.txt`; the work folder of the Runner that evaluates when not
-            given. Without a Runner none is written.
+            IoU), `classes.csv`, `images.csv`, `table.txt` and the page `report.html`; the work folder of the Runner
+            that evaluates when not given. Without a Runner none is written.
         mean_classes: names of the classes that count; `labelled` for those that occur in the ground
             truth; all when not given. Others have no figure (a class that is predicted but never
             labelled would enter the means with 0).
         boundary: measure boundary IoU, too (arXiv 2103.16562; 0.02 of the image's diagonal wide).
+        pictures: in the page, of the images that gained most, and as many of those that lost most.
+        fiftyone_dir: folder for the masks of all images as FiftyOne reads them, see `evaluation.fiftyone`.
         kwargs: as for `IoUMetric`.
     """
 
@@ -59,9 +67,13 @@ class RefinementMetric(IoUMetric):
         report_dir: str | None = None,
         mean_classes: Sequence[str] | Literal['labelled'] | None = None,
         boundary: bool = True,
+        pictures: int = PICTURES,
+        fiftyone_dir: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.extremes = Extremes(pictures)
+        self.fiftyone = FiftyOneExport(Path(fiftyone_dir)) if fiftyone_dir else None
         self.report_dir = report_dir
         self.mean_classes = mean_classes
         self.boundary = boundary
@@ -104,16 +116,46 @@ class RefinementMetric(IoUMetric):
             if self.output_dir is not None:
                 self._write_label_maps(sample, label_maps)
             if not self.format_only:
+                truth = read_truth(sample, size, self.ignore_index)
                 record = measure_image(
                     Path(str(sample.get('img_path', 'image'))).name,
                     label_maps,
-                    read_truth(sample, size, self.ignore_index),
+                    truth,
                     size,
                     ignore_index=self.ignore_index,
                     boundary=self.boundary,
                     seconds=sample.get('stage_seconds'),
                 )
                 self.results.append(record)
+                if self.fiftyone:
+                    self.fiftyone.add(Path(sample['img_path']), label_maps, truth, size)
+                if self.extremes.wants(record):
+                    self.extremes.add([self._draw(sample, record, label_maps, truth)])
+
+    def _draw(self, sample: dict, record: ImageRecord, label_maps: dict[str, Tensor], truth: Tensor) -> Picture:
+        """The picture of one image, whose maps are (H, W) int64."""
+        meta = self.dataset_meta or {}
+        palette = meta.get('palette')
+        fits = palette is not None and len(palette) >= len(self.class_names)
+        classes = ClassList(self.class_names, palette=palette if fits else None)
+        try:
+            image = read_pixels(Path(str(sample.get('img_path'))))
+        except (OSError, ValueError):  # on another machine, or of 16 bits: the masks are shown without it
+            image = None
+        return draw_picture(record, image, label_maps, truth, classes, ignore_index=self.ignore_index)
+
+    def evaluate(self, size: int) -> dict:
+        """Sums up the images of all processes; see mmengine's `BaseMetric.evaluate`."""
+        own, self.extremes = self.extremes, Extremes(self.extremes.count)
+        # before the sum, which the first process makes alone
+        for pictures, images in all_gather_object((own.pictures, self.fiftyone.images if self.fiftyone else {})):
+            self.extremes.add(pictures)
+            if self.fiftyone:
+                self.fiftyone.images.update(images)
+        try:
+            return super().evaluate(size)
+        finally:
+            self.extremes = Extremes(own.count)
 
     def _write_label_maps(self, sample: dict, label_maps: dict[str, Tensor]) -> None:
         """Writes the refined labels, (H, W), and, where there are any, the coarse ones."""
@@ -145,9 +187,13 @@ class RefinementMetric(IoUMetric):
             boundary_iou=lambda areas: self._figures(areas, 'mIoU')['IoU'],
         )
         print_log('\n' + as_text(report), logger=MMLogger.get_current_instance())
-        folder = self.report_dir or _work_dir()
-        if folder and is_main_process():
-            write_report(report, Path(folder))
+        report_dir = self.report_dir or _work_dir()
+        if report_dir and is_main_process():
+            folder = Path(report_dir)
+            notes = describe_run(folder.resolve().name, tested_settings())
+            write_report(report, folder, notes=notes, pictures=self.extremes.pictures)
+        if self.fiftyone and is_main_process():
+            self.fiftyone.finish(report)
         return as_metrics(report)
 
     def _figures(self, areas: Tensor, metrics: Sequence[str] | str) -> dict[str, Any]:

@@ -31,6 +31,9 @@ def test_what_it_leaves(demo):
     gallery = np.asarray(Image.open(folder / 'gallery.png'))
     assert gallery.shape[1] > 5 * 200
     assert gallery.std() > 30
+    page = (folder / 'report.html').read_text()
+    assert f'{report["refined"]["mIoU"]:.2f}' in page
+    assert 'likelihood' in page.lower(), 'the config of the refiner is in it'
 
 
 def test_refinement_helps(demo):

@@ -106,6 +106,21 @@ class TestScript:
         assert float(row['low']) < float(row['gain']) < float(row['high'])
         assert blocked['low'] == blocked['gain'] == blocked['high'], 'one block of all images is always the same'
 
+    def test_page_of_a_run(self, data, monkeypatch, capsys):
+        out = self.run(data, monkeypatch, '--sets', 'real', '--report', '--pictures', '1')
+        (page,) = out.rglob('report.html')
+        assert str(page) in capsys.readouterr().out
+        (row,) = csv.DictReader((out / 'table.csv').open())
+        metrics = json.loads((page.parent / 'metrics.json').read_text())
+        assert metrics['gain']['mIoU'] == pytest.approx(float(row['gain']), abs=0.006)
+        content = json.loads((page.parent / 'report_data.json').read_text())
+        assert content['notes']['title'] == 'plain, real'
+        listed = [changes[0]['name'] for changes in (metrics['gained_most'], metrics['lost_most']) if changes]
+        assert [picture['name'] for picture in content['pictures']] == listed
+        for picture in content['pictures']:
+            (image,) = (image for image in metrics['images'] if image['name'] == picture['name'])
+            assert picture['after'] == pytest.approx(image['refined'])
+
 
 class TestRun:
     def run(self, data, refiner, names, **options):

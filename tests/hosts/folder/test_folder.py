@@ -173,6 +173,42 @@ class TestResults:
         with pytest.raises(ValueError, match='not of this version; start the run anew'):
             make_table({**report, 'images': old}, CLASSES.names)
 
+    def test_page_with_the_pictures_of_its_files(self, tmp_path):
+        write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels', input_format='npz')
+        refine_folder(task, workers=1)
+        assert {'metrics.json', 'report.html', 'report_data.json'} <= set(contents(task.out))
+        images = json.loads((task.out / 'metrics.json').read_text())['images']
+        data = json.loads((task.out / 'report_data.json').read_text())
+        changed = {image['name']: image for image in images if image['coarse'] != image['refined']}
+        assert changed.keys() == {picture['name'] for picture in data['pictures']} != set()
+        for picture in data['pictures']:
+            assert picture['after'] == pytest.approx(changed[picture['name']]['refined'])
+            assert picture['photo']
+        assert 'PAMRRefiner' in data['notes']['settings']['Settings']
+
+    def test_masks_for_fiftyone(self, tmp_path):
+        truth = write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels', fiftyone=tmp_path / 'fiftyone')
+        refine_folder(task)
+        images = json.loads((tmp_path / 'fiftyone/data.json').read_text())
+        assert images == {f'image_{i}': str(task.images / f'image_{i}.png') for i in range(3)}
+        for i, labels in enumerate(truth):
+            values = {field: labels_of(tmp_path / f'fiftyone/{field}/image_{i}.png') for field in ('refined', 'truth')}
+            assert (values['refined'] == labels_of(task.out / f'image_{i}.png') + 1).all()
+            assert (values['truth'] == np.where(labels == 255, 0, labels.astype(int) + 1)).all()
+        with pytest.raises(ValueError, match='fiftyone: expected labels'):
+            replace(task, truth=None)
+
+    def test_page_without_the_picture_of_a_file_that_is_gone(self, tmp_path):
+        write_labels(tmp_path / 'labels')
+        task = make_task(tmp_path, truth=tmp_path / 'labels')
+        refine_folder(task)
+        (task.images / 'image_0.png').unlink()
+        refine_folder(task)
+        drawn = json.loads((task.out / 'report_data.json').read_text())['pictures']
+        assert {picture['name'] for picture in drawn} == {'image_1', 'image_2'}
+
     def test_a_class_of_the_truth_alone_has_its_row(self, tmp_path):
         write_labels(tmp_path / 'labels', 1)
         task = make_task(tmp_path, count=1, truth=tmp_path / 'labels', classes=ClassList([*CLASSES, 'fish']))

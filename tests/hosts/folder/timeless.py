@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
-SECONDS = re.compile(rb'("seconds": )\{[^}]*\}|^seconds per image: .*$', re.MULTILINE)
+SECONDS = re.compile(
+    rb'("seconds": )\{[^}]*\}|^seconds per image: .*$|<section aria-labelledby="time">[\s\S]*?</section>', re.MULTILINE
+)
 
 
 def timeless(record: dict[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,18 @@ def save_predictions(config: Config, folder: str) -> None:
     metric.keep_results = True
 
 
+def save_for_fiftyone(config: Config, folder: str) -> None:
+    """Lets `RefinementMetric` write the masks as FiftyOne reads them, in place.
+
+    Raises:
+        ValueError: if the config has no such metric.
+    """
+    metrics = [metric for metric in _metrics(config.get('test_evaluator')) if metric.type == 'RefinementMetric']
+    if not metrics:
+        raise ValueError("--fiftyone: expected test_evaluator=dict(type='RefinementMetric') in the config, found none")
+    metrics[0].fiftyone_dir = folder
+
+
 def write_reports(config: Config) -> None:
     """Lets `RefinementMetric` write its report into the run's folder, in place, where its config names no other.
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_g4seg.hosts.mmseg.checks.test_set import check_test_set
-from mmseg_g4seg.hosts.mmseg.class_names import announce_dataset
+from mmseg_g4seg.hosts.mmseg.class_names import announce_dataset, announce_settings
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 
 from .checkpoints import check_checkpoint
@@ -17,6 +17,7 @@ from .config import (
     add_refiner,
     compare_stages,
     drop_training,
+    save_for_fiftyone,
     save_predictions,
     set_score_type,
     share_among_processes,
@@ -38,6 +39,7 @@ def prepare(
     checkpoint: str | None = None,
     label_maps: str | None = None,
     drawing: Drawing | None = None,
+    fiftyone: str | None = None,
     tta: bool = False,
 ) -> None:
     """Prepares a config, read from a file, for a run, in place, and checks its test set.
@@ -52,6 +54,7 @@ def prepare(
         checkpoint: of the plain model.
         label_maps: folder for predicted label maps.
         drawing: how predictions are drawn.
+        fiftyone: folder for masks as FiftyOne reads them.
         tta: evaluate with test-time augmentation.
     """
     edit_model(config, refiner, score_type, options or {})
@@ -65,6 +68,8 @@ def prepare(
         show_predictions(config, drawing)
     if label_maps:
         save_predictions(config, label_maps)
+    if fiftyone:
+        save_for_fiftyone(config, fiftyone)
     if tta:
         # the last edit of the model: the others look for RefinedSegmentor at the top
         use_tta(config)
@@ -96,4 +101,5 @@ def evaluate(config: Config) -> dict[str, float]:
     check_checkpoint(runner.model, config.load_from)
     # a Runner tells the visualizer alone, in the first process; the model needs the class names in every one
     announce_dataset(getattr(runner.test_loop.dataloader.dataset, 'metainfo', {}))
+    announce_settings(config)
     return runner.test()

@@ -13,6 +13,7 @@ from mmseg_g4seg.hosts.mmseg.launch.config import (
     Drawing,
     add_refiner,
     compare_stages,
+    save_for_fiftyone,
     save_predictions,
     set_score_type,
     use_tta,
@@ -192,3 +193,11 @@ class TestEdits:
         config.pop('tta_pipeline')
         with pytest.raises(ValueError, match='tta_pipeline'):
             use_tta(config)
+
+
+def test_fiftyone_is_the_refinement_metrics():
+    config = Config(dict(test_evaluator=[dict(type='IoUMetric'), dict(type='RefinementMetric')]))
+    save_for_fiftyone(config, 'masks')
+    assert [metric.get('fiftyone_dir') for metric in config.test_evaluator] == [None, 'masks']
+    with pytest.raises(ValueError, match=r"--fiftyone: expected test_evaluator=dict\(type='RefinementMetric'\)"):
+        save_for_fiftyone(Config(dict(test_evaluator=dict(type='IoUMetric'))), 'masks')
