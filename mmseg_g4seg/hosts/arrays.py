@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.io.config_files import find_config, read_config
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
 from mmseg_g4seg.io.object_masks import is_object_mask, object_labels, object_values
@@ -114,8 +115,7 @@ class ImageRefiner:
 def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     """Reads the config of a refiner; see `load_refiner`.
 
-    Raises:
-        ImportError: if the source is a config file and mmengine is missing.
+    A config file is read by mmengine where it is installed, else by `io.config_files`, which knows `_base_` alone.
     """
     if isinstance(source, dict):
         return dict(source)
@@ -132,17 +132,18 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f'refiner: no such config file: {path}')
+    path = find_config(path)
+    content: Mapping[str, Any]
     try:
         from mmengine.config import Config
-    except ImportError as error:
-        raise ImportError('config files need mmengine: pip install "mmseg_g4seg[mmseg]"') from error
-    content = Config.fromfile(path)
+    except ImportError:
+        content = read_config(path)
+    else:
+        content = Config.fromfile(path).to_dict()
     config = content.get('refiner') or content.get('model', {}).get('refiner')
     if config is None:
         raise ValueError(f"{path}: expected a line 'refiner = dict(type=..., ...)'")
-    return config.to_dict()
+    return dict(config)
 
 
 def merged(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
