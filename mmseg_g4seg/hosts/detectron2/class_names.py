@@ -53,39 +53,38 @@ class SegmentNames:
     """What the category ids of a panoptic prediction are called.
 
     Attributes:
-        things: names by category id of segments with `isthing`.
-        stuff: likewise, of the others; the same list where things and stuff share one range of ids.
+        classes: of all ids; those of things behind those of stuff where both count from 0.
+        first_thing: place of the first thing among them; 0 where things and stuff share one range of ids.
     """
 
-    things: Sequence[ClassName]
-    stuff: Sequence[ClassName]
+    classes: ClassList
+    first_thing: int = 0
 
-    def name(self, segment: Mapping[str, Any]) -> ClassName:
-        """The name of a segment, an entry of `segments_info`.
-
-        Raises:
-            ValueError: if the data set has no name for its id.
-        """
-        names = self.things if segment.get('isthing') else self.stuff
-        category = int(segment['category_id'])
-        if not 0 <= category < len(names):
-            raise ValueError(f'category_id: expected an id below {len(names)}, one a class name, got {category}')
-        return names[category]
+    def index(self, segment: Mapping[str, Any]) -> int:
+        """Place of a segment's class, by its `category_id` and `isthing`."""
+        return int(segment['category_id']) + (self.first_thing if segment.get('isthing') else 0)
 
 
-def segment_names(metadata: Any) -> SegmentNames:
+def segment_names(metadata: Any, *, labels: Sequence[ClassName] | None = None) -> SegmentNames:
     """The names of a panoptic data set's category ids.
 
     `thing_classes` cannot be trusted: ADE20K's 100 things have ids among all 150 classes, where `thing_classes[12]`
     is a mirror and id 12 a person.
 
+    Args:
+        metadata: of the data set.
+        labels: names that the model was asked about in their place.
+
     Raises:
         ValueError: if there are no names.
     """
-    stuff = [clean_name(name, stuff=True) for name in _names(metadata, 'stuff_classes')]
+    if labels is not None:
+        return SegmentNames(ClassList([clean_name(name) for name in labels]))
+    stuff = semantic_classes(metadata)
     if not _ids_are_separate(metadata):
-        return SegmentNames(stuff, stuff)
-    return SegmentNames([clean_name(name) for name in _names(metadata, 'thing_classes')], stuff)
+        return SegmentNames(stuff)
+    things = [clean_name(name) for name in _names(metadata, 'thing_classes')]
+    return SegmentNames(ClassList([*stuff, *things], background=stuff.background), first_thing=len(stuff))
 
 
 def instance_names(metadata: Any) -> list[ClassName]:
@@ -96,7 +95,7 @@ def instance_names(metadata: Any) -> list[ClassName]:
     """
     shared = hasattr(metadata, 'stuff_dataset_id_to_contiguous_id') and not _ids_are_separate(metadata)
     if shared:
-        return list(segment_names(metadata).things)
+        return list(segment_names(metadata).classes)
     return [clean_name(name) for name in _names(metadata, 'thing_classes')]
 
 

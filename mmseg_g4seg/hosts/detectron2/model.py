@@ -4,10 +4,9 @@ Shapes: C classes, H W output size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -16,19 +15,15 @@ from torch import Tensor, nn
 
 from mmseg_g4seg.hosts.arrays import read_refiner_config
 from mmseg_g4seg.ops.clock import device_seconds
-from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 
-from .class_names import read_metadata, semantic_classes
+from .class_names import read_metadata
 from .config import NODE, check_outputs
-from .images import check_format, image_key, recover_image
-from .semantic import find_score_type, refine_semantic
-
-COARSE = '_coarse'
-"""What the name of an output ends with that holds the plain model's: `sem_seg_coarse`."""
-SECONDS, STAGES = '_seconds', '_stages'
-"""Likewise what it took by stage, and the label maps of a chain's refiners."""
+from .images import check_format
+from .outputs import OutputRefiner
+from .semantic import find_score_type
 
 
 @META_ARCH_REGISTRY.register()
@@ -72,11 +67,24 @@ class RefinedModel(nn.Module):
         self.dataset = dataset
         self.outputs = check_outputs(outputs)
         self.input_format = input_format or getattr(model, 'input_format', '')
-        self.score_type: Any = score_type
-        if self.refiner is not None:
-            check_format(self.input_format)
-            if 'sem_seg' in self.outputs:
-                self.score_type = find_score_type(score_type, model)
+        self.score_type = score_type
+        self._recorder: Any = None
+        if self.refiner is None:
+            return
+        check_format(self.input_format)
+        if 'sem_seg' in self.outputs:
+            self.score_type = find_score_type(score_type, model)
+        self._refine = OutputRefiner(
+            self.refiner,
+            outputs=self.outputs,
+            input_format=self.input_format,
+            score_type=cast(ScoreType, self.score_type),
+            metadata=self._metadata,
+        )
+        if 'panoptic_seg' in self.outputs:
+            from .queries import QueryRecorder
+
+            self._recorder = QueryRecorder(model)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -144,33 +152,19 @@ class RefinedModel(nn.Module):
             return self.model(batched_inputs, *args, **kwargs)
         weights = [next(self.model.parameters())]
         start = device_seconds(weights)
-        outputs = self.model(batched_inputs, *args, **kwargs)
+        with self._recorder.recording() if self._recorder else nullcontext(()) as queries:
+            outputs = self.model(batched_inputs, *args, **kwargs)
         seconds = (device_seconds(weights) - start) / len(batched_inputs)
-        self.refiner.to(weights[0].device)
+        # one an image, or they cannot be told apart
+        records = queries if len(queries) == len(outputs) else [None] * len(outputs)
+        # not where the scores are: Detectron2 leaves those on the CPU that the GPU had no room for
+        device = weights[0].device
+        self.refiner.to(device)
         with torch.no_grad(), _memory_told():
-            for inputs, output in zip(batched_inputs, outputs, strict=True):
-                self._refine(inputs, output, coarse_seconds=seconds)
+            for inputs, output, own in zip(batched_inputs, outputs, records, strict=True):
+                self._refine(inputs, output, device=device, queries=own, coarse_seconds=seconds)
         return outputs
 
-    def _refine(self, inputs: Mapping[str, Any], output: dict[str, Any], *, coarse_seconds: float) -> None:
-        """Refines the output of one image, in place."""
-        assert self.refiner is not None
-        missing = [name for name in self.outputs if name not in output]
-        if missing:
-            raise ValueError(f'{NODE}.OUTPUTS: the model gives {sorted(output)}, expected {missing[0]!r} among them')
-        if 'sem_seg' in self.outputs:
-            scores = output['sem_seg']
-            # not where the scores are: Detectron2 leaves those on the CPU that the GPU had no room for
-            device = next(self.model.parameters()).device
-            image = recover_image(inputs, self.input_format, scores.shape[-2:]).to(device)
-            refined = refine_semantic(
-                self.refiner, image, scores, self._classes, score_type=self.score_type, key=image_key(inputs)
-            )
-            output['sem_seg'], output[f'sem_seg{COARSE}'] = refined.sem_seg, scores
-            output[f'sem_seg{STAGES}'] = refined.stages
-            output[f'sem_seg{SECONDS}'] = {'coarse': coarse_seconds, **refined.seconds}
-
-    @cached_property
     def _metadata(self) -> Any:
         if self.dataset:
             return read_metadata(self.dataset)
@@ -181,11 +175,6 @@ class RefinedModel(nn.Module):
                 'LazyConfig, refined(..., dataset=NAME)'
             )
         return metadata
-
-    @cached_property
-    def _classes(self) -> ClassList:
-        assert self.refiner is not None
-        return semantic_classes(self._metadata).with_options(self.refiner.class_options)
 
 
 def read_refiner(source: 'Refiner | Mapping[str, Any] | str | Path | None') -> Refiner | None:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mmseg_g4seg.evaluation.build import build_report
 from mmseg_g4seg.evaluation.files import write_report
+from mmseg_g4seg.evaluation.metrics import as_metrics
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, dense_areas, measure_image
-from mmseg_g4seg.evaluation.report import EvaluationReport
 from mmseg_g4seg.evaluation.table import as_text
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.label_files import png_bytes
@@ -167,15 +167,3 @@ class RefinementMetric(IoUMetric):
         if unknown:
             raise ValueError(f'mean_classes: expected names among {names}, got {unknown}')
         return [i for i, name in enumerate(names) if name in self.mean_classes]
-
-
-def as_metrics(report: EvaluationReport) -> dict[str, float]:
-    """What an evaluator returns: the refined means by their usual names, the others with a prefix; two digits."""
-    assert report.gain is not None
-    metrics: dict[str, float] = {}
-    for stage in (REFINED, *(stage for stage in report.means if stage != REFINED)):
-        prefix = '' if stage == REFINED else f'{stage}_'
-        metrics.update({prefix + name: round(mean, 2) for name, mean in report.means[stage].items()})
-    low, high = (round(bound, 2) for bound in report.gain.interval)
-    seconds = {f'{stage}_seconds': value for stage, value in report.seconds.items()}
-    return {**metrics, 'gain_low': low, 'gain_high': high, **report.changes, **seconds}
