@@ -23,7 +23,7 @@ from .class_names import read_metadata
 from .config import NODE, check_outputs
 from .images import check_format
 from .outputs import OutputRefiner
-from .semantic import find_score_type
+from .semantic import check_score_type, find_score_type
 
 
 @META_ARCH_REGISTRY.register()
@@ -90,16 +90,19 @@ class RefinedModel(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The arguments that a config's `MODEL.G4SEG` gives; see `add_g4seg_config`."""
         node = cfg.MODEL.G4SEG
+        # before the model, which takes longest: a misspelt name should not cost its building
+        outputs, refiner = check_outputs(node.OUTPUTS), read_refiner(node.REFINER or None)
+        check_score_type(node.SCORE_TYPE)
         plain = cfg.clone()
         plain.defrost()
         plain.MODEL.META_ARCHITECTURE = plain_architecture(node.META_ARCHITECTURE)
         return {
             'model': build_model(plain),
-            'refiner': node.REFINER or None,
+            'refiner': refiner,
             'input_format': cfg.INPUT.FORMAT,
             'dataset': cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else '',
             'score_type': node.SCORE_TYPE,
-            'outputs': node.OUTPUTS,
+            'outputs': outputs,
         }
 
     def around(self, model: nn.Module) -> 'RefinedModel':

@@ -114,7 +114,7 @@ class OutputRefiner:
         queries: 'RecordedQueries | None',
     ) -> tuple[Tensor, list[dict[str, Any]] | None]:
         """Ids (H, W) and segments after refining."""
-        from .panoptic import refine_panoptic
+        from mmseg_g4seg.refiners.panoptic import refine_panoptic
 
         # an open-vocabulary model is asked about other classes than it was built with, during its forward alone
         metadata = (queries and queries.metadata) or self._metadata

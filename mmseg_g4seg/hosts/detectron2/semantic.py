@@ -5,11 +5,11 @@ Shapes: C classes, H W output size.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, get_args
 
 from torch import Tensor, nn
 
-from mmseg_g4seg.ops.scores import ScoreType, check_score_type, scores_to_probs
+from mmseg_g4seg.ops.scores import ScoreType, scores_to_probs
 from mmseg_g4seg.prediction import ClassList, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 
@@ -38,6 +38,14 @@ class RefinedSemantic:
     seconds: dict[str, float]
 
 
+def check_score_type(score_type: str) -> None:
+    """Raises ValueError, naming the key and what there is, unless it is a `ScoreType` or `auto`."""
+    if score_type not in ('auto', *get_args(ScoreType)):
+        raise ValueError(
+            f"{NODE}.SCORE_TYPE: expected 'auto' or what sem_seg holds, one of {get_args(ScoreType)}, got {score_type!r}"
+        )
+
+
 def find_score_type(score_type: str, model: nn.Module) -> ScoreType:
     """What a model's `sem_seg` holds.
 
@@ -48,11 +56,8 @@ def find_score_type(score_type: str, model: nn.Module) -> ScoreType:
     Raises:
         ValueError: if there is no such type, or `auto` does not know the model.
     """
+    check_score_type(score_type)
     if score_type != 'auto':
-        try:
-            check_score_type(score_type)
-        except ValueError as error:
-            raise ValueError(f"{NODE}.SCORE_TYPE: {error}; or 'auto'") from error
         return cast(ScoreType, score_type)
     found = next((SCORE_TYPES[base.__name__] for base in type(model).__mro__ if base.__name__ in SCORE_TYPES), None)
     if found is None:

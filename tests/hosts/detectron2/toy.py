@@ -44,7 +44,12 @@ def write_scenes(folder: Path, count: int = 4) -> None:
 def register_scenes(folder: Path, name: str = NAME, **metadata: object) -> None:
     files = sorted(folder.glob('?.png'))
     items = [
-        dict(file_name=str(file), height=SIZE[0], width=SIZE[1], sem_seg_file_name=str(folder / f'{file.stem}_labels.png'))
+        dict(
+            file_name=str(file),
+            height=SIZE[0],
+            width=SIZE[1],
+            sem_seg_file_name=str(folder / f'{file.stem}_labels.png'),
+        )
         for file in files
     ]
     DatasetCatalog.register(name, lambda: items)
