@@ -60,5 +60,5 @@ def test_errors_name_the_fault(tmp_path, text, error, message):
 
 
 def test_a_misspelt_name_is_told_the_nearest():
-    with pytest.raises(FileNotFoundError, match='this package has mmseg_g4seg::_base_/refiners/g4seg_tiny.py'):
+    with pytest.raises(FileNotFoundError, match=r'this package has mmseg_g4seg::_base_/refiners/g4seg_tiny\.py'):
         find_config('configs/_base_/refiners/g4seg_tinny.py')

@@ -91,11 +91,12 @@ class RefinedModel(nn.Module):
         """The arguments that a config's `MODEL.G4SEG` gives; see `add_g4seg_config`."""
         node = cfg.MODEL.G4SEG
         # before the model, which takes longest: a misspelt name should not cost its building
-        outputs, refiner = check_outputs(node.OUTPUTS), read_refiner(node.REFINER or None)
+        outputs = check_outputs(node.OUTPUTS)
         check_score_type(node.SCORE_TYPE)
         plain = cfg.clone()
         plain.defrost()
         plain.MODEL.META_ARCHITECTURE = plain_architecture(node.META_ARCHITECTURE)
+        refiner = read_refiner(node.REFINER or None)
         return {
             'model': build_model(plain),
             'refiner': refiner,
@@ -190,11 +191,21 @@ def read_refiner(source: 'Refiner | Mapping[str, Any] | str | Path | None') -> R
     if source is None or isinstance(source, Refiner):
         return source
     if isinstance(source, Mapping):
-        return build_refiner(source)
+        return build_refiner(_plain(source))
     try:
         return build_refiner(read_refiner_config(source))
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f'{NODE}.REFINER ({source}): {error}') from error
+
+
+def _plain(value: Any) -> Any:
+    """A config as mmengine has it: OmegaConf makes lists of the tuples that parts ask for, such as `timesteps`."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return value
+    inner = [_plain(item) for item in value]
+    return inner if any(isinstance(item, Mapping) for item in inner) else tuple(inner)
 
 
 def plain_architecture(name: str) -> str:

@@ -42,7 +42,8 @@ def check_score_type(score_type: str) -> None:
     """Raises ValueError, naming the key and what there is, unless it is a `ScoreType` or `auto`."""
     if score_type not in ('auto', *get_args(ScoreType)):
         raise ValueError(
-            f"{NODE}.SCORE_TYPE: expected 'auto' or what sem_seg holds, one of {get_args(ScoreType)}, got {score_type!r}"
+            f"{NODE}.SCORE_TYPE: expected 'auto', or what sem_seg holds, one of {get_args(ScoreType)}, got "
+            f'{score_type!r}'
         )
 
 

@@ -1,5 +1,6 @@
 """Detectron2's own scripts, unmodified, with a refiner behind their model; on a CPU."""
 
+import json
 import runpy
 import sys
 from functools import partial
@@ -10,12 +11,14 @@ import torch
 
 pytest.importorskip('detectron2', reason='Detectron2 is not installed: requirements/detectron2.sh')
 
-from detectron2.engine import launch
+from detectron2.engine import DefaultTrainer, launch
+from detectron2.evaluation import SemSegEvaluator
 
 from mmseg_g4seg.cli.detectron2_test import main
-from mmseg_g4seg.hosts.detectron2.launch import Refinement, run_script
+from mmseg_g4seg.hosts.detectron2 import RefinedModel, add_g4seg_config
+from mmseg_g4seg.hosts.detectron2.launch import Refinement, refined_trainer, run_script
 
-from .toy import NAME, TINY, arguments, upstream_script
+from .toy import NAME, PAMR, TINY, arguments, readable_labels, upstream_script
 
 LAZY = """
 from detectron2.config import LazyCall as L
@@ -72,7 +75,7 @@ def refiner(config_file):
 
 
 @pytest.fixture
-def out(scenes, tmp_path, monkeypatch):
+def out(tmp_path):
     """The folder that a run writes into."""
     return tmp_path / 'out'
 
@@ -85,29 +88,25 @@ def imported_anew(monkeypatch):
     sys.modules.pop('train_net', None)
 
 
-def run_train_net(config_file, refiner, out, **options):
+def run_train_net(config_file, refiner, out):
     args = arguments(config_file)
     args.opts = ['OUTPUT_DIR', str(out)]
-    return run_script(upstream_script('train_net.py'), args, Refinement(str(refiner), **options))
+    return run_script(upstream_script('train_net.py'), args, Refinement(str(refiner)))
 
 
 @pytest.fixture(scope='module')
 def one_process(config_file, refiner, tmp_path_factory):
-    """The results of Detectron2's train_net.py in one process, and the folder of its files."""
+    """The folder that the command has written, over Detectron2's own train_net.py, in one process."""
     out = tmp_path_factory.mktemp('one')
-    with pytest.MonkeyPatch.context() as patch:
-        from detectron2.evaluation import sem_seg_evaluation
-
-        patch.setattr(sem_seg_evaluation.load_image_into_numpy_array, '__defaults__', (True, None))
-        return run_train_net(config_file, refiner, out), out
-
-
-def comparable(results):
-    """All but seconds."""
-    return {
-        task: {name: value for name, value in figures.items() if not name.endswith('_seconds')}
-        for task, figures in results.items()
-    }
+    with readable_labels():
+        code = main(
+            [
+                str(upstream_script('train_net.py')), '--config-file', str(config_file), '--refiner', str(refiner),
+                'OUTPUT_DIR', str(out),
+            ]
+        )  # fmt: skip
+    assert code == 0
+    return out
 
 
 class TestTrainNet:
@@ -115,63 +114,89 @@ class TestTrainNet:
         script = runpy.run_path(str(upstream_script('train_net.py')))
         args = arguments(config_file)
         args.opts = ['OUTPUT_DIR', str(tmp_path)]
-        plain = script['main'](args)
-        results, _ = one_process
-        assert results['coarse_sem_seg'] == plain['sem_seg']
-        assert results['sem_seg'] != plain['sem_seg']
-        assert results['refinement']['coarse_mIoU'] == round(plain['sem_seg']['mIoU'], 2)
-        assert results['refinement']['mIoU'] == round(results['sem_seg']['mIoU'], 2)
+        plain = script['main'](args)['sem_seg']
+        coarse, refined = (
+            torch.load(one_process / 'inference' / folder / 'sem_seg_evaluation.pth', weights_only=False)
+            for folder in ('coarse', '.')
+        )
+        assert coarse == plain
+        assert refined != plain
+        ours = json.loads((one_process / 'inference/refinement/sem_seg/metrics.json').read_text())
+        assert ours['coarse']['mIoU'] == round(plain['mIoU'], 2)
+        assert ours['refined']['mIoU'] == round(refined['mIoU'], 2)
 
     def test_both_tables_are_printed_and_written(self, one_process):
-        _, out = one_process
-        said = (out / 'log.txt').read_text()
-        table = (out / 'inference/refinement/sem_seg/table.txt').read_text()
+        said = (one_process / 'log.txt').read_text()
+        table = (one_process / 'inference/refinement/sem_seg/table.txt').read_text()
         assert '| mean' in table
         assert table.strip() in said
         assert 'copypaste: Task: coarse_sem_seg' in said
-        assert (out / 'inference/coarse/sem_seg_predictions.json').is_file()
 
     def test_two_processes_have_the_figures_of_one(self, config_file, refiner, one_process, out, monkeypatch):
         # forked, since what they import takes seconds, and the data set is registered in this process
         forking = partial(torch.multiprocessing.start_processes, start_method='fork')
         monkeypatch.setattr('torch.multiprocessing.start_processes', forking)
-        results, first = one_process
         launch(run_train_net, 2, dist_url='auto', args=(config_file, refiner, out))
+        folders = [folder / 'inference/refinement/sem_seg' for folder in (one_process, out)]
         for name in ('classes.csv', 'images.csv'):
-            files = [folder / 'inference/refinement/sem_seg' / name for folder in (first, out)]
-            assert files[0].read_text() == files[1].read_text()
-        line = next(line for line in (out / 'log.txt').read_text().splitlines() if 'mIoU gain' in line)
-        assert line in (first / 'inference/refinement/sem_seg/table.txt').read_text()
+            files = [(folder / name).read_text() for folder in folders]
+            assert files[0] == files[1]
+        gains = [json.loads((folder / 'metrics.json').read_text())['gain'] for folder in folders]
+        assert gains[0] == gains[1]
 
-    def test_a_config_that_refines_already_is_refined_once(self, one_process, config_file, refiner, out):
-        script = out.with_name('train_net.py')
-        script.write_text(
-            upstream_script('train_net.py')
-            .read_text()
-            .replace(
-                'cfg = get_cfg()',
-                'cfg = get_cfg()\n    from mmseg_g4seg.hosts.detectron2 import add_g4seg_config\n    add_g4seg_config(cfg)',
-            )
+
+class MirroredViews(torch.nn.Module):
+    """Averages an image and its mirror image, as a project's own test-time augmentation does."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, items):
+        mirrored = [{**item, 'image': item['image'].flip(2)} for item in items]
+        pairs = zip(self.model(items), self.model(mirrored), strict=True)
+        return [dict(sem_seg=(a['sem_seg'] + b['sem_seg'].flip(2)) / 2) for a, b in pairs]
+
+
+class Trainer(DefaultTrainer):
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name, output_folder=None):
+        return SemSegEvaluator(dataset_name, output_dir=output_folder or cfg.OUTPUT_DIR)
+
+    @classmethod
+    def test_with_TTA(cls, cfg, model):
+        assert not isinstance(model, RefinedModel)
+        return cls.test(cfg, MirroredViews(model), [cls.build_evaluator(cfg, NAME, 'tta')])
+
+
+class TestRefinedTrainer:
+    def test_views_are_refined_once_merged(self, scenes):
+        cfg = scenes.clone()
+        cfg.OUTPUT_DIR = str(Path(scenes.OUTPUT_DIR) / 'tta')
+        trainer = refined_trainer(Trainer, Refinement(PAMR))
+        model = trainer.build_model(cfg)
+        calls = []
+        model.refiner.refine_batch, refine = (
+            lambda *a, **k: calls.append(1) or refine(*a, **k),
+            model.refiner.refine_batch,
         )
-        args = arguments(config_file)
-        args.opts = [
-            'OUTPUT_DIR', str(out), 'MODEL.META_ARCHITECTURE', 'RefinedModel',
-            'MODEL.G4SEG.META_ARCHITECTURE', 'SemanticSegmentor', 'MODEL.G4SEG.REFINER', 'tiny',
-        ]  # fmt: skip
-        results = run_script(script, args, Refinement(str(refiner)))
-        assert comparable(results) == comparable(one_process[0])
+        results = trainer.test_with_TTA(cfg, model)
+        assert len(calls) == 3
+        plain = Trainer.test(cfg, MirroredViews(model.model), [SemSegEvaluator(NAME)])
+        assert results['coarse_sem_seg'] == plain['sem_seg']
+        # the next test is of the refined model again
+        assert 'coarse_sem_seg' in trainer.test(cfg, model)
+        assert len(calls) == 6
 
-
-def test_the_command(config_file, refiner, out, one_process):
-    code = main(
-        [
-            str(upstream_script('train_net.py')), '--config-file', str(config_file), '--refiner', str(refiner),
-            'OUTPUT_DIR', str(out),
-        ]
-    )  # fmt: skip
-    assert code == 0
-    files = [folder / 'inference/refinement/sem_seg/classes.csv' for folder in (one_process[1], out)]
-    assert files[0].read_text() == files[1].read_text()
+    def test_a_config_that_refines_already_is_refined_once(self, scenes):
+        cfg = scenes.clone()
+        add_g4seg_config(cfg)
+        cfg.MODEL.merge_from_list(
+            ['META_ARCHITECTURE', 'RefinedModel', 'G4SEG.META_ARCHITECTURE', 'SemanticSegmentor', 'G4SEG.REFINER', PAMR]
+        )
+        model = refined_trainer(Trainer, Refinement(PAMR)).build_model(cfg)
+        assert isinstance(model, RefinedModel)
+        assert not isinstance(model.model, RefinedModel)
 
 
 def test_a_lazy_config(scenes, config_file, refiner, out, one_process, monkeypatch, capsys):
@@ -182,14 +207,14 @@ def test_a_lazy_config(scenes, config_file, refiner, out, one_process, monkeypat
     lazy.write_text((LAZY + EDIT).format(**fields))
     monkeypatch.setattr(sys, 'argv', ['script', '--eval-only', '--config-file', str(lazy)])
     runpy.run_path(str(upstream_script('lazyconfig_train_net.py')), run_name='__main__')
-    files = [folder / 'sem_seg/classes.csv' for folder in (one_process[1] / 'inference/refinement', out)]
+    files = [folder / 'sem_seg/classes.csv' for folder in (one_process / 'inference/refinement', out)]
     assert files[0].read_text() == files[1].read_text()
     assert 'refinement' in capsys.readouterr().out
 
 
 class TestErrors:
     def test_no_script(self, config_file, refiner, out):
-        with pytest.raises(FileNotFoundError, match='script: no such file: .*nowhere.py'):
+        with pytest.raises(FileNotFoundError, match=r'script: no such file: .*nowhere\.py'):
             run_script(Path('nowhere.py'), arguments(config_file), Refinement(str(refiner)))
 
     def test_a_script_without_a_trainer(self, config_file, refiner):
@@ -197,5 +222,5 @@ class TestErrors:
             run_script(upstream_script('lazyconfig_train_net.py'), arguments(config_file), Refinement(str(refiner)))
 
     def test_no_refiner_of_that_name(self, config_file, out):
-        with pytest.raises(FileNotFoundError, match='MODEL.G4SEG.REFINER .*nowhere.py'):
+        with pytest.raises(FileNotFoundError, match=r'MODEL\.G4SEG\.REFINER .*nowhere\.py'):
             run_train_net(config_file, 'nowhere.py', out)
