@@ -33,6 +33,17 @@ class Refinement:
     score_type: str = 'auto'
     outputs: Sequence[str] = OUTPUTS[:1]
 
+    def behind(self, model: nn.Module, cfg: CfgNode) -> RefinedModel:
+        """Puts the refiner behind a script's model; a config with the node has built a refined one itself."""
+        return RefinedModel(
+            model.model if isinstance(model, RefinedModel) else model,
+            self.refiner,
+            input_format=cfg.INPUT.FORMAT,
+            dataset=cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else '',
+            score_type=self.score_type,
+            outputs=self.outputs,
+        )
+
 
 def run_script(script: Path, args: Namespace, refinement: Refinement) -> Any:
     """Calls a script's `main(args)` with a refined model; what `detectron2.engine.launch` runs in every process.
@@ -64,31 +75,20 @@ def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> ty
     """
 
     class RefinedTrainer(trainer):  # type: ignore[misc, valid-type]
-        """As the script's own, but for what is refined."""
-
         _augmented: RefinedModel | None = None
 
         @classmethod
         def build_model(cls, cfg: CfgNode) -> RefinedModel:
-            model = super().build_model(cfg)
-            return RefinedModel(
-                # a config with the node builds a refined model itself: two would refine twice
-                model.model if isinstance(model, RefinedModel) else model,
-                refinement.refiner,
-                input_format=cfg.INPUT.FORMAT,
-                dataset=cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else '',
-                score_type=refinement.score_type,
-                outputs=refinement.outputs,
-            )
+            return refinement.behind(super().build_model(cfg), cfg)
 
         @classmethod
         def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
             folder = Path(output_folder or Path(cfg.OUTPUT_DIR) / 'inference')
             build = super().build_evaluator
-            own = [build(cfg, dataset_name, str(path)) for path in (folder, folder / 'coarse')]
+            after, before = (build(cfg, dataset_name, str(path)) for path in (folder, folder / 'coarse'))
             # ours first: COCOPanopticEvaluator rewrites what the others would read
             ours = RefinementEvaluator(dataset_name, folder / 'refinement', measures=refinement.outputs)
-            return DatasetEvaluators([ours, own[0], BeforeRefinement(own[1])])
+            return DatasetEvaluators([ours, after, BeforeRefinement(before)])
 
         @classmethod
         def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:
@@ -96,10 +96,11 @@ def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> ty
             return super().test(cfg, cls._augmented.around(model) if cls._augmented else model, evaluators)
 
         @classmethod
-        def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> Any:
-            cls._augmented = getattr(model, 'module', model)
+        def test_with_TTA(cls, cfg: CfgNode, model: Any) -> Any:
+            refined: RefinedModel = getattr(model, 'module', model)
+            cls._augmented = refined
             try:
-                return super().test_with_TTA(cfg, cls._augmented.model)
+                return super().test_with_TTA(cfg, refined.model)
             finally:
                 cls._augmented = None
 
