@@ -11,14 +11,14 @@ READY = $(VENV)/.mmseg_g4seg_ready
 
 env: $(READY)
 
-$(READY): requirements/tested.txt setup.py
+$(READY): $(wildcard requirements/detectron2*) requirements/tested.txt setup.py
 	@test -n "$(PYTHON)" || { echo 'expected Python 3.10, 3.11 or 3.12 on the PATH, found none; set PYTHON=/path/to/python'; exit 1; }
 	@test -x $(RUN) || { $(PYTHON) -m venv $(VENV) && touch $(VENV)/.mmseg_g4seg_made; }
 	@if test ! -e $(VENV)/.mmseg_g4seg_made && $(RUN) -c 'import mmseg' 2>/dev/null; then \
 		echo 'this environment has mmseg: adding mmseg_g4seg alone'; \
 		$(RUN) -m pip install -e '.[clip,dev,docs]'; \
 	else \
-		$(RUN) -m pip install -r requirements/tested.txt && $(RUN) -m pip install --no-deps -e .; \
+		$(RUN) -m pip install -r requirements/tested.txt && $(RUN) -m pip install --no-deps -e . && requirements/detectron2.sh $(RUN); \
 	fi
 	@touch $(READY)
 

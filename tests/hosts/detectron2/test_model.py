@@ -1,6 +1,7 @@
 """A refiner behind Detectron2's own models."""
 
 import copy
+import time
 
 import numpy as np
 import pytest
@@ -116,6 +117,27 @@ class TestOutputs:
         assert losses.keys() == {'loss_sem_seg'}
         assert losses['loss_sem_seg'].equal(copy.deepcopy(plain).train()(labelled)['loss_sem_seg'])
         assert refiner.calls == []
+
+
+def least_seconds(function, repeats):
+    """Of one call, where the machine was least busy with others."""
+
+    def once():
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(repeats))
+
+
+def test_without_a_refiner_the_wrapper_costs_nothing(plain, inputs):
+    model = wrapped(plain, None)
+    forward = least_seconds(lambda: predict(plain, inputs[:1]), 5)
+    empty = torch.nn.Identity()
+    model.model = empty
+    added = least_seconds(lambda: predict(model, inputs), 200) - least_seconds(lambda: predict(empty, inputs), 200)
+    print(f'\n{1e6 * added:.0f} us beside a forward of {1e3 * forward:.1f} ms')
+    assert added < 0.01 * forward
 
 
 class TestCheckpoints:
