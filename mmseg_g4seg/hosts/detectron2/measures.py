@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 from mmseg_g4seg.evaluation.report import EvaluationReport
 
+HOMES = {'sem_seg': 'semantic_measure', 'panoptic_seg': 'panoptic_measure', 'instances': 'instance_measure'}
+"""The modules of the measures, imported when one is asked for: mask AP needs pycocotools."""
 _MEASURES: dict[str, type['Measure']] = {}
 
 
@@ -53,6 +56,8 @@ def find_measure(output: str) -> type[Measure]:
     Raises:
         ValueError: if there is none.
     """
+    if output in HOMES:
+        import_module(f'.{HOMES[output]}', __package__)
     if output not in _MEASURES:
-        raise ValueError(f'measures: expected some of {sorted(_MEASURES)}, got {output!r}')
+        raise ValueError(f'measures: expected some of {sorted({*HOMES, *_MEASURES})}, got {output!r}')
     return _MEASURES[output]
