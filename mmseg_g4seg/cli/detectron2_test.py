@@ -32,14 +32,9 @@ def parse_args(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
     own, rest = parse_args(argv)
-    try:
-        from detectron2.engine import default_argument_parser, launch
-    except ImportError as error:
-        raise ImportError(
-            'Detectron2 is missing, and is built from its repository: pip install --no-build-isolation '
-            'git+https://github.com/facebookresearch/detectron2'
-        ) from error
-    from mmseg_g4seg.hosts.detectron2.launch import Refinement, run_script
+    # first: it says how to install Detectron2 where that is missing
+    from mmseg_g4seg.hosts.detectron2.launch import Refinement, run_script  # isort: split
+    from detectron2.engine import default_argument_parser, launch
 
     args = default_argument_parser().parse_args(['--eval-only', *rest])
     launch(
