@@ -1,5 +1,6 @@
 import pytest
 
+from mmseg_g4seg.io import config_files
 from mmseg_g4seg.io.config_files import find_config, read_config
 from tests.conftest import ROOT
 
@@ -41,6 +42,14 @@ def test_a_shipped_config_as_base_and_by_name(tmp_path):
     write(tmp_path, top="_base_ = 'mmseg_g4seg::_base_/refiners/pamr.py'\nrefiner = dict(iterations=2)")
     assert read_config(tmp_path / 'top.py') == dict(refiner=dict(type='PAMRRefiner', preset='pamr', iterations=2))
     assert find_config('mmseg_g4seg::_base_/refiners/pamr.py') == ROOT / 'configs/_base_/refiners/pamr.py'
+
+
+def test_configs_travel_in_the_wheel(tmp_path, monkeypatch):
+    monkeypatch.setattr(config_files, 'PACKAGE', tmp_path / 'mmseg_g4seg')
+    folder = tmp_path / 'mmseg_g4seg/.mim/configs/_base_/refiners'
+    folder.mkdir(parents=True)
+    write(folder, pamr='refiner = 1')
+    assert find_config('mmseg_g4seg::_base_/refiners/pamr.py') == folder / 'pamr.py'
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +15,11 @@ from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 from torch import nn
 
-from .config import OUTPUTS
+from mmseg_g4seg.refiners.base import Refiner
+
+from .config import OUTPUTS, check_outputs
 from .evaluator import BeforeRefinement, RefinementEvaluator
-from .model import RefinedModel
+from .model import RefinedModel, read_refiner
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,12 @@ class Refinement:
     """What goes behind a script's model; a dataclass, so that it reaches the processes of a launch.
 
     Attributes:
-        refiner: what `load_refiner` takes.
+        refiner: what `load_refiner` takes; or built.
         score_type: what `sem_seg` holds, or `auto`.
         outputs: which are refined.
     """
 
-    refiner: str
+    refiner: 'str | Refiner | None'
     score_type: str = 'auto'
     outputs: Sequence[str] = OUTPUTS[:1]
 
@@ -57,9 +60,13 @@ def run_script(script: Path, args: Namespace, refinement: Refinement) -> Any:
         What the script returns: the results of its evaluation.
 
     Raises:
-        FileNotFoundError: if there is no such script.
-        ValueError: if it has no `main`, or no trainer.
+        FileNotFoundError: if there is no such script, or no such refiner.
+        ValueError: if the script has no `main` or no trainer, or an option is not known.
     """
+    # before the script, which builds its model first: a misspelt name should not cost that
+    refinement = replace(
+        refinement, refiner=read_refiner(refinement.refiner), outputs=check_outputs(refinement.outputs)
+    )
     module = _load(script)
     trainer = _find_trainer(module, script)
     setattr(module, trainer.__name__, refined_trainer(trainer, refinement))
@@ -85,7 +92,7 @@ def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> ty
         def build_evaluator(cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None) -> DatasetEvaluator:
             folder = Path(output_folder or Path(cfg.OUTPUT_DIR) / 'inference')
             build = super().build_evaluator
-            after, before = (build(cfg, dataset_name, str(path)) for path in (folder, folder / 'coarse'))
+            after, before = (_build(build, cfg, dataset_name, path) for path in (folder, folder / 'coarse'))
             # ours first: COCOPanopticEvaluator rewrites what the others would read
             ours = RefinementEvaluator(dataset_name, folder / 'refinement', measures=refinement.outputs)
             return DatasetEvaluators([ours, after, BeforeRefinement(before)])
@@ -105,6 +112,17 @@ def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> ty
                 cls._augmented = None
 
     return RefinedTrainer
+
+
+def _build(build: Callable[..., DatasetEvaluator], cfg: CfgNode, dataset_name: str, folder: Path) -> DatasetEvaluator:
+    """Builds a script's evaluator that writes into a folder: a second one must not replace the files of the first."""
+    if 'output_folder' in signature(build).parameters:
+        return build(cfg, dataset_name, str(folder))
+    own = cfg.clone()
+    own.defrost()
+    own.OUTPUT_DIR = str(folder)
+    own.freeze()
+    return build(own, dataset_name)
 
 
 def _load(script: Path) -> ModuleType:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog
+from detectron2.utils.file_io import PathManager
 from torch import Tensor
 
 from mmseg_g4seg.evaluation.build import build_report
@@ -45,7 +46,7 @@ class SemanticMeasure(Measure):
                     f'data set {dataset_name!r}: no truth for {item["file_name"]}: expected sem_seg_file_name in its '
                     'dicts, a PNG of class indices'
                 )
-            self._truths[str(item['file_name'])] = Path(item['sem_seg_file_name'])
+            self._truths[str(item['file_name'])] = str(item['sem_seg_file_name'])
 
     def record(self, inputs: Mapping[str, Any], output: Mapping[str, Any]) -> ImageRecord:
         """Counts the areas of one image: `sem_seg` and `sem_seg_coarse` are (C, H, W), decided by argmax."""
@@ -69,10 +70,12 @@ class SemanticMeasure(Measure):
         """Sums up; the means are over the classes that the truth has, as `SemSegEvaluator`'s are."""
         return build_report(records, self.names)
 
-    def _read(self, path: Path, size: Sequence[int]) -> Tensor:
+    def _read(self, path: str, size: Sequence[int]) -> Tensor:
         """(H, W) int64."""
         try:
-            truth = read_index_png(path, len(self.names), self.ignore_label)
+            # names of Detectron2's data sets may be addresses, which it fetches
+            local = Path(PathManager.get_local_path(path))
+            truth = read_index_png(local, len(self.names), self.ignore_label)
         except ValueError as error:
             raise ValueError(f'{path}: {error}; ids of the data set, where ids of training are expected?') from error
         if truth.shape != tuple(size):

@@ -188,6 +188,17 @@ class TestRefinedTrainer:
         assert 'coarse_sem_seg' in trainer.test(cfg, model)
         assert len(calls) == 6
 
+    def test_evaluators_that_know_no_folder_write_apart(self, scenes):
+        class Simple(DefaultTrainer):
+            @classmethod
+            def build_evaluator(cls, cfg, dataset_name):
+                return SemSegEvaluator(dataset_name, output_dir=cfg.OUTPUT_DIR)
+
+        found = refined_trainer(Simple, Refinement(PAMR)).build_evaluator(scenes, NAME)
+        _, after, before = found._evaluators
+        assert after._output_dir == f'{scenes.OUTPUT_DIR}/inference'
+        assert before.evaluator._output_dir == f'{scenes.OUTPUT_DIR}/inference/coarse'
+
     def test_a_config_that_refines_already_is_refined_once(self, scenes):
         cfg = scenes.clone()
         add_g4seg_config(cfg)
@@ -224,3 +235,7 @@ class TestErrors:
     def test_no_refiner_of_that_name(self, config_file, out):
         with pytest.raises(FileNotFoundError, match=r'MODEL\.G4SEG\.REFINER .*nowhere\.py'):
             run_train_net(config_file, 'nowhere.py', out)
+
+    def test_no_output_of_that_name(self, config_file, refiner):
+        with pytest.raises(ValueError, match=r"OUTPUTS: expected some of .*, got \['semantic'\]"):
+            run_script(upstream_script('train_net.py'), arguments(config_file), Refinement(PAMR, outputs=['semantic']))
