@@ -166,7 +166,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def test_with_TTA(cls, cfg, model):
         assert not isinstance(model, RefinedModel)
-        return cls.test(cfg, MirroredViews(model), [cls.build_evaluator(cfg, NAME, 'tta')])
+        return cls.test(cfg, MirroredViews(model), [cls.build_evaluator(cfg, NAME, f'{cfg.OUTPUT_DIR}/views')])
 
 
 class TestRefinedTrainer:
