@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.io.config_files import find_config, read_config
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
 from mmseg_g4seg.io.object_masks import is_object_mask, object_labels, object_values
@@ -115,16 +116,13 @@ class ImageRefiner:
 def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     """Reads the config of a refiner; see `load_refiner`.
 
-    Raises:
-        ImportError: if the source is a config file and mmengine is missing.
+    A config file is read by mmengine where it is installed, else by `io.config_files`, which knows `_base_` alone.
     """
     if isinstance(source, dict):
         return dict(source)
     path = Path(EMBEDDED_PRIORS.get(str(source), source)).expanduser()
-    if str(source).startswith('mmseg_g4seg::'):  # as in `_base_`
-        path = Path(__file__).parents[1] / '.mim/configs' / str(source).removeprefix('mmseg_g4seg::')
     if path.suffix == '.py':
-        return _read_config_file(path)
+        return _read_config_file(source)
     if not (path / SETTINGS).is_file():
         raise FileNotFoundError(
             f'refiner {str(source)!r}: expected one of {sorted(EMBEDDED_PRIORS)}, a config file (.py), or the folder '
@@ -134,18 +132,19 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     return {'type': 'G4SegRefiner', 'prior': prior, **json.loads((path / SETTINGS).read_text())}
 
 
-def _read_config_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f'refiner: no such config file: {path}')
+def _read_config_file(source: str | Path) -> dict[str, Any]:
+    path = find_config(source)
+    content: Mapping[str, Any]
     try:
         from mmengine.config import Config
-    except ImportError as error:
-        raise ImportError('config files need mmengine: pip install onedl-mmengine') from error
-    content = Config.fromfile(path)
+    except ImportError:
+        content = read_config(path)
+    else:
+        content = Config.fromfile(path).to_dict()
     config = content.get('refiner') or content.get('model', {}).get('refiner')
     if config is None:
         raise ValueError(f"{path}: expected a line 'refiner = dict(type=..., ...)'")
-    return config.to_dict()
+    return dict(config)
 
 
 def merged(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,26 @@
-"""Detectron2: the room is empty yet.
+"""Detectron2: importing this registers `RefinedModel`; `add_g4seg_config(cfg)` adds its settings to a config."""
 
-What belongs here: a meta architecture that wraps a model and refines `sem_seg` and `panoptic_seg`, an evaluator over
-`mmseg_g4seg.evaluation`, the config node, class names from `MetadataCatalog`. It fills the interface in
-`mmseg_g4seg.hosts`.
-"""
+try:
+    import detectron2  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'Detectron2 is missing; it is built from its repository: pip install --no-build-isolation '
+        'git+https://github.com/facebookresearch/detectron2'
+    ) from error
+
+from .config import add_g4seg_config
+from .evaluator import BeforeRefinement, RefinementEvaluator
+from .lazy import refined
+from .measures import Measure
+from .model import RefinedModel
+from .semantic_measure import SemanticMeasure
+
+__all__ = [
+    'BeforeRefinement',
+    'Measure',
+    'RefinedModel',
+    'RefinementEvaluator',
+    'SemanticMeasure',
+    'add_g4seg_config',
+    'refined',
+]

@@ -21,8 +21,8 @@ from mmseg_g4seg.evaluation.files import write_report
 from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
 from mmseg_g4seg.evaluation.html.notes import describe_run
 from mmseg_g4seg.evaluation.html.pictures import Picture, draw_picture
+from mmseg_g4seg.evaluation.metrics import as_metrics
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, dense_areas, measure_image
-from mmseg_g4seg.evaluation.report import EvaluationReport
 from mmseg_g4seg.evaluation.table import as_text
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.images import read_pixels
@@ -222,15 +222,3 @@ def _work_dir() -> Path | None:
     log_file = MMLogger.get_current_instance().log_file
     # a Runner logs to WORK_DIR/TIME/TIME.log; a logger of an earlier run may outlive its folder
     return Path(log_file).parents[1] if log_file and Path(log_file).is_file() else None
-
-
-def as_metrics(report: EvaluationReport) -> dict[str, float]:
-    """What an evaluator returns: the refined means by their usual names, the others with a prefix; two digits."""
-    assert report.gain is not None
-    metrics: dict[str, float] = {}
-    for stage in (REFINED, *(stage for stage in report.means if stage != REFINED)):
-        prefix = '' if stage == REFINED else f'{stage}_'
-        metrics.update({prefix + name: round(mean, 2) for name, mean in report.means[stage].items()})
-    low, high = (round(bound, 2) for bound in report.gain.interval)
-    seconds = {f'{stage}_seconds': value for stage, value in report.seconds.items()}
-    return {**metrics, 'gain_low': low, 'gain_high': high, **report.changes, **seconds}

@@ -1,0 +1,48 @@
+"""Evaluates a Detectron2 model, its coarse and refined masks side by side, over the user's own training script.
+
+python tools/detectron2_test.py TRAIN_NET --config-file FILE --refiner FILE [--num-gpus N] [KEY VALUE ...]
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from .interrupt import interruptible
+
+
+def parse_args(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """This command's own arguments, and those that go on to the script."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Detectron2's own arguments go on to the script: --config-file, --num-gpus, ... and KEY VALUE pairs.",
+        # --out, of a script, is not --outputs
+        allow_abbrev=False,
+    )
+    parser.add_argument('script', type=Path, metavar='TRAIN_NET', help="the project's train_net.py")
+    parser.add_argument('--refiner', required=True, help='config file with a refiner, or what else load_refiner takes')
+    parser.add_argument('--score-type', default='auto', help='what sem_seg holds: logits, softmax, sigmoid, sum')
+    parser.add_argument(
+        '--outputs', default='sem_seg', help='which are refined, with commas: sem_seg, panoptic_seg, instances'
+    )
+    return parser.parse_known_args(argv)
+
+
+@interruptible()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; `argv` are its arguments, those of the process when not given."""
+    own, rest = parse_args(argv)
+    # first: it says how to install Detectron2 where that is missing
+    from mmseg_g4seg.hosts.detectron2.launch import Refinement, run_script  # isort: split
+    from detectron2.engine import default_argument_parser, launch
+
+    args = default_argument_parser().parse_args(['--eval-only', *rest])
+    launch(
+        run_script,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(own.script, args, Refinement(own.refiner, own.score_type, tuple(own.outputs.split(',')))),
+    )
+    return 0

@@ -1,0 +1,39 @@
+"""The node `MODEL.G4SEG` of a Detectron2 config."""
+
+from detectron2.config import CfgNode
+
+NODE = 'MODEL.G4SEG'
+"""Where a message says that a setting is."""
+OUTPUTS = ('sem_seg', 'panoptic_seg', 'instances')
+"""What of a model's outputs can be refined, as Detectron2 calls it."""
+
+
+def add_g4seg_config(cfg: CfgNode) -> None:
+    """Adds the node `MODEL.G4SEG` with its defaults, in place; before a file is merged that sets them.
+
+    `MODEL.META_ARCHITECTURE: RefinedModel` then builds the model that `G4SEG.META_ARCHITECTURE` names, with the
+    refiner of `G4SEG.REFINER` behind it.
+    """
+    node = CfgNode()
+    # the plain model's registration name, such as SemanticSegmentor, PanopticFPN, MaskFormer
+    node.META_ARCHITECTURE = ''
+    # what `load_refiner` takes: a config file, `mmseg_g4seg::_base_/refiners/g4seg_sd21.py`, a prior's folder, `tiny`;
+    # empty leaves the model as it is
+    node.REFINER = ''
+    # what `sem_seg` holds: logits, softmax, sigmoid or sum; auto knows it of Detectron2's own and of MaskFormer's heads
+    node.SCORE_TYPE = 'auto'
+    # which of the outputs are refined, out of sem_seg, panoptic_seg, instances
+    node.OUTPUTS = ['sem_seg']
+    cfg.MODEL.G4SEG = node
+
+
+def check_outputs(outputs: object) -> tuple[str, ...]:
+    """Gives the names of the outputs to refine as a tuple.
+
+    Raises:
+        ValueError: if one is not of `OUTPUTS`, or there is none.
+    """
+    names = (outputs,) if isinstance(outputs, str) else tuple(outputs)  # type: ignore[arg-type]
+    if not names or not set(names) <= set(OUTPUTS):
+        raise ValueError(f'{NODE}.OUTPUTS: expected some of {list(OUTPUTS)}, got {list(names)}')
+    return names
