@@ -27,7 +27,8 @@ def as_json(report: EvaluationReport) -> str:
         content[stage] = {**{name: _rounded(mean) for name, mean in means.items()}, 'classes': by_class}
     content.update(report.changes)
     if report.gain is not None:
-        content['gain'] = {**_gain('mIoU', report.gain), 'by_initial_iou': _bins(report.gain)}
+        bins = {'by_initial_iou': _bins(report.gain)} if report.gain.by_initial_iou else {}
+        content['gain'] = {**_gain(report.headline, report.gain), **bins}
     if report.boundary_gain is not None:
         content['boundary_gain'] = _gain('mBIoU', report.boundary_gain)
     content.update({key: [_listed(image) for image in images] for key, images in report.largest_changes.items()})

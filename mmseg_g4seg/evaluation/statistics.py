@@ -1,9 +1,9 @@
 """What a comparison of two refiners on the same images says, and how sure one can be of it.
 
-Shapes: N images, C classes. Areas are (N, 3, C) int64, see `areas`.
+Shapes: N images, C classes, F counts of a class, R resamples. Areas are (N, 3, C) int64, see `areas`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ INITIAL_IOU_BINS = ((0, 40), (40, 80), (80, 100))
 
 @dataclass(frozen=True)
 class Comparison:
-    """Attributes (mIoU and gains in per cent):
+    """Attributes (gains and mIoU, or PQ in a panoptic report, in per cent):
     before: mIoU of the coarse masks.
     after: mIoU of the refined ones.
     gain: their difference.
@@ -90,19 +90,44 @@ def bootstrap_interval(
         Circular block bootstrap: Politis and Romano, A Circular Block-Resampling Procedure for Stationary
         Data, 1992.
     """
-    count, chosen = len(before), list(classes)
+    chosen = list(classes)
+    never_labelled = before[:, 2, chosen].sum(dim=0) == 0
+
+    def mean(totals: Tensor) -> Tensor:
+        counted = (totals[:, 2] > 0) | never_labelled
+        return class_iou(totals).where(counted, torch.nan).nanmean(dim=-1)
+
+    return paired_interval(before[..., chosen], after[..., chosen], mean, resamples=resamples, seed=seed, block=block)
+
+
+def paired_interval(
+    before: Tensor,
+    after: Tensor,
+    mean: Callable[[Tensor], Tensor],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    block: int = 1,
+) -> tuple[float, float]:
+    """Percentile interval (95 %) of the gain in a mean of counts that add up over images; per cent.
+
+    Args:
+        before: (N, F, C) counts of the images.
+        after: (N, F, C) likewise, of the same images.
+        mean: (R, F, C) float64 totals of R resamples -> (R,), NaN where there is none.
+        resamples: R.
+        seed: of the draws.
+        block: see `bootstrap_interval`.
+    """
+    count = len(before)
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
     drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]
     weights = torch.zeros(resamples, count, dtype=torch.float64)
     weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
-    never_labelled = before[:, 2, chosen].sum(dim=0) == 0
-    gains = torch.zeros(resamples, dtype=torch.float64)
-    for areas, sign in ((after, 1), (before, -1)):
-        totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., chosen]
-        counted = (totals[:, 2] > 0) | never_labelled
-        gains += sign * class_iou(totals).where(counted, torch.nan).nanmean(dim=-1)
-    low, high = torch.nanquantile(gains, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    # the same draws for both: a hard image counts on both sides, so that only what it gained matters
+    gains = [mean((weights @ counts.flatten(1).double()).unflatten(1, counts.shape[1:])) for counts in (after, before)]
+    low, high = torch.nanquantile(gains[0] - gains[1], torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low * 100, high * 100
 
 

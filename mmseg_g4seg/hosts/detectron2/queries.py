@@ -1,0 +1,125 @@
+"""Records the queries' own masks behind a panoptic prediction: MaskFormer, Mask2Former, ODISE.
+
+Shapes: Q queries, C classes, S segments of an image, H W image size.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmseg_g4seg.ops.panoptic import VOID, query_owners, segment_evidence, segment_labels, winning_queries
+from mmseg_g4seg.prediction import ClassName
+
+LEAST_EXPLAINED = 0.99
+"""Share of the segments' pixels that their own queries must win; a model that scores otherwise is softened instead."""
+
+
+@dataclass(frozen=True)
+class RecordedQueries:
+    """What was recorded of one image.
+
+    Attributes:
+        masks: (S, H, W) float16 in [0, 1], score times mask of each segment's queries, in the order of
+            `segments_info`; None where the queries do not explain the segments.
+        explained: share of the segments' pixels that a query of theirs wins, in [0, 1].
+        labels: names of the classes that an open-vocabulary model was asked about; None where it has its own.
+        metadata: of the data set that the model held during the call.
+    """
+
+    masks: Tensor | None
+    explained: float
+    labels: Sequence[ClassName] | None
+    metadata: Any
+
+
+class QueryRecorder:
+    """Records the calls of a model's `panoptic_inference(mask_cls, mask_pred)`, one an image, in order."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Args:
+        model: any; one without queries, such as Panoptic-FPN, gives no records.
+        """
+        # the innermost: ODISE's wrapper holds the model that is called
+        owners = [m for m in model.modules() if callable(getattr(type(m), 'panoptic_inference', None))]
+        self.owner = owners[-1] if owners else None
+        self._told = False
+
+    @contextmanager
+    def recording(self) -> Iterator[list[RecordedQueries]]:
+        """Gives the list that records are added to while the model runs."""
+        records: list[RecordedQueries] = []
+        owner: Any = self.owner
+        if owner is None:
+            yield records
+            return
+        inner, patched = owner.panoptic_inference, vars(owner).get('panoptic_inference')
+
+        def panoptic_inference(mask_cls: Tensor, mask_pred: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
+            found = inner(mask_cls, mask_pred)
+            records.append(self._record(mask_cls, mask_pred, *found))
+            return found
+
+        owner.panoptic_inference = panoptic_inference
+        try:
+            yield records
+        finally:
+            del owner.panoptic_inference
+            if patched is not None:
+                owner.panoptic_inference = patched
+
+    def _record(
+        self, mask_cls: Tensor, mask_pred: Tensor, panoptic_seg: Tensor, segments_info: Sequence[dict[str, Any]]
+    ) -> RecordedQueries:
+        masks, explained = own_masks(mask_cls, mask_pred, panoptic_seg, segments_info, self._threshold)
+        if explained < LEAST_EXPLAINED and not self._told:
+            warnings.warn(
+                f'{type(self.owner).__name__}: its queries explain {100 * explained:.1f} % of the pixels of its '
+                f'segments, below {100 * LEAST_EXPLAINED:.0f} %: hard segments are softened in their place',
+                stacklevel=2,
+            )
+            self._told = True
+        # now, not after forward: ODISE's wrapper puts the training's classes back when it returns
+        assert self.owner is not None
+        labels = next((found for m in self.owner.modules() if (found := getattr(m, 'test_labels', None))), None)
+        return RecordedQueries(masks, explained, labels, getattr(self.owner, 'metadata', None))
+
+    @property
+    def _threshold(self) -> float:
+        return float(getattr(self.owner, 'object_mask_threshold', 0.0))
+
+
+def own_masks(
+    mask_cls: Tensor,
+    mask_pred: Tensor,
+    panoptic_seg: Tensor,
+    segments_info: Sequence[dict[str, Any]],
+    threshold: float,
+) -> tuple[Tensor | None, float]:
+    """Finds the queries of each segment by the pixels that they win, as MaskFormer decides.
+
+    Args:
+        mask_cls: (Q, C + 1) float logits, no object last.
+        mask_pred: (Q, H, W) float logits.
+        panoptic_seg: (H, W) integer ids that were made of them.
+        segments_info: S segments.
+        threshold: least score of a query that takes part.
+
+    Returns:
+        (S, H, W) float16 in [0, 1], score times mask, or None where less than `LEAST_EXPLAINED` of the segments'
+        pixels are won by their own queries; and that share.
+    """
+    scores, labels = mask_cls.float().softmax(dim=-1).max(dim=-1)  # (Q,) twice
+    kept = (labels != mask_cls.shape[-1] - 1) & (scores > threshold)
+    if not segments_info or not kept.any():
+        return None, float(not segments_info)
+    scores = scores.where(kept, 0.0)
+    numbered = segment_labels(panoptic_seg, [segment['id'] for segment in segments_info])
+    winner = winning_queries(scores, mask_pred)
+    owners, explained = query_owners(winner, numbered, len(scores), len(segments_info))
+    if explained < LEAST_EXPLAINED:
+        return None, explained
+    return segment_evidence(scores, mask_pred, owners.where(kept, VOID), len(segments_info)), explained
