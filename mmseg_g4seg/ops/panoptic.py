@@ -1,6 +1,6 @@
-"""Segments of a panoptic prediction as classes of a refiner, and back; segments of queries.
+"""Segments of a panoptic prediction as classes of a refiner, and back.
 
-Shapes: S segments of an image, Q queries, H W image size. An id map (H, W) holds a segment's id at each of its pixels;
+Shapes: S segments of an image, H W image size. An id map (H, W) holds a segment's id at each of its pixels;
 void is every pixel whose id no segment has.
 """
 
@@ -108,64 +108,3 @@ def decode_panoptic_deeplab(panoptic_seg: Tensor, label_divisor: int) -> list[di
     """
     values = panoptic_seg.unique().tolist()
     return [{'id': value, 'category_id': value // label_divisor} for value in values if value >= 0]
-
-
-def winning_queries(scores: Tensor, mask_logits: Tensor) -> Tensor:
-    """The query with the highest score times mask at each pixel, as MaskFormer decides.
-
-    Args:
-        scores: (Q,) float in [0, 1].
-        mask_logits: (Q, H, W) float.
-
-    Returns:
-        (H, W) int64, index of a query.
-    """
-    best = torch.full(mask_logits.shape[1:], -1.0, device=mask_logits.device)
-    winner = torch.zeros_like(best, dtype=torch.long)
-    # one after the other: all sigmoids of 100 queries at 2048 x 1024 are 0.8 GB more
-    for q, score in enumerate(scores.float()):
-        claim = score * mask_logits[q].float().sigmoid()
-        winner = torch.where(claim > best, q, winner)
-        best = torch.maximum(best, claim)
-    return winner
-
-
-def query_owners(winner: Tensor, labels: Tensor, num_queries: int, num_segments: int) -> tuple[Tensor, float]:
-    """Finds the segment that each query made, by the pixels that it wins; several queries may share one (stuff).
-
-    Args:
-        winner: (H, W) int64 of `winning_queries`.
-        labels: (H, W) int64 of `segment_labels`.
-        num_queries: Q.
-        num_segments: S.
-
-    Returns:
-        (Q,) int64, a segment or `VOID`; and the share of the segments' pixels that are won by a query of theirs, in
-        [0, 1].
-    """
-    inside = labels >= 0
-    pairs = winner[inside] * num_segments + labels[inside]
-    won = torch.bincount(pairs, minlength=num_queries * num_segments).view(num_queries, num_segments)  # (Q, S)
-    most, owner = won.max(dim=1)
-    return torch.where(most > 0, owner, VOID), float(most.sum() / won.sum().clamp_min(1))
-
-
-def segment_evidence(scores: Tensor, mask_logits: Tensor, owners: Tensor, num_segments: int) -> Tensor:
-    """Evidence for each segment: the highest score times mask of its queries.
-
-    Args:
-        scores: (Q,) float in [0, 1].
-        mask_logits: (Q, H, W) float.
-        owners: (Q,) int64 of `query_owners`.
-        num_segments: S.
-
-    Returns:
-        (S, H, W) float16 in [0, 1].
-    """
-    # segments alone, in half precision: of 100 queries at 2048 x 1024 (0.8 GB) 20 segments keep 84 MB
-    shape = (num_segments, *mask_logits.shape[1:])
-    evidence = torch.zeros(shape, dtype=torch.float16, device=mask_logits.device)
-    for q in (owners >= 0).nonzero()[:, 0].tolist():
-        claim = (scores[q].float() * mask_logits[q].float().sigmoid()).half()
-        evidence[owners[q]] = torch.maximum(evidence[owners[q]], claim)
-    return evidence

@@ -11,11 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmseg_g4seg.ops.panoptic import VOID, query_owners, segment_evidence, segment_labels, winning_queries
+from mmseg_g4seg.ops.queries import LEAST_EXPLAINED, own_masks
 from mmseg_g4seg.prediction import ClassName
-
-LEAST_EXPLAINED = 0.99
-"""Share of the segments' pixels that their own queries must win; a model that scores otherwise is softened instead."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,9 @@ class QueryRecorder:
     def _record(
         self, mask_cls: Tensor, mask_pred: Tensor, panoptic_seg: Tensor, segments_info: Sequence[dict[str, Any]]
     ) -> RecordedQueries:
-        masks, explained = own_masks(mask_cls, mask_pred, panoptic_seg, segments_info, self._threshold)
+        masks, explained = own_masks(
+            mask_cls, mask_pred, panoptic_seg, [s['id'] for s in segments_info], self._threshold
+        )
         if explained < LEAST_EXPLAINED and not self._told:
             warnings.warn(
                 f'{type(self.owner).__name__}: its queries explain {100 * explained:.1f} % of the pixels of its '
@@ -90,36 +89,3 @@ class QueryRecorder:
     @property
     def _threshold(self) -> float:
         return float(getattr(self.owner, 'object_mask_threshold', 0.0))
-
-
-def own_masks(
-    mask_cls: Tensor,
-    mask_pred: Tensor,
-    panoptic_seg: Tensor,
-    segments_info: Sequence[dict[str, Any]],
-    threshold: float,
-) -> tuple[Tensor | None, float]:
-    """Finds the queries of each segment by the pixels that they win, as MaskFormer decides.
-
-    Args:
-        mask_cls: (Q, C + 1) float logits, no object last.
-        mask_pred: (Q, H, W) float logits.
-        panoptic_seg: (H, W) integer ids that were made of them.
-        segments_info: S segments.
-        threshold: least score of a query that takes part.
-
-    Returns:
-        (S, H, W) float16 in [0, 1], score times mask, or None where less than `LEAST_EXPLAINED` of the segments'
-        pixels are won by their own queries; and that share.
-    """
-    scores, labels = mask_cls.float().softmax(dim=-1).max(dim=-1)  # (Q,) twice
-    kept = (labels != mask_cls.shape[-1] - 1) & (scores > threshold)
-    if not segments_info or not kept.any():
-        return None, float(not segments_info)
-    scores = scores.where(kept, 0.0)
-    numbered = segment_labels(panoptic_seg, [segment['id'] for segment in segments_info])
-    winner = winning_queries(scores, mask_pred)
-    owners, explained = query_owners(winner, numbered, len(scores), len(segments_info))
-    if explained < LEAST_EXPLAINED:
-        return None, explained
-    return segment_evidence(scores, mask_pred, owners.where(kept, VOID), len(segments_info)), explained

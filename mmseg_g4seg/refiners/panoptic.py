@@ -1,4 +1,4 @@
-"""Refines a panoptic prediction in Detectron2's form; Detectron2 itself is not needed for it.
+"""Refines a panoptic prediction by any refiner: its segments are the classes.
 
 Shapes: S segments of an image, H W image size.
 """
@@ -18,8 +18,9 @@ from mmseg_g4seg.ops.panoptic import (
     segments_to_prediction,
 )
 from mmseg_g4seg.prediction import ClassList, ClassName, Key
-from mmseg_g4seg.refiners.base import Refiner
-from mmseg_g4seg.refiners.fill_void import fills_void
+
+from .base import Refiner
+from .fill_void import fills_void
 
 SegmentInfo = Mapping[str, Any]
 """One segment: `id`, `category_id` (index of its class), and what else the model says of it."""
@@ -48,7 +49,7 @@ def refine_panoptic(
         segments_info: S segments. None where the ids are Panoptic-DeepLab's, class times `label_divisor` plus
             instance, -1 in void.
         classes: of the data set, with the refiner's own options (`ClassList.with_options`).
-        query_masks: (S, H, W) float of at least 0, evidence for each segment, see `QueryRecorder`; the hard segments
+        query_masks: (S, H, W) float of at least 0, evidence for each segment, see `own_masks`; the hard segments
             are softened when not given.
         label_divisor: see `segments_info`.
         key: of the image.
