@@ -1,4 +1,4 @@
-"""What is recorded behind `panoptic_inference`: real Mask2Former code, and stand-ins for what else has that interface."""
+"""What is recorded behind `panoptic_inference`: real Mask2Former code, and stand-ins with that interface."""
 
 import warnings
 from types import SimpleNamespace
@@ -96,7 +96,7 @@ class Scorer(nn.Module):
         self.rule = rule
 
     def panoptic_inference(self, mask_cls, mask_pred):
-        ids = self.rule(mask_cls, mask_pred).int() + 1
+        ids = self.rule(mask_pred).int() + 1
         return ids, [dict(id=1, category_id=0), dict(id=2, category_id=1)]
 
     def forward(self, inputs):
@@ -109,8 +109,11 @@ class Scorer(nn.Module):
 
 def test_another_rule_falls_back_and_says_so_once():
     """Confidence sharpened by a temperature changes which query wins, as in MaskDINO-like heads."""
-    recorder = QueryRecorder(Scorer(lambda scores, logits: logits[1] > 0))
-    with pytest.warns(UserWarning, match=r'Scorer: its queries explain 80.0 % .* below 99 %'), recorder.recording() as r:
+    recorder = QueryRecorder(Scorer(lambda logits: logits[1] > 0))
+    with (
+        pytest.warns(UserWarning, match=r'Scorer: its queries explain 80.0 % .* below 99 %'),
+        recorder.recording() as r,
+    ):
         recorder.owner([{}, {}])
     assert [record.masks for record in r] == [None, None]
     with warnings.catch_warnings():
@@ -129,7 +132,7 @@ class OpenModel(Scorer):
     """As ODISE: the classes that it is asked about are its state, and stand in a head of its own."""
 
     def __init__(self):
-        super().__init__(lambda scores, logits: logits[0] < 0)
+        super().__init__(lambda logits: logits[0] < 0)
         self.metadata = SimpleNamespace(name='training')
         self.category_head = nn.Module()
         self.category_head.test_labels = [['person'], ['sky']]
