@@ -119,16 +119,20 @@ def paired_interval(
         seed: of the draws.
         block: see `bootstrap_interval`.
     """
-    count = len(before)
-    generator = torch.Generator().manual_seed(seed)
-    starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
-    drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]
-    weights = torch.zeros(resamples, count, dtype=torch.float64)
-    weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
+    weights = resample_weights(len(before), resamples=resamples, seed=seed, block=block)
     # the same draws for both: a hard image counts on both sides, so that only what it gained matters
     gains = [mean((weights @ counts.flatten(1).double()).unflatten(1, counts.shape[1:])) for counts in (after, before)]
     low, high = torch.nanquantile(gains[0] - gains[1], torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low * 100, high * 100
+
+
+def resample_weights(count: int, *, resamples: int, seed: int = 0, block: int = 1) -> Tensor:
+    """How often each of N images is drawn in each of R resamples: (R, N) float64; arguments as `paired_interval`."""
+    generator = torch.Generator().manual_seed(seed)
+    starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
+    drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]
+    weights = torch.zeros(resamples, count, dtype=torch.float64)
+    return weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
 
 
 def gain_by_initial_iou(before: Tensor, after: Tensor) -> tuple[tuple[float, int], ...]:
