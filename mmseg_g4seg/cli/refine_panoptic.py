@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmseg_g4seg.hosts.arrays import read_refiner_config
 from mmseg_g4seg.hosts.coco_panoptic import SavedPanoptic, refine_saved_panoptic
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
 from .interrupt import interruptible
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             out=args.out,
             labels=args.labels,
             labels_json=args.labels_json,
+            soften=args.soften,
             device=args.device,
         )
         report = refine_saved_panoptic(task, overwrite=args.overwrite)
@@ -53,6 +55,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
     parser.add_argument('--labels', type=Path, help='folder of the true PNGs to measure against')
     parser.add_argument('--labels-json', type=Path, help='JSON of the truth')
+    parser.add_argument(
+        '--soften',
+        type=float,
+        default=SEGMENT_BORDER,
+        help='blur of segments into probabilities, share of the longer side',
+    )
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
     return parser.parse_args(arguments)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.ops.panoptic import (
     VOID,
     decode_panoptic_deeplab,
@@ -17,10 +16,14 @@ from mmseg_g4seg.ops.panoptic import (
     segment_labels,
     segments_to_prediction,
 )
-from mmseg_g4seg.prediction import ClassList, ClassName, Key
+from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 
 from .base import Refiner
 from .fill_void import fills_void
+
+SEGMENT_BORDER = 0.005
+"""How wide borders of hard segments are unsure; a share of the image's longer side. Narrower than a semantic mask's
+`BORDER_WIDTH`, at which good segments lose: see `projects/experiments`."""
 
 SegmentInfo = Mapping[str, Any]
 """One segment: `id`, `category_id` (index of its class), and what else the model says of it."""
@@ -35,6 +38,7 @@ def refine_panoptic(
     *,
     query_masks: Tensor | None = None,
     label_divisor: int | None = None,
+    soften: float = SEGMENT_BORDER,
     key: Key = 0,
 ) -> tuple[Tensor, list[dict[str, Any]] | None]:
     """Refines the segments of one image: each is a class of its own, prompted by its class's name.
@@ -52,6 +56,7 @@ def refine_panoptic(
         query_masks: (S, H, W) float of at least 0, evidence for each segment, see `own_masks`; the hard segments
             are softened when not given.
         label_divisor: see `segments_info`.
+        soften: of hard segments, deviation of the Gaussian as a share of the image's longer side.
         key: of the image.
 
     Returns:
@@ -71,8 +76,14 @@ def refine_panoptic(
     )
     refined = panoptic_seg
     if chosen and not unknown:
-        evidence = None if query_masks is None else query_masks[chosen]
-        refined = _refine(refiner, image, panoptic_seg, [segments[i] for i in chosen], classes, evidence, key)
+        moved = [segments[i] for i in chosen]
+        coarse = segments_to_prediction(
+            segment_labels(panoptic_seg, [segment['id'] for segment in moved]),
+            None if query_masks is None else query_masks[chosen],
+            len(moved),
+            soften * max(panoptic_seg.shape),
+        )
+        refined = _refine(refiner, image, panoptic_seg, moved, coarse, classes, key)
         fixed = segment_labels(panoptic_seg, [s['id'] for s in segments if s['category_id'] == classes.background])
         refined = torch.where(fixed != VOID, panoptic_seg, refined)
     return refined, None if segments_info is None else remaining_segments(refined, segments_info)
@@ -83,15 +94,13 @@ def _refine(
     image: Tensor,
     panoptic_seg: Tensor,
     segments: Sequence[SegmentInfo],
+    coarse: Prediction,
     classes: ClassList,
-    evidence: Tensor | None,
     key: Key,
 ) -> Tensor:
-    """Ids after refining, (H, W), dtype of `panoptic_seg`; arguments as for `refine_panoptic`."""
+    """Ids after refining, (H, W), dtype of `panoptic_seg`; `coarse` is over the segments."""
+    refined = refiner.refine(image.to(coarse.probs.device), coarse, segment_classes(segments, classes), key=key)
     ids = [segment['id'] for segment in segments]
-    labels = segment_labels(panoptic_seg, ids)
-    coarse = segments_to_prediction(labels, evidence, len(ids), BORDER_WIDTH * max(labels.shape))
-    refined = refiner.refine(image.to(labels.device), coarse, segment_classes(segments, classes), key=key)
     return prediction_to_segments(refined.label_map, panoptic_seg, ids, fill_void=fills_void(refiner))
 
 

@@ -56,8 +56,8 @@ def coco_figures(images, place):
         for i, masks in enumerate(images):
             own = _annotations(masks[which])
             entries += [{**entry, 'image_id': i, 'id': len(entries) + n} for n, entry in enumerate(own, start=1)]
-        dataset.dataset = dict(images=[dict(id=i, height=SIDE, width=SIDE) for i in range(len(images))], annotations=entries,
-                               categories=[dict(id=c) for c in range(4)])  # fmt: skip
+        shown = [dict(id=i, height=SIDE, width=SIDE) for i in range(len(images))]
+        dataset.dataset = dict(images=shown, annotations=entries, categories=[dict(id=c) for c in range(4)])
     with contextlib.redirect_stdout(io.StringIO()):
         for dataset in sets:
             dataset.createIndex()

@@ -90,7 +90,13 @@ class PanopticWorker:
         id_map, segments = self._read(job.masks[0], entry['segments_info'])
         image = read_image(job.images[0]).to(self.task.device)
         refined, left = refine_panoptic(
-            self.refiner, image, id_map.to(image.device), segments, self.classes, key=job.images[0].name
+            self.refiner,
+            image,
+            id_map.to(image.device),
+            segments,
+            self.classes,
+            soften=self.task.soften,
+            key=job.images[0].name,
         )
         refined, left = refined.cpu(), left or []
         ids = [category['id'] for category in self.task.categories]

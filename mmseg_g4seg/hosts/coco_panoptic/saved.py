@@ -11,6 +11,7 @@ from mmseg_g4seg.hosts.folder.plan import Job
 from mmseg_g4seg.io.images import find_images
 from mmseg_g4seg.io.panoptic_files import PanopticJSON, category_name, read_panoptic_json
 from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
 PREDICTIONS = 'predictions'
 """Folder of the refined PNGs in OUT, and the name of their JSON: panopticapi looks for the two beside each other."""
@@ -28,6 +29,7 @@ class SavedPanoptic:
         out: folder of the results.
         labels: folder of the true PNGs, to measure against.
         labels_json: what the true segments are; together with `labels`.
+        soften: how wide borders of segments are unsure, see `refine_panoptic`.
         device: that the refiner runs on.
     """
 
@@ -38,6 +40,7 @@ class SavedPanoptic:
     out: Path
     labels: Path | None = None
     labels_json: Path | None = None
+    soften: float = SEGMENT_BORDER
     device: str = 'cpu'
 
     def __post_init__(self) -> None:
@@ -112,5 +115,9 @@ class SavedPanoptic:
     def settings(self) -> dict[str, Any]:
         """What the results follow from, as plain JSON."""
         paths = {'images': self.images, 'panoptic': self.panoptic, 'json': self.json_file, 'labels': self.labels}
-        settings = {'refiner': self.refiner, **{name: path and str(path.resolve()) for name, path in paths.items()}}
+        settings = {
+            'refiner': self.refiner,
+            'soften': self.soften,
+            **{name: path and str(path.resolve()) for name, path in paths.items()},
+        }
         return json.loads(json.dumps(settings, default=repr))

@@ -4,7 +4,8 @@
     python -m projects.experiments.panoptic work_dirs/panoptic_scenes --out work_dirs/panoptic
 
 Predictions of two qualities are made from the truth. OUT/QUALITY.json has the record of every scene, OUT/table.md the
-table. A gain is a refiner's only where it goes beyond the control's.
+table. A gain is a refiner's only where it goes beyond the control's. Called again it goes on where it stopped; other
+options want another OUT.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from mmseg_g4seg.evaluation.statistics import Comparison
 from mmseg_g4seg.hosts.arrays import load_refiner
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 from projects.experiments.panoptic.measure import CONTROL, gains, refine_all
 from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, Quality, degrade, read_cases
 
@@ -31,6 +33,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--split', default='panoptic')
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--refiners', nargs='+', default=['tiny'], help='what `load_refiner` takes')
+    parser.add_argument('--soften', type=float, default=SEGMENT_BORDER, help='of hard segments')
     parser.add_argument('--scenes-at-most', type=int)
     return parser.parse_args(arguments)
 
@@ -41,16 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refiners = {source: load_refiner(source).refiner for source in args.refiners}
     cases = list(read_cases(args.scenes, args.split, names))[: args.scenes_at_most]
     args.out.mkdir(parents=True, exist_ok=True)
-    rows: list[list[str]] = []
-    for quality in (WEAK, GOOD):
-        records = [
-            refine_all(case, degrade(case, quality, len(names)), refiners, ClassList(names))
-            for case in tqdm(cases, quality.name)
-        ]
-        atomic_write(args.out / f'{quality.name}.json', json.dumps([record.as_dict() for record in records]))
-        rows += table_rows(quality, records, names)
-        atomic_write(args.out / 'table.md', as_markdown(rows))
+    records: dict[Quality, list[PanopticRecord]] = {
+        quality: read_records(args.out, quality) for quality in (WEAK, GOOD)
+    }
+    for case in tqdm(cases, 'scenes'):
+        for quality, own in records.items():
+            if case.name not in {record.name for record in own}:
+                coarse = degrade(case, quality, len(names))
+                own.append(refine_all(case, coarse, refiners, ClassList(names), soften=args.soften))
+                content = json.dumps([record.as_dict() for record in own])
+                atomic_write(args.out / f'{quality.name}.json', content)
+    rows = [row for quality, own in records.items() for row in table_rows(quality, own, names)]
+    atomic_write(args.out / 'table.md', as_markdown(rows))
     print(as_markdown(rows))
+
+
+def read_records(folder: Path, quality: Quality) -> list[PanopticRecord]:
+    """Scenes that are done: a run that was stopped goes on."""
+    path = folder / f'{quality.name}.json'
+    return [PanopticRecord.from_dict(own) for own in json.loads(path.read_text())] if path.exists() else []
 
 
 def table_rows(quality: Quality, records: Sequence[PanopticRecord], names: Sequence[str]) -> list[list[str]]:

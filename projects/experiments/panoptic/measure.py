@@ -14,14 +14,16 @@ from mmseg_g4seg.evaluation.statistics import Comparison
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.fill_void import FillVoid
-from mmseg_g4seg.refiners.panoptic import refine_panoptic
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER, refine_panoptic
 
 from .scenes import Case, Coarse
 
 CONTROL = 'void filled, nothing refined'
 
 
-def refine_all(case: Case, coarse: Coarse, refiners: Mapping[str, Refiner], classes: ClassList) -> PanopticRecord:
+def refine_all(
+    case: Case, coarse: Coarse, refiners: Mapping[str, Refiner], classes: ClassList, *, soften: float = SEGMENT_BORDER
+) -> PanopticRecord:
     """Measures one scene: coarse, control, and each refiner with void kept and with void filled behind it.
 
     Args:
@@ -29,6 +31,7 @@ def refine_all(case: Case, coarse: Coarse, refiners: Mapping[str, Refiner], clas
         coarse: its prediction.
         refiners: by the name that tables show.
         classes: of the scenes.
+        soften: of hard segments, see `refine_panoptic`.
     """
     stages: dict[str, Segmentation] = {COARSE: (coarse.id_map, coarse.segments)}
     stages[CONTROL] = _fill(case, coarse.id_map, coarse, classes)
@@ -36,7 +39,14 @@ def refine_all(case: Case, coarse: Coarse, refiners: Mapping[str, Refiner], clas
         for source, masks in (("queries' masks", coarse.masks), ('hard segments', None)):
             given = classes.with_options(refiner.class_options)
             ids, left = refine_panoptic(
-                refiner, case.image, coarse.id_map, coarse.segments, given, query_masks=masks, key=case.name
+                refiner,
+                case.image,
+                coarse.id_map,
+                coarse.segments,
+                given,
+                query_masks=masks,
+                soften=soften,
+                key=case.name,
             )
             stages[f'{name}, {source}'] = ids, left or []
             stages[f'{name}, {source}, then void filled'] = _fill(case, ids, coarse, classes)

@@ -59,7 +59,7 @@ def saved(tmp_path_factory):
 def make_task(folder, out, **options):
     truth = dict(labels=folder / 'true', labels_json=folder / 'true.json')
     given = dict(images=folder / 'images', panoptic=folder / 'pred', json_file=folder / 'pred.json', out=out,
-                 refiner=dict(type='DenseCRFRefiner'), **truth)  # fmt: skip
+                 refiner=dict(type='DenseCRFRefiner'), soften=0.03, **truth)  # fmt: skip
     return SavedPanoptic(**{**given, **options})
 
 
