@@ -19,9 +19,10 @@ from mmseg_g4seg.evaluation.records import COARSE, REFINED
 from mmseg_g4seg.evaluation.report import EvaluationReport
 from mmseg_g4seg.prediction import ClassList
 
-from . import outputs
 from .class_names import instance_names, read_metadata
 from .measures import Measure, measures
+from .outputs import COARSE as BEFORE
+from .outputs import SECONDS
 
 
 @measures('instances')
@@ -44,13 +45,13 @@ class InstanceMeasure(Measure):
     def record(self, inputs: Mapping[str, Any], output: Mapping[str, Any]) -> InstanceRecord:
         """Matches the masks of one image: `instances` with `pred_masks` (N, H, W)."""
         refined = output['instances']
-        coarse = output.get('instances' + outputs.COARSE, refined)
+        coarse = output.get('instances' + BEFORE, refined)
         item = self._items[str(inputs['file_name'])]
         return measure_instances(
             Path(str(inputs['file_name'])).name,
             {COARSE: _predicted(coarse), REFINED: _predicted(refined)},
             _true(item, refined.image_size),
-            seconds=output.get('instances' + outputs.SECONDS),
+            seconds=output.get('instances' + SECONDS),
         )
 
     def report(self, records: Sequence[InstanceRecord]) -> EvaluationReport:

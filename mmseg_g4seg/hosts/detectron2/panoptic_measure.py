@@ -14,9 +14,10 @@ from mmseg_g4seg.io.panoptic_files import read_panoptic_json, read_panoptic_png
 from mmseg_g4seg.ops.panoptic import decode_panoptic_deeplab
 from mmseg_g4seg.refiners.panoptic import remaining_segments
 
-from . import outputs
 from .class_names import read_metadata, segment_names
 from .measures import Measure, measures
+from .outputs import COARSE as BEFORE
+from .outputs import SECONDS
 
 
 @measures('panoptic_seg')
@@ -52,7 +53,7 @@ class PanopticMeasure(Measure):
     def record(self, inputs: Mapping[str, Any], output: Mapping[str, Any]) -> PanopticRecord:
         """Counts the segments of one image: `panoptic_seg` is ids (H, W) and their segments."""
         refined = output['panoptic_seg']
-        coarse = output.get('panoptic_seg' + outputs.COARSE, refined)
+        coarse = output.get('panoptic_seg' + BEFORE, refined)
         entry = self.truth.annotations.get(inputs['image_id'])
         if entry is None:
             raise ValueError(f'{self.truth.path}: expected the truth of image {inputs["image_id"]!r}, found none')
@@ -62,7 +63,7 @@ class PanopticMeasure(Measure):
             {COARSE: self._placed(*coarse), REFINED: self._placed(*refined)},
             (read_panoptic_png(self.root / entry['file_name']), true),
             len(self.names.classes),
-            seconds=output.get('panoptic_seg' + outputs.SECONDS),
+            seconds=output.get('panoptic_seg' + SECONDS),
         )
 
     def report(self, records: Sequence[PanopticRecord]) -> EvaluationReport:

@@ -112,7 +112,8 @@ def degrade(case: Case, quality: Quality, num_classes: int, *, seed: int = 0) ->
     redrawn = torch.rand(len(ids), generator=generator) < quality.wrong_class
     classes = torch.randint(num_classes, (len(ids),), generator=generator)
     winner, confident = winning_queries(scores, logits), logits > 0
-    id_map, segments = torch.zeros_like(case.true_map), []
+    id_map = torch.zeros_like(case.true_map)
+    segments: list[dict[str, Any]] = []
     for q, segment in enumerate(case.true_segments):
         won = winner == q
         if (won & confident[q]).any() and won.sum() >= OVERLAP_THRESHOLD * confident[q].sum():
