@@ -8,6 +8,7 @@ Shapes: Q queries, S segments, H W image size.
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 
@@ -20,8 +21,14 @@ the likelihood update; 2.5 and 11.4 were measured."""
 
 def peak_bytes():
     # not ru_maxrss: a child starts with that of the process that made it
-    with open('/proc/self/status') as status:
-        return 1024 * next(int(line.split()[1]) for line in status if line.startswith('VmHWM'))
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))
+
+
+def peak_from_here():
+    """What is used now; the peak starts anew."""
+    Path('/proc/self/clear_refs').write_text('5')
+    return peak_bytes()
 
 
 def measure(queries, segments, height, width):
@@ -43,26 +50,15 @@ def measure(queries, segments, height, width):
     scores[torch.arange(queries), torch.arange(queries) % 3] = 4.0
     scores[segments:, 3] = 9.0  # no object
     image = torch.rand(3, height, width)
-    start = peak_bytes()
+    start = peak_from_here()
     masks, explained = own_masks(scores, logits, ids, list(range(1, segments + 1)))
     recorded = peak_bytes() - start
     info = [dict(id=i, category_id=i % 3) for i in range(1, segments + 1)]
     del logits
-    start = current_bytes()
+    start = peak_from_here()
     refined, _ = refine_panoptic(refiner, image, ids, info, ['sky', 'fish', 'star'], query_masks=masks)
     changed = int((refined != ids).sum())
-    return dict(recorded=recorded, refined=peak_after(start), explained=explained, changed=changed)
-
-
-def current_bytes():
-    """What is used now; the peak starts anew."""
-    with open('/proc/self/clear_refs', 'w') as file:
-        file.write('5')
-    return peak_bytes()
-
-
-def peak_after(start):
-    return peak_bytes() - start
+    return dict(recorded=recorded, refined=peak_bytes() - start, explained=explained, changed=changed)
 
 
 def test_memory_follows_the_segments_not_the_queries():
