@@ -1,6 +1,8 @@
 """Peak memory of a panoptic image: what is kept of the queries, and what refining its segments takes.
 
-Run as a script it measures other sizes: python -m tests.refiners.test_panoptic_memory QUERIES SEGMENTS HEIGHT WIDTH.
+Run as a script it measures other sizes: python -m tests.refiners.test_panoptic_memory QUERIES SEGMENTS HEIGHT WIDTH. With
+100 queries, 20 segments, 1024 x 2048, where the model's own logits are 839 MB, recording keeps 84 MB and takes 236 MB at
+its peak; refining takes 1.31 GB.
 
 Shapes: Q queries, S segments, H W image size.
 """
@@ -14,9 +16,11 @@ import torch
 
 from tests.conftest import ROOT
 
-RECORDED, REFINED = 4.0, 16.0
-"""Times the size of S maps in half precision: what recording adds to the logits at its peak, and what refining does by
-the likelihood update; 2.5 and 11.4 were measured."""
+RECORDED, REFINED = 4.0, 17.0
+"""Times the size of S maps in half precision: what recording takes at its peak, and refining by the likelihood update;
+2.8 and 15.6 were measured at the size above."""
+PRIOR = 48e6
+"""What the embedded prior takes, whatever the image's size."""
 
 
 def peak_bytes():
@@ -71,7 +75,7 @@ def test_memory_follows_the_segments_not_the_queries():
     assert found['changed'] > 0, 'nothing was refined: the peak says nothing'
     maps = sizes['segments'] * sizes['height'] * sizes['width'] * 2
     assert 1 <= found['recorded'] / maps < RECORDED
-    assert 1 < found['refined'] / maps < REFINED
+    assert maps < found['refined'] < REFINED * maps + PRIOR
 
 
 if __name__ == '__main__':

@@ -34,7 +34,11 @@ class RecordedQueries:
 
 
 class QueryRecorder:
-    """Records the calls of a model's `panoptic_inference(mask_cls, mask_pred)`, one an image, in order."""
+    """Records the calls of a model's `panoptic_inference(mask_cls, mask_pred)`, one an image, in order.
+
+    It keeps 2 S H W bytes an image, and takes three times that at its peak, whatever the number of queries: 84 and 236
+    MB for 20 segments at 2048 x 1024. Refining them takes 16 times as much, 1.3 GB.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         """Args:
