@@ -1,8 +1,8 @@
 """Peak memory of a panoptic image: what is kept of the queries, and what refining its segments takes.
 
-Run as a script it measures other sizes: python -m tests.refiners.test_panoptic_memory QUERIES SEGMENTS HEIGHT WIDTH. With
-100 queries, 20 segments, 1024 x 2048, where the model's own logits are 839 MB, recording keeps 84 MB and takes 236 MB at
-its peak; refining takes 1.31 GB.
+As a script it measures other sizes: python -m tests.refiners.test_panoptic_memory QUERIES SEGMENTS HEIGHT WIDTH. With
+100 queries, 20 segments and 1024 x 2048, where the model's own logits are 839 MB, recording keeps 84 MB and takes 236
+MB at its peak; refining takes 1.31 GB.
 
 Shapes: Q queries, S segments, H W image size.
 """
