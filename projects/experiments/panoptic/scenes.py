@@ -75,7 +75,8 @@ def read_cases(folder: Path, split: str, names: Sequence[str]) -> Iterator[Case]
     """
     for path in sorted((folder / 'images' / split).glob('*.png')):
         labels = read_index_png(folder / 'labels' / split / path.name, len(names)).numpy()
-        true_map, segments = np.zeros(labels.shape, np.int64), []
+        true_map = np.zeros(labels.shape, np.int64)
+        segments: list[dict[str, Any]] = []
         for c in np.unique(labels).tolist():
             parts = (labels == c).astype(int) if names[c] in STUFF else label(labels == c)[0]
             for part in range(1, parts.max() + 1):
