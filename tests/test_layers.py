@@ -31,7 +31,7 @@ ROOMS = {
         ('families', 'inversion'),
         ('loading',),
     ),
-    'refiners': (('base',), ('binary', 'dense_crf', 'g4seg', 'pamr', 'sequential'), ('build',)),
+    'refiners': (('base',), ('binary', 'dense_crf', 'fill_void', 'g4seg', 'pamr', 'sequential'), ('build', 'panoptic')),
     'hosts/mmseg': (
         ('class_names', 'distribution', 'mmdetection', 'model_config', 'private_names', 'samples', 'visualizer'),
         ('images', 'metric', 'saved_scores'),

@@ -51,7 +51,7 @@ def build_report(
         per_class=_per_class(masks, boundaries, figures, boundary_iou, shown=classes),
         gains=_gains(masks, counted, block),
         boundary_gains=_gains(boundaries, counted, block),
-        seconds=_mean_seconds([record.seconds for record in records]),
+        seconds=mean_seconds([record.seconds for record in records]),
     )
 
 
@@ -118,8 +118,8 @@ def _image_figures(
     ]
 
 
-def _mean_seconds(seconds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Seconds an image: the coarse model's, every refiner's, and the refiners' together."""
+def mean_seconds(seconds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Averages the seconds of images: the coarse model's, every refiner's, and the refiners' together."""
     # one image that nobody refined has no seconds: a mean without it would be of other images than the figures
     stages = seconds[0] if seconds and all(seconds) else ()
     means = {COARSE: 0.0, **{stage: float(np.mean([s[stage] for s in seconds])) for stage in stages}}

@@ -34,8 +34,9 @@ def as_dict(report: EvaluationReport) -> dict[str, Any]:
     content.update(report.changes)
     if report.gain is not None:
         gain = report.gain
-        by_class = _by_class('IoU', gain, report.class_names)
-        content['gain'] = {**_gain('mIoU', gain), 'by_initial_iou': _bins(gain), 'classes': by_class}
+        bins = {'by_initial_iou': _bins(gain)} if gain.by_initial_iou else {}
+        by_class = {'classes': _by_class('IoU', gain, report.class_names)} if gain.by_class else {}
+        content['gain'] = {**_gain(report.headline, gain), **bins, **by_class}
     if report.boundary_gain is not None:
         by_class = _by_class('BIoU', report.boundary_gain, report.class_names)
         content['boundary_gain'] = {**_gain('mBIoU', report.boundary_gain), 'classes': by_class}

@@ -5,7 +5,8 @@ Shapes: C classes, N images. Stages are the coarse mask, those between the refin
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from torch import Tensor
@@ -28,7 +29,7 @@ class ImageFigures:
     Attributes:
         name: of the image.
         mean_iou: by stage, over the image's labelled classes, per cent; NaN where nothing is labelled, empty without
-            a truth.
+            a truth. PQ in a panoptic report.
         pixels: of the image.
         changed: pixels that the refiners gave another label; None where the masks to compare with are not their input.
     """
@@ -60,6 +61,8 @@ class EvaluationReport:
         gains: by stage after the coarse one, the comparison with the coarse masks.
         boundary_gains: likewise, of boundary IoU; empty where boundaries were not measured.
         seconds: an image, of `coarse`, every refiner and, together, `refine`.
+        prefix: what the mean of a figure has before its name: mIoU, but PQ.
+        groups: classes with means of their own, such as `things`.
     """
 
     class_names: Sequence[str]
@@ -71,6 +74,13 @@ class EvaluationReport:
     gains: Mapping[str, Comparison]
     boundary_gains: Mapping[str, Comparison]
     seconds: Mapping[str, float]
+    prefix: str = 'm'
+    groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        """The mean that gains are of."""
+        return self.prefix + next(iter(self.shown_figures), 'IoU')
 
     @property
     def gain(self) -> Comparison | None:
@@ -92,15 +102,17 @@ class EvaluationReport:
     def means(self) -> dict[str, dict[str, float]]:
         """By stage: `aAcc` and the means over `mean_classes`, `mIoU` and so on; per cent, not rounded."""
         # a class that is predicted but never labelled has IoU 0; whether that enters the mean is the host's choice
-        counted = np.isin(np.arange(len(self.class_names)), self.mean_classes)
+        own = {'': self.mean_classes, **{f' {name}': classes for name, classes in self.groups.items()}}
         means: dict[str, dict[str, float]] = {}
         for stage, figures in self.per_class.items():
             means[stage] = {}
-            for name, values in figures.items():
-                if name == ACCURACY:
+            for (suffix, classes), (name, values) in product(own.items(), figures.items()):
+                if name != ACCURACY:
+                    counted = np.isin(np.arange(len(self.class_names)), classes)
+                    mean = float(np.nanmean(np.where(counted, values, np.nan)) * 100)
+                    means[stage][f'{self.prefix}{name}{suffix}'] = mean
+                elif not suffix:
                     means[stage][name] = float(values * 100)
-                else:
-                    means[stage][f'm{name}'] = float(np.nanmean(np.where(counted, values, np.nan)) * 100)
         return means
 
     @property

@@ -1,9 +1,9 @@
 """What a comparison of two refiners on the same images says, and how sure one can be of it.
 
-Shapes: N images, C classes. Areas are (N, 3, C) int64, see `areas`.
+Shapes: N images, C classes, F counts of a class, R resamples. Areas are (N, 3, C) int64, see `areas`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ INITIAL_IOU_BINS = ((0, 40), (40, 80), (80, 100))
 
 @dataclass(frozen=True)
 class Comparison:
-    """Attributes (mIoU and gains in per cent):
+    """Attributes (gains and mIoU, or PQ in a panoptic report, in per cent):
     before: mIoU of the coarse masks.
     after: mIoU of the refined ones.
     gain: their difference.
@@ -38,7 +38,7 @@ class Comparison:
     better: int
     worse: int
     by_initial_iou: tuple[tuple[float, int], ...]
-    by_class: tuple[tuple[float, float, float], ...]
+    by_class: tuple[tuple[float, float, float], ...] = ()
 
 
 def compare(
@@ -104,15 +104,45 @@ def _bootstrap_iou(areas: Tensor, classes: Sequence[int], resamples: int, seed: 
 
     The same seed draws the same images, so that two masks' figures of a resample are of the same images.
     """
-    count, chosen = len(areas), list(classes)
+    chosen = list(classes)
+    weights = resample_weights(len(areas), resamples=resamples, seed=seed, block=block)
+    never_labelled = areas[:, 2, chosen].sum(dim=0) == 0
+    totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., chosen]  # (R, 3, K)
+    return class_iou(totals).where((totals[:, 2] > 0) | never_labelled, torch.nan)
+
+
+def paired_interval(
+    before: Tensor,
+    after: Tensor,
+    mean: Callable[[Tensor], Tensor],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    block: int = 1,
+) -> tuple[float, float]:
+    """Percentile interval (95 %) of the gain in a mean of counts that add up over images; per cent.
+
+    Args:
+        before: (N, F, C) counts of the images.
+        after: (N, F, C) likewise, of the same images.
+        mean: (R, F, C) float64 totals of R resamples -> (R,), NaN where there is none.
+        resamples: R.
+        seed: of the draws.
+        block: see `bootstrap_interval`.
+    """
+    weights = resample_weights(len(before), resamples=resamples, seed=seed, block=block)
+    # the same draws for both: a hard image counts on both sides, so that only what it gained matters
+    gains = [mean((weights @ counts.flatten(1).double()).unflatten(1, counts.shape[1:])) for counts in (after, before)]
+    return _interval(gains[0] - gains[1])
+
+
+def resample_weights(count: int, *, resamples: int, seed: int = 0, block: int = 1) -> Tensor:
+    """How often each of N images is drawn in each of R resamples: (R, N) float64; arguments as `paired_interval`."""
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
     drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]
     weights = torch.zeros(resamples, count, dtype=torch.float64)
-    weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
-    never_labelled = areas[:, 2, chosen].sum(dim=0) == 0
-    totals = (weights @ areas.flatten(1).double()).unflatten(1, areas.shape[1:])[..., chosen]  # (R, 3, K)
-    return class_iou(totals).where((totals[:, 2] > 0) | never_labelled, torch.nan)
+    return weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))
 
 
 def _interval(gains: Tensor) -> tuple[float, float]:

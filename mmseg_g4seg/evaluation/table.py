@@ -81,12 +81,13 @@ def seconds_line(report: EvaluationReport) -> str:
 def gain_text(report: EvaluationReport) -> str:
     """The gains with their intervals, that of masks by their initial IoU, and the images that changed most."""
     lines = []
-    for name, gain in (('mIoU', report.gain), ('mBIoU', report.boundary_gain)):
+    for name, gain in ((report.headline, report.gain), ('mBIoU', report.boundary_gain)):
         lines += [_gain_line(name, gain)] if gain is not None else []
-        if name == 'mIoU' and gain is not None and any(count for _, count in gain.by_initial_iou):
+        if name == report.headline and gain is not None and any(count for _, count in gain.by_initial_iou):
             lines.append(f'mean gain of masks by initial IoU (number): {_bins(gain)}')
     for title, images in report.largest_changes.items():
-        lines.append(f'{title.replace("_", " ")}, mean IoU of the image:' + ('' if images else ' none'))
+        figure = report.headline.replace('mIoU', 'mean IoU')
+        lines.append(f'{title.replace("_", " ")}, {figure} of the image:' + ('' if images else ' none'))
         for image in images:
             coarse, refined = image.mean_iou[COARSE], image.mean_iou[REFINED]
             lines.append(f'  {image.gain:+6.2f}  {coarse:6.2f} -> {refined:6.2f}  {image.name}')

@@ -8,6 +8,7 @@ from .binary.cascade_psp import CascadePSPRefiner
 from .binary.seg_refiner import SegRefinerRefiner
 from .build import build_refiner
 from .dense_crf import DenseCRFRefiner
+from .fill_void import FillVoid
 from .g4seg.refiner import G4SegRefiner
 from .pamr import PAMRRefiner
 from .sequential import SequentialRefiner
@@ -15,6 +16,7 @@ from .sequential import SequentialRefiner
 __all__ = [
     'CascadePSPRefiner',
     'DenseCRFRefiner',
+    'FillVoid',
     'G4SegRefiner',
     'PAMRRefiner',
     'Refiner',

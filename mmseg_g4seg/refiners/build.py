@@ -25,10 +25,10 @@ def build_refiner(config: 'Mapping[str, Any] | Refiner | None') -> Refiner | Non
         return config
     if not isinstance(config, Mapping):
         raise ValueError(f'refiner: expected dict(type=..., ...), got {config!r}')
-    config = without_scopes(config)
+    plain: Mapping[str, Any] = without_scopes(config)
     # of the whole chain, and not an option of any refiner in it: two stages must not differ about what background is
-    options = {name: value for name, value in config.items() if name != 'classes'}
-    class_options = dict(config.get('classes') or {})
+    options = {name: value for name, value in plain.items() if name != 'classes'}
+    class_options = dict(plain.get('classes') or {})
     check_option_names(ClassList, {'names': (), **class_options}, 'refiner.classes')
     with loaded_once():
         refiner = build(options, Refiner, where='refiner')

@@ -118,7 +118,7 @@ class OutputRefiner:
 
         # an open-vocabulary model is asked about other classes than it was built with, during its forward alone
         metadata = (queries and queries.metadata) or self._metadata
-        names = segment_names(metadata, labels=queries and queries.labels)
+        names = segment_names(metadata, labels=queries.labels if queries else None)
         segments = (
             None
             if segments_info is None
@@ -130,7 +130,7 @@ class OutputRefiner:
             panoptic_seg,
             segments,
             names.classes.with_options(self.refiner.class_options),
-            query_masks=queries and queries.masks,
+            query_masks=queries.masks if queries else None,
             label_divisor=getattr(metadata, 'label_divisor', None),
             key=image_key(inputs),
         )

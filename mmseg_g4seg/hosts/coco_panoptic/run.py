@@ -1,0 +1,174 @@
+"""Refines saved panoptic predictions image by image; a run that was killed goes on where it stopped.
+
+Shapes: H W image size.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from mmseg_g4seg.evaluation.files import write_report
+from mmseg_g4seg.evaluation.panoptic import PanopticRecord, build_panoptic_report, measure_panoptic
+from mmseg_g4seg.evaluation.records import COARSE, REFINED
+from mmseg_g4seg.evaluation.report import EvaluationReport
+from mmseg_g4seg.evaluation.table import as_text
+from mmseg_g4seg.hosts.folder.lock import only_run
+from mmseg_g4seg.hosts.folder.plan import Job
+from mmseg_g4seg.hosts.folder.run_state import RunState
+from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.images import read_image
+from mmseg_g4seg.io.panoptic_files import PanopticJSON, panoptic_png, read_panoptic_png
+from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.build import build_refiner
+from mmseg_g4seg.refiners.panoptic import refine_panoptic, remaining_segments
+
+from .saved import PREDICTIONS, SavedPanoptic
+
+Segments = Sequence[Mapping[str, Any]]
+
+
+def refine_saved_panoptic(task: SavedPanoptic, *, overwrite: bool = False) -> dict[str, Any]:
+    """Refines saved predictions into `OUT/predictions` and their JSON beside it; measures them against a truth.
+
+    Args:
+        task: what to do.
+        overwrite: start anew.
+
+    Returns:
+        `images` and `errors` as in `OUT/report.json`, and `table`, the text to show.
+
+    Raises:
+        FileExistsError: if the folder holds something else, or another run is at work there.
+        ValueError: if a JSON, a class or an option does not fit.
+    """
+    jobs = task.jobs()
+    with only_run(task.out):
+        task.results.mkdir(exist_ok=True)
+        state = RunState(task.out, task.settings())
+        state.begin([job.result for job in jobs.values()], overwrite=overwrite)
+        remaining = {job.name for job in state.remaining(list(jobs.values()))}
+        worker = PanopticWorker(task, state) if remaining else None
+        for image_id, job in tqdm(jobs.items(), 'refining', unit='image'):
+            if worker is not None and job.name in remaining:
+                worker(image_id, job)
+        return _finish(task, state, jobs)
+
+
+class PanopticWorker:
+    """Refines the prediction of one image a call."""
+
+    def __init__(self, task: SavedPanoptic, state: RunState) -> None:
+        """Args:
+        task: what to do.
+        state: begun; takes results and errors.
+        """
+        self.task, self.state = task, state
+        refiner = build_refiner(task.refiner)
+        assert isinstance(refiner, Refiner)
+        self.refiner = refiner.to(task.device)
+        self.classes = task.classes.with_options(refiner.class_options)
+
+    def __call__(self, image_id: Any, job: Job) -> None:
+        """Writes the refined PNG of an image and its record; or notes the file that is at fault."""
+        path = job.masks[0]
+        try:
+            self.state.save(job, *self.refine(image_id, job))
+        except ImportError:  # the environment's fault, and so every file's
+            raise
+        except Exception as error:
+            self.state.fail(job, path, f'{type(error).__name__}: {error}')
+
+    def refine(self, image_id: Any, job: Job) -> tuple[bytes, dict[str, Any]]:
+        """Refines one image and writes nothing: the content of its PNG, and its record."""
+        if not job.images:
+            raise ValueError(f'no image of the name {job.name} in {self.task.images}')
+        entry = self.task.predictions.annotations[image_id]
+        id_map, segments = self._read(job.masks[0], entry['segments_info'])
+        image = read_image(job.images[0]).to(self.task.device)
+        refined, left = refine_panoptic(
+            self.refiner,
+            image,
+            id_map.to(image.device),
+            segments,
+            self.classes,
+            soften=self.task.soften,
+            key=job.images[0].name,
+        )
+        refined, left = refined.cpu(), left or []
+        ids = [category['id'] for category in self.task.categories]
+        record = {
+            'segments_info': [{**s, 'category_id': ids[s['category_id']]} for s in left],
+            'pixels': id_map.numel(),
+            'changed': int((refined != id_map).sum()),
+        }
+        if self.task.truth is not None:
+            stages = {COARSE: (id_map, segments), REFINED: (refined, left)}
+            truth = self._true(image_id, self.task.truth)
+            record['quality'] = measure_panoptic(job.name, stages, truth, len(self.classes)).as_dict()
+        return panoptic_png(refined), record
+
+    def _read(self, path: Path, segments: Segments) -> tuple[Tensor, list[dict[str, Any]]]:
+        """Ids (H, W), and the segments that have a pixel, their category as a class's place."""
+        unknown = sorted({s['category_id'] for s in segments} - set(self.task.places))
+        if unknown:
+            raise ValueError(f'{path.name}: expected category ids of the JSON, got {unknown}')
+        id_map = read_panoptic_png(path)
+        unlisted = set(id_map.unique().tolist()) - {0, *(s['id'] for s in segments)}
+        if unlisted:
+            raise ValueError(f'{path.name}: expected ids that segments_info lists, got {sorted(unlisted)[:8]}')
+        placed = [{**s, 'category_id': self.task.places[s['category_id']]} for s in segments]
+        return id_map, remaining_segments(id_map, placed)
+
+    def _true(self, image_id: Any, truth: PanopticJSON) -> tuple[Tensor, list[dict[str, Any]]]:
+        """Likewise of the truth, whose segments may have no pixel."""
+        assert self.task.labels is not None
+        if image_id not in truth.annotations:
+            raise ValueError(f'{truth.path.name}: expected the truth of image {image_id}, found none')
+        entry = truth.annotations[image_id]
+        segments = [{**s, 'category_id': self.task.places[s['category_id']]} for s in entry['segments_info']]
+        return read_panoptic_png(self.task.labels / entry['file_name']), segments
+
+
+def _finish(task: SavedPanoptic, state: RunState, jobs: Mapping[Any, Job]) -> dict[str, Any]:
+    """Writes JSON, report and table, and returns the report."""
+    report = state.finish([job.name for job in jobs.values()], {})
+    segments = {image['name']: image['segments_info'] for image in report['images']}
+    annotations = [
+        {**task.predictions.annotations[image_id], 'file_name': job.result.name, 'segments_info': segments[job.name]}
+        for image_id, job in jobs.items()
+        if job.name in segments
+    ]
+    content = {**task.predictions.content, 'categories': task.categories, 'annotations': annotations}
+    atomic_write(task.out / f'{PREDICTIONS}.json', json.dumps(content), scratch=state.scratch)
+    quality = evaluate(report['images'], task)
+    table = summarise(report, task)
+    if quality is not None:
+        write_report(quality, task.out)
+        table = f'{as_text(quality)}\n{table}'
+    state.close()
+    return {**report, 'table': table}
+
+
+def evaluate(images: Sequence[Mapping[str, Any]], task: SavedPanoptic) -> EvaluationReport | None:
+    """PQ before and after, where there is a truth and an image."""
+    records = [PanopticRecord.from_dict({**i['quality'], 'name': i['name']}) for i in images if 'quality' in i]
+    if not records:
+        return None
+    names = [str(category['name']) for category in task.categories]
+    return build_panoptic_report(records, names, things=task.things)
+
+
+def summarise(report: Mapping[str, Any], task: SavedPanoptic) -> str:
+    """How many predictions were refined, which could not be, and how many true images have none."""
+    pixels = sum(image['pixels'] for image in report['images'])
+    changed = sum(image['changed'] for image in report['images'])
+    share = f', {100 * changed / pixels:.2f} % of their pixels changed' if pixels else ''
+    lines = [f'{len(report["images"])} predictions refined{share}; {len(report["errors"])} errors']
+    lines += [f'  {error["path"]}: {error["error"]}' for error in report['errors']]
+    missing = len(set(task.truth.annotations) - set(task.predictions.annotations)) if task.truth else 0
+    # panopticapi refuses such a file: a figure over some of the images must not pass for that of all
+    return '\n'.join([*lines, f'{missing} images of the truth have no prediction'] if missing else lines)

@@ -1,0 +1,123 @@
+"""What a run over saved panoptic predictions is asked to do, and the list of its work."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmseg_g4seg.hosts.folder.plan import Job
+from mmseg_g4seg.io.images import find_images
+from mmseg_g4seg.io.panoptic_files import PanopticJSON, category_name, read_panoptic_json
+from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
+
+PREDICTIONS = 'predictions'
+"""Folder of the refined PNGs in OUT, and the name of their JSON: panopticapi looks for the two beside each other."""
+
+
+@dataclass(frozen=True)
+class SavedPanoptic:
+    """Predictions in COCO's panoptic format, as Detectron2's `COCOPanopticEvaluator` writes them.
+
+    Attributes:
+        images: folder of the images, found by the JSON's `images`, or by the names of the PNGs.
+        panoptic: folder of the PNGs.
+        json_file: what the segments are.
+        refiner: config, see `build_refiner`.
+        out: folder of the results.
+        labels: folder of the true PNGs, to measure against.
+        labels_json: what the true segments are; together with `labels`.
+        soften: how wide borders of segments are unsure, see `refine_panoptic`.
+        device: that the refiner runs on.
+    """
+
+    images: Path
+    panoptic: Path
+    json_file: Path
+    refiner: dict[str, Any]
+    out: Path
+    labels: Path | None = None
+    labels_json: Path | None = None
+    soften: float = SEGMENT_BORDER
+    device: str = 'cpu'
+
+    def __post_init__(self) -> None:
+        for name, folder in (('images', self.images), ('panoptic', self.panoptic), ('labels', self.labels)):
+            if folder is not None and not folder.is_dir():
+                raise FileNotFoundError(f'{name}: no such folder: {folder}')
+        if (self.labels is None) != (self.labels_json is None):
+            raise ValueError('labels: expected the folder of PNGs and its JSON together, got one of them')
+        if self.results.resolve() == self.panoptic.resolve():
+            raise ValueError(f'out: expected a folder of its own, got that of the predictions, {self.panoptic}')
+        if not self.categories:
+            raise ValueError(
+                f'{self.json_file}: expected categories (id, name, isthing) in it or in the labels, got none'
+            )
+
+    @property
+    def results(self) -> Path:
+        """Folder of the refined PNGs."""
+        return self.out / PREDICTIONS
+
+    @cached_property
+    def predictions(self) -> PanopticJSON:
+        """The predicted segments."""
+        return read_panoptic_json(self.json_file)
+
+    @cached_property
+    def truth(self) -> PanopticJSON | None:
+        """The true segments."""
+        return None if self.labels_json is None else read_panoptic_json(self.labels_json)
+
+    @cached_property
+    def categories(self) -> Sequence[Any]:
+        """Of the predictions; of the truth, where a file of predictions has none."""
+        return self.predictions.categories or (self.truth.categories if self.truth else ())
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Place of each category among the classes, by its id."""
+        return {category['id']: i for i, category in enumerate(self.categories)}
+
+    @property
+    def things(self) -> list[int]:
+        """Classes that are things."""
+        return [i for i, category in enumerate(self.categories) if category['isthing']]
+
+    @property
+    def classes(self) -> ClassList:
+        """The categories as a refiner's classes."""
+        return ClassList([category_name(category['name']) for category in self.categories])
+
+    def jobs(self) -> dict[Any, Job]:
+        """One an image, by image id.
+
+        Raises:
+            ValueError: if there is none, or two would be written to one file.
+        """
+        names, found = self.predictions.image_names(), find_images(self.images)
+        jobs = {}
+        for image_id, entry in self.predictions.annotations.items():
+            name = Path(entry['file_name']).name
+            listed = self.images / names.get(image_id, '')
+            # nested as the JSON says; else flat, under the name that it says; else that of the PNG
+            stem = Path(names.get(image_id, name)).stem
+            images = [listed] if listed.is_file() else found.get(stem, found.get(Path(name).stem, []))
+            jobs[image_id] = Job(Path(name).stem, [self.panoptic / entry['file_name']], images, self.results / name)
+        if not jobs:
+            raise ValueError(f'{self.json_file}: expected annotations, found none')
+        if len({job.name for job in jobs.values()}) < len(jobs):
+            raise ValueError(f'{self.json_file}: expected PNGs of different names, found some alike')
+        return jobs
+
+    def settings(self) -> dict[str, Any]:
+        """What the results follow from, as plain JSON."""
+        paths = {'images': self.images, 'panoptic': self.panoptic, 'json': self.json_file, 'labels': self.labels}
+        settings = {
+            'refiner': self.refiner,
+            'soften': self.soften,
+            **{name: path and str(path.resolve()) for name, path in paths.items()},
+        }
+        return json.loads(json.dumps(settings, default=repr))

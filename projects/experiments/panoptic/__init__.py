@@ -1,0 +1,1 @@
+"""Does refining panoptic segments gain more than filling void does?"""

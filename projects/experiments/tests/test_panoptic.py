@@ -1,0 +1,87 @@
+import json
+
+import pytest
+import torch
+
+from mmseg_g4seg.evaluation.panoptic import measure_panoptic
+from mmseg_g4seg.evaluation.panoptic_quality import mean_pq
+from mmseg_g4seg.evaluation.records import COARSE, REFINED
+from mmseg_g4seg.ops.panoptic import segment_labels
+from projects.demo.scenes import CLASSES
+from projects.demo.scenes.folder import write_split
+from projects.experiments.panoptic.__main__ import main
+from projects.experiments.panoptic.measure import CONTROL, gains
+from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, degrade, read_cases
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('scenes')
+    list(write_split(folder, 'panoptic', 3, size=64))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def cases(scenes):
+    return list(read_cases(scenes, 'panoptic', CLASSES))
+
+
+def test_objects_are_segments_of_their_own(cases):
+    for case in cases:
+        ids = [s['id'] for s in case.true_segments]
+        assert set(case.true_map.unique().tolist()) - {0} == set(ids)
+        stuff = [s['category_id'] for s in case.true_segments if CLASSES[s['category_id']] in STUFF]
+        assert len(stuff) == len(set(stuff))
+        assert len(ids) > len(stuff)
+
+
+def test_qualities_differ_and_are_drawn_once(cases):
+    quality = {}
+    for drawn in (WEAK, GOOD):
+        counts = []
+        for case in cases:
+            coarse = degrade(case, drawn, len(CLASSES))
+            again = degrade(case, drawn, len(CLASSES))
+            assert coarse.id_map.equal(again.id_map)
+            assert coarse.masks.equal(again.masks)
+            labels = segment_labels(coarse.id_map, [s['id'] for s in coarse.segments])
+            assert coarse.masks.argmax(dim=0)[labels >= 0].equal(labels[labels >= 0])
+            assert (labels == -1).any()
+            truth = (case.true_map, case.true_segments)
+            record = measure_panoptic('a', {COARSE: (coarse.id_map, coarse.segments)}, truth, len(CLASSES))
+            dense = torch.zeros(4, len(CLASSES), dtype=torch.float64)
+            dense[:, record.classes] = record.counts[0]
+            counts.append(dense)
+        quality[drawn] = float(mean_pq(sum(counts)))
+    assert 0.3 < quality[WEAK] < quality[GOOD] - 0.1 < 0.9
+
+
+def test_a_run_has_both_tables_and_goes_on(scenes, tmp_path, capsys):
+    config = tmp_path / 'pamr.py'
+    config.write_text("refiner = dict(type='PAMRRefiner', dilations=(1, 2))\n")
+    command = [str(scenes), '--out', str(tmp_path / 'out'), '--refiners', str(config), '--scenes-at-most']
+    main([*command, '2'])
+    first = json.loads((tmp_path / 'out/weak.json').read_text())
+    main([*command, '3'])
+    assert json.loads((tmp_path / 'out/weak.json').read_text())[:2] == first
+    rows = [line.split(' | ') for line in (tmp_path / 'out/table.md').read_text().splitlines()[2:]]
+    assert [(row[0].strip('| '), row[1]) for row in rows[:2]] == [
+        ('weak', CONTROL),
+        ('weak', f"{config}, queries' masks"),
+    ]
+    assert len(rows) == 10
+    assert rows[0][-1].strip(' |') == ''
+    assert rows[1][-1] != rows[1][4]
+
+
+def test_gains_over_the_control(cases):
+    case = cases[0]
+    truth = (case.true_map, case.true_segments)
+    coarse = degrade(case, WEAK, len(CLASSES))
+    stages = {COARSE: (coarse.id_map, coarse.segments), CONTROL: truth, REFINED: truth}
+    records = [measure_panoptic(case.name, stages, truth, len(CLASSES))]
+    things = [c for c, name in enumerate(CLASSES) if name not in STUFF]
+    over_coarse, over_control = (gains(records, CLASSES, things, over=stage) for stage in (COARSE, CONTROL))
+    assert over_coarse[REFINED].gain == over_coarse[CONTROL].gain > 0
+    assert list(over_control) == [REFINED]
+    assert over_control[REFINED].gain == 0

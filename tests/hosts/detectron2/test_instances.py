@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+pytest.importorskip('detectron2', reason='Detectron2 is not installed')
+
+from detectron2.structures import Boxes, Instances
+
+from mmseg_g4seg import build_refiner
+from mmseg_g4seg.hosts.detectron2.instances import refine_instances
+from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.base import Refiner
+
+NAMES = ['person', 'fish']
+SIZE = (24, 32)
+
+
+class Widen(Refiner):
+    """Moves every object a pixel to the right, or removes it, and notes what it was given."""
+
+    def __init__(self, vanish=False):
+        self.vanish, self.seen = vanish, []
+
+    def refine_batch(self, images, predictions, classes, *, keys=None):
+        self.seen.append((predictions[0], classes, keys))
+        return [Prediction(p.probs, p.label_map.roll(1, 1) * (not self.vanish)) for p in predictions]
+
+
+@pytest.fixture
+def instances():
+    """A person and a fish that overlap, and an empty mask."""
+    masks = torch.zeros(3, *SIZE, dtype=torch.bool)
+    masks[0, 4:12, 4:12], masks[1, 8:20, 8:20] = True, True
+    boxes = torch.tensor([[3.5, 3.5, 12.5, 12.5], [7.5, 7.5, 20.5, 20.5], [0.0, 0, 5, 5]])
+    return Instances(
+        SIZE, pred_masks=masks, pred_classes=torch.tensor([0, 1, 1]), scores=torch.tensor([0.9, 0.8, 0.1]),
+        pred_boxes=Boxes(boxes),
+    )  # fmt: skip
+
+
+def test_each_against_the_rest(instances):
+    refiner, image = Widen(), torch.rand(3, *SIZE)
+    refined = refine_instances(refiner, image, instances, NAMES, key='a')
+    assert [list(classes) for _, classes, _ in refiner.seen] == [['background', 'person'], ['background', 'fish']]
+    assert all(classes.background == 0 and keys == ['a'] for _, classes, keys in refiner.seen)
+    coarse = refiner.seen[0][0]
+    assert coarse.label_map.bool().equal(instances.pred_masks[0])
+    assert 0.5 < coarse.probs[1][coarse.label_map == 1].min() < 0.9
+    # the empty one had nothing to refine, and is dropped
+    assert refined.pred_masks.equal(instances.pred_masks[:2].roll(1, 2))
+    assert refined.pred_masks.dtype == torch.bool
+    assert refined.scores.equal(instances.scores[:2])
+    assert refined.pred_boxes.tensor.tolist() == [[5, 4, 13, 12], [9, 8, 21, 20]]
+    assert instances.pred_boxes.tensor[0, 0] == 3.5
+
+
+def test_what_does_not_change_keeps_its_box(instances):
+    image = torch.rand(3, *SIZE)
+    refined = refine_instances(Widen(), image, instances, ClassList(NAMES, known=['fish']))
+    assert refined.pred_masks[0].equal(instances.pred_masks[0])
+    assert refined.pred_boxes.tensor[0].equal(instances.pred_boxes.tensor[0])
+    assert not refined.pred_masks[1].equal(instances.pred_masks[1])
+    assert len(refine_instances(Widen(vanish=True), image, instances, NAMES)) == 0
+    assert len(refine_instances(Widen(), image, instances[:0], NAMES)) == 0
+
+
+def test_a_real_refiner(instances):
+    """Mask2Former gives masks as floats, and no boxes that mean anything; the picture shows where the fish ends."""
+    instances.pred_masks = instances.pred_masks.float()
+    instances.remove('pred_boxes')
+    image = torch.zeros(3, *SIZE)
+    image[:, 8:20, 9:21] = 1.0
+    refined = refine_instances(build_refiner(dict(type='DenseCRFRefiner')), image, instances[1:2], NAMES)
+    assert refined.pred_masks.dtype == torch.float32
+    wrong = [int((own[0] != image[0]).sum()) for own in (instances.pred_masks[1:], refined.pred_masks)]
+    assert wrong[1] < wrong[0] / 2
+
+
+def test_what_does_not_fit_is_named(instances):
+    with pytest.raises(ValueError, match=r'pred_masks: expected \(N, 24, 31\), got \(3, 24, 32\)'):
+        refine_instances(Widen(), torch.rand(3, 24, 31), instances, NAMES)
+    with pytest.raises(ValueError, match='classes below 1, one a name, got 1'):
+        refine_instances(Widen(), torch.rand(3, *SIZE), instances, NAMES[:1])
