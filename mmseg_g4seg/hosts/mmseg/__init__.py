@@ -2,6 +2,7 @@
 
 from .datasets.checked_annotations import LoadCheckedAnnotations
 from .datasets.coco_object import COCOObjectDataset
+from .datasets.generated import GeneratedPairs
 from .datasets.nightcity import NightCityDataset
 from .datasets.voc20 import PascalVOC20Dataset
 from .launch.replicas import ModelReplica
@@ -13,6 +14,7 @@ from .visualizer import RefinedSegVisualizer
 
 __all__ = [
     'COCOObjectDataset',
+    'GeneratedPairs',
     'LoadCheckedAnnotations',
     'ModelReplica',
     'NightCityDataset',
