@@ -6,7 +6,7 @@ import torch
 from mmseg_g4seg.coarse.attention import AttentionSource
 from mmseg_g4seg.coarse.daam import DAAM
 from mmseg_g4seg.coarse.generation import PairGenerator, decide_pair, draw_classes, generate_pairs
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.prediction import ClassList
 from tests.coarse.priors import FAMILIES, IMAGE_SIZE, build
 

@@ -10,7 +10,7 @@ import torch
 
 from mmseg_g4seg.cli.generate import main
 from mmseg_g4seg.coarse.generation import generate_pairs
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.hosts.folder import run_state
 from mmseg_g4seg.hosts.folder.run_state import RunState
 from mmseg_g4seg.hosts.folder.shares import take_share
