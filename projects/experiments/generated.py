@@ -25,7 +25,7 @@ from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
-COLUMNS = ('picture', 'mask', 'segmentor')
+COLUMNS = ('image', 'mask', 'segmentor')
 SHARE_THERE = 0.005
 """Of a picture's pixels that the segmentor must give a class, for the picture to show it."""
 
