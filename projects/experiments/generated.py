@@ -8,6 +8,7 @@ Shapes: C classes, H W picture size. OUT/measured.json has the figures, OUT/shee
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
+Labeller = Callable[[Path], Tensor]
+"""A picture's file -> (H, W) int64 labels."""
+
 COLUMNS = ('image', 'mask', 'segmentor')
 SHARE_THERE = 0.005
 """Of a picture's pixels that the segmentor must give a class, for the picture to show it."""
 
 
-def measure_pairs(folder: Path, label: Any, count: int | None = None) -> dict[str, Any]:
+def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> dict[str, Any]:
     """Compares masks with a segmentor's labels.
 
     Args:
@@ -46,7 +50,9 @@ def measure_pairs(folder: Path, label: Any, count: int | None = None) -> dict[st
     names = read_classes(str(folder / 'classes.txt')).labels
     records = [json.loads(line) for line in (folder / 'manifest.jsonl').read_text().splitlines()][:count]
     areas = torch.zeros(3, len(names), dtype=torch.int64)
-    sure, shown, others = [], [], []
+    sure: list[float] = []
+    shown: list[float] = []
+    others: list[float] = []
     for record in tqdm(records, 'labelling'):
         mask, seen = read_index_png(folder / record['labels'], len(names)), label(folder / record['images'])
         labelled = mask != IGNORE_INDEX
@@ -66,7 +72,7 @@ def measure_pairs(folder: Path, label: Any, count: int | None = None) -> dict[st
     }
 
 
-def draw_sheet(folder: Path, label: Any, palette: np.ndarray, count: int) -> Image.Image:
+def draw_sheet(folder: Path, label: Labeller, palette: np.ndarray, count: int) -> Image.Image:
     """Draws the first pictures of a data set, with their masks and a segmentor's labels.
 
     Args:
