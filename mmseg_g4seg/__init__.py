@@ -12,7 +12,7 @@ from .after_import import after_import
 from .hosts.base_configs import name_installed_distributions
 
 if TYPE_CHECKING:
-    from .coarse import DAAM, CoarseSource, DiffSegmenter, SeeDiff
+    from .coarse import DAAM, CoarseSource, DiffSegmenter, SeeDiff, generate_pairs
     from .hosts.arrays import load_refiner
     from .hosts.sources import load_source
     from .prediction import ClassList, Prediction
@@ -44,12 +44,13 @@ __all__ = [
     'SegRefinerRefiner',
     'SequentialRefiner',
     'build_refiner',
+    'generate_pairs',
     'load_refiner',
     'load_source',
 ]
 
 _HOMES = {
-    'coarse': ('DAAM', 'CoarseSource', 'DiffSegmenter', 'SeeDiff'),
+    'coarse': ('DAAM', 'CoarseSource', 'DiffSegmenter', 'SeeDiff', 'generate_pairs'),
     'hosts.arrays': ('load_refiner',),
     'hosts.sources': ('load_source',),
     'prediction': ('ClassList', 'Prediction'),

@@ -29,6 +29,7 @@ ROOMS = {
         ('injection',),
         ('prior',),
         ('families', 'inversion'),
+        ('sampling',),
         ('loading',),
     ),
     'refiners': (('base',), ('binary', 'dense_crf', 'fill_void', 'g4seg', 'pamr', 'sequential'), ('build', 'panoptic')),

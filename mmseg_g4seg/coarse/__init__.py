@@ -4,6 +4,16 @@ from .attention import AttentionSource
 from .base import CoarseSource
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
+from .generation import Pair, PairGenerator, generate_pairs
 from .seediff import SeeDiff
 
-__all__ = ['DAAM', 'AttentionSource', 'CoarseSource', 'DiffSegmenter', 'SeeDiff']
+__all__ = [
+    'DAAM',
+    'AttentionSource',
+    'CoarseSource',
+    'DiffSegmenter',
+    'Pair',
+    'PairGenerator',
+    'SeeDiff',
+    'generate_pairs',
+]

@@ -110,6 +110,12 @@ class AttentionSource(CoarseSource):
             (h', w') float32, in units of its own.
         """
 
+    def empty_maps(self, latent_grid: Sequence[int]) -> AttentionMaps:
+        """What records the attention that the rule reads, on a latent grid (h, w)."""
+        return AttentionMaps(
+            latent_grid, cross_layers=self.cross_layers, self_layers=self.self_layers, keep_heads=self.keep_heads
+        )
+
     def finish(self, probs: Tensor, image: Tensor) -> Tensor:
         """Brings a map to the image's grid and to [0, 1]: (h', w') with the (3, H, W) image -> (H, W)."""
         return min_max(resize_maps(probs, image.shape[-2:]))
@@ -150,12 +156,7 @@ class AttentionSource(CoarseSource):
     def _maps(self, latents: Tensor, noise: Tensor, names: Sequence[ClassName]) -> list[Tensor]:
         """One (h', w') map a name, from (1, c, h, w) latents and (c, h, w) noise."""
         prompts = self.prior.encode_prompts([[name] for name in names], self.prompt_template)
-        maps = AttentionMaps(
-            latents.shape[-2:],
-            cross_layers=self.cross_layers,
-            self_layers=self.self_layers,
-            keep_heads=self.keep_heads,
-        )
+        maps = self.empty_maps(latents.shape[-2:])
         with recorded_attention(maps):
             for timestep in self.timesteps:
                 noisy = self.prior.add_noise(latents, noise, timestep)

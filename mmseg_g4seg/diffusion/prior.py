@@ -7,6 +7,7 @@ T text tokens, E text width, D feature channels.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,10 @@ class DiffusionPrior(ABC):
     num_train_timesteps: int
     latent_stride: int
     """Image pixels a latent cell, along each side."""
+    latent_channels: int
+    """c."""
+    scheduler: Any
+    """Of diffusers, with the noise levels that it was trained at; nothing changes its state."""
     image_multiple: int
     """Image sides must be multiples of this: the latent stride times the denoiser's halvings."""
     trained_image_size: int = 512

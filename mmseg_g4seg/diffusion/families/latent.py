@@ -81,6 +81,7 @@ class LatentPrior(DiffusionPrior):
         self.vae, self.denoiser, self.scheduler = vae, denoiser, scheduler
         self.guidance_scale = self.default_guidance if reads_guidance and guidance_scale is None else guidance_scale
         self.num_train_timesteps = int(scheduler.config.num_train_timesteps)
+        self.latent_channels = int(vae.config.latent_channels)
         self.latent_stride = 2 ** (len(vae.config.block_out_channels) - 1)
         sample_size = denoiser.config.get('sample_size')  # FLUX.1's config has none
         if isinstance(sample_size, int):

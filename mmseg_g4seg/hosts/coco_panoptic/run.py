@@ -76,7 +76,8 @@ class PanopticWorker:
         """Writes the refined PNG of an image and its record; or notes the file that is at fault."""
         path = job.masks[0]
         try:
-            self.state.save(job, *self.refine(image_id, job))
+            content, record = self.refine(image_id, job)
+            self.state.save(job, [content], record)
         except ImportError:  # the environment's fault, and so every file's
             raise
         except Exception as error:

@@ -3,7 +3,8 @@
 The way of an image and its mask to a written file:
 
     cli/refine_masks.py       arguments -> FolderTask
-    hosts/folder/run.py       FolderTask -> plan and state, built once; shares of the jobs to processes
+    hosts/folder/run.py       FolderTask -> plan and state, built once
+    hosts/folder/shares.py    shares of the jobs to processes
     hosts/folder/refine.py    one Job: reads image and mask, refines, encodes
       io/images.py, io/*_files.py    read and encode
       refiners/                      refine
@@ -11,5 +12,6 @@ The way of an image and its mask to a written file:
     io/atomic.py              a file, whole or not at all
 
 Another host that spreads masks over machines takes the same pieces: `begin`, a `MaskWorker` in each of its processes,
-called with one `Job` after the other, and `finish`.
+called with one `Job` after the other, and `finish`. Another tool that writes a folder takes `shares`, `run_state` and
+`lock`.
 """

@@ -26,6 +26,11 @@ class Job:
     result: Path
     other_files: tuple[Path, ...] = ()
 
+    @property
+    def results(self) -> list[Path]:
+        """The files that are written for it."""
+        return [self.result]
+
 
 @dataclass(frozen=True)
 class Plan:

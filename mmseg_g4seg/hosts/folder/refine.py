@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmseg_g4seg.evaluation.records import measure_image, stage_names
@@ -24,6 +23,7 @@ from mmseg_g4seg.refiners.build import build_refiner
 
 from .plan import Job
 from .run_state import RunState
+from .shares import Worker, fixed_threads
 from .task import FolderTask
 
 
@@ -38,27 +38,24 @@ class BadFile(ValueError):
         return f'{self.path}: {self.reason}'
 
 
-class MaskWorker:
-    """Refines masks, one a call; its refiner is built at the first one.
+class MaskWorker(Worker):
+    """Refines masks, one a call; its refiner is built at the first one."""
 
-    It can be sent to another process, which builds a refiner of its own.
-    """
+    task: FolderTask
 
     def __init__(self, task: FolderTask, state: RunState) -> None:
         """Args:
         task: what to do.
         state: begun; takes results and errors.
         """
-        self.task, self.state = task, state
+        super().__init__(task, state)
         self.reader, self.writer = task.reader(), task.writer()
-
-    def __reduce__(self) -> tuple:
-        return MaskWorker, (self.task, self.state)
 
     def __call__(self, job: Job) -> BadFile | None:
         """Writes the refined mask of a job and its record; or notes the file that is at fault, and returns that."""
         try:
-            self.state.save(job, *self.refine(job))
+            content, record = self.refine(job)
+            self.state.save(job, [content], record)
         except BadFile as error:
             self.state.fail(job, error.path, error.reason)
             return error
@@ -73,7 +70,7 @@ class MaskWorker:
         Raises:
             BadFile: if a file cannot be used.
         """
-        with _threads(self.task.threads):
+        with fixed_threads(self.task.threads):
             refiner, classes = self.refiner, self.classes
             image, coarse, truth = self.read(job)
             with _at_fault(job.masks[0]):
@@ -150,17 +147,6 @@ def _check_frame(maps: Tensor | None, image: Path, size: tuple[int, int]) -> Non
     grid = size if maps is None else (maps.shape[-2], maps.shape[-1])
     if note := frame_note(image, size, grid):
         raise ValueError(f'expected a mask of {size[0]} x {size[1]}, got {grid[0]} x {grid[1]} (height x width){note}')
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Fixes the number of torch's threads, which sums of floats depend on."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

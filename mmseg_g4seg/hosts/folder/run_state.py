@@ -8,15 +8,29 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from mmseg_g4seg.io.atomic import atomic_write
 
-from .plan import Job
-
 STATE, REPORT = '.refine_masks', 'report.json'
+
+
+class FileJob(Protocol):
+    """What a run does one after the other."""
+
+    @property
+    def name(self) -> str:
+        """Of its own in the run."""
+
+    @property
+    def results(self) -> Sequence[Path]:
+        """Files that are written for it."""
+
+
+AnyJob = TypeVar('AnyJob', bound=FileJob)
 
 
 @dataclass(frozen=True)
@@ -68,24 +82,26 @@ class RunState:
             (self.scratch / folder).mkdir(parents=True, exist_ok=True)
         atomic_write(self.scratch / 'settings.json', _dump(self.settings))
 
-    def remaining(self, jobs: list[Job]) -> list[Job]:
-        """Those of the jobs that have no result, or no record of it."""
+    def remaining(self, jobs: Sequence[AnyJob]) -> list[AnyJob]:
+        """Those of the jobs that lack a result, or the record of it."""
         finished = self._finished()
         return [
             job
             for job in jobs
-            if not (job.result.is_file() and (job.name in finished or self._record(job.name).exists()))
+            if not all(path.is_file() for path in job.results)
+            or not (job.name in finished or self._record(job.name).exists())
         ]
 
-    def save(self, job: Job, content: bytes, record: dict[str, Any]) -> None:
-        """Writes the refined mask of one job and its record."""
+    def save(self, job: FileJob, contents: Sequence[bytes], record: dict[str, Any]) -> None:
+        """Writes the results of one job, in their order, and its record."""
         # the record first: a result without one could not be told from another tool's file
         atomic_write(self._record(job.name), _dump({'name': job.name, **record}))
         # from the scratch folder: a kill must not leave a half file among the results
-        atomic_write(job.result, content, scratch=self.scratch)
+        for path, content in zip(job.results, contents, strict=True):
+            atomic_write(path, content, scratch=self.scratch)
         self._error(job.name).unlink(missing_ok=True)
 
-    def fail(self, job: Job, path: Path, reason: str) -> None:
+    def fail(self, job: FileJob, path: Path, reason: str) -> None:
         """Notes that a job could not be done, and the file that is at fault."""
         atomic_write(self._error(job.name), _dump({'name': job.name, 'path': str(path), 'error': reason}))
 

@@ -3,6 +3,7 @@
 from . import quiet_import as quiet_import  # first: the others import mmseg, too
 from .datasets.checked_annotations import LoadCheckedAnnotations
 from .datasets.coco_object import COCOObjectDataset
+from .datasets.generated import GeneratedPairs
 from .datasets.nightcity import NightCityDataset
 from .datasets.voc20 import PascalVOC20Dataset
 from .launch.replicas import ModelReplica
@@ -17,6 +18,7 @@ allow_training_state()
 
 __all__ = [
     'COCOObjectDataset',
+    'GeneratedPairs',
     'LoadCheckedAnnotations',
     'ModelReplica',
     'NightCityDataset',

@@ -8,7 +8,8 @@ import pytest
 from mmseg_g4seg.hosts.folder import refine as refine_module
 from mmseg_g4seg.hosts.folder import run as run_module
 from mmseg_g4seg.hosts.folder.refine import BadFile, MaskWorker
-from mmseg_g4seg.hosts.folder.run import begin, finish, refine_folder, take_share
+from mmseg_g4seg.hosts.folder.run import begin, finish, refine_folder
+from mmseg_g4seg.hosts.folder.shares import take_share
 from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.pamr import PAMRRefiner

@@ -1,0 +1,123 @@
+"""Generates pictures with masks from class names: training data without a photograph or a label.
+
+    python tools/generate.py --prior tiny --classes classes.txt --count 500 --out data/generated
+    torchrun --nproc-per-node 4 tools/generate.py --prior FOLDER --classes cat,dog,background --count 5000 --out OUT \\
+        --objects 1-3 --device cuda --prior-options dtype=float16
+
+OUT/images has the pictures, OUT/labels index PNGs with 255 where the mask is unsure, OUT/scores the soft scores, and
+OUT/manifest.jsonl prompt, seed and classes of each. Called again after a kill, or with a higher count, it goes on.
+"""
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmseg_g4seg.coarse.attention import AttentionSource
+from mmseg_g4seg.hosts.generate.run import generate_folder
+from mmseg_g4seg.hosts.generate.task import GenerateTask
+from mmseg_g4seg.io.class_files import read_classes
+from mmseg_g4seg.registry import names_of
+
+from .interrupt import interruptible
+
+
+@interruptible('the same command goes on where it stopped')
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the tool with the given arguments, the command line's by default; returns the exit code."""
+    args = parse_args(arguments)
+    try:
+        report = generate_folder(build_task(args), workers=args.workers, overwrite=args.overwrite)
+    except (OSError, ValueError, RuntimeError, ArithmeticError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    if report:
+        print(report['table'])
+    return 0
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line; ends the process where it is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--prior', required=True, help="'tiny', a folder in diffusers layout, or a hub id")
+    parser.add_argument('--classes', required=True, help='file of class names, one a line, or names with commas')
+    parser.add_argument('--count', type=int, required=True, help='of pictures')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the data set')
+    parser.add_argument('--background', help="class that no prompt names; default: the one called 'background'")
+    parser.add_argument('--objects', type=_least_and_most, default=(1, 1), help='classes in a prompt, 2 or 1-3')
+    parser.add_argument('--prompt', help="default: 'a photo of {name}'")
+    parser.add_argument('--size', type=int, help='side of the pictures; default: that the prior was trained on')
+    parser.add_argument('--steps', type=int, help='of the sampler; default: 50, 4 of LCM, 28 of flow matching')
+    parser.add_argument('--guidance', type=float, help='default: 7, and 1 where the prior reads a scale itself')
+    parser.add_argument('--seed', type=int, default=0, help='of all draws')
+    parser.add_argument(
+        '--unsure', type=float, default=0.1, help='lead of the highest score below which a pixel is 255'
+    )
+    parser.add_argument('--background-score', type=float, help='what a class must reach; default: 0.5')
+    methods = {name.lower(): name for name in names_of(AttentionSource)}
+    parser.add_argument('--method', type=str.lower, choices=sorted(methods), default='seediff', help='reads the masks')
+    for what in ('prior', 'source'):
+        parser.add_argument(
+            f'--{what}-options', nargs='+', type=_option, default=[], metavar='KEY=VALUE', help=f'more of the {what}'
+        )
+    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
+    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
+    parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
+    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    args = parser.parse_args(arguments)
+    args.method = methods[args.method]
+    return args
+
+
+def build_task(args: argparse.Namespace) -> GenerateTask:
+    """What the arguments ask for.
+
+    Raises:
+        OSError: if a file is missing.
+        ValueError: if arguments do not fit.
+    """
+    given = {
+        'prompt_template': args.prompt,
+        'image_size': args.size,
+        'background_score': args.background_score,
+        **dict(args.source_options),
+    }
+    return GenerateTask(
+        out=args.out,
+        classes=read_classes(args.classes, background=args.background),
+        count=args.count,
+        source={
+            'type': args.method,
+            'prior': {'source': args.prior, **dict(args.prior_options)},
+            **{name: value for name, value in given.items() if value is not None},
+        },
+        options={
+            'objects': args.objects,
+            'steps': args.steps,
+            'guidance_scale': args.guidance,
+            'unsure': args.unsure,
+            'seed': args.seed,
+        },
+        device=args.device,
+        threads=args.threads,
+    )
+
+
+def _least_and_most(text: str) -> tuple[int, int]:
+    least, _, most = text.partition('-')
+    try:
+        return int(least), int(most or least)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'expected a number, or two such as 1-3, got {text!r}') from error
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition('=')
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f'expected KEY=VALUE, got {text!r}')
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):  # a word
+        return name, value

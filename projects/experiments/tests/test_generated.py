@@ -1,0 +1,55 @@
+"""Generated masks against a segmentor's labels, whose figures can be counted by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmseg_g4seg.ops.palettes import voc_palette
+
+pytest.importorskip('mmseg')
+
+from projects.experiments.generated import draw_sheet, measure_pairs
+
+NAMES = ['sky', 'fish', 'tree']
+SEEN = {0: torch.tensor([[0, 0, 1, 1]]), 1: torch.tensor([[1, 1, 1, 1]])}
+MASKS = {0: [[0, 1, 1, 255]], 1: [[2, 1, 255, 255]]}
+NAMED = {0: ['sky', 'fish'], 1: ['tree', 'fish']}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'classes.txt').write_text('\n'.join(NAMES) + '\n')
+    lines = []
+    for i, mask in MASKS.items():
+        files = {kind: f'{kind}/{i}.png' for kind in ('images', 'labels')}
+        for kind, content in (('images', np.zeros((1, 4, 3), np.uint8)), ('labels', np.array(mask, np.uint8))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(content).save(tmp_path / files[kind])
+        lines.append(json.dumps(dict(files, name=f'{i}', prompt='a photo', classes=NAMED[i])))
+    (tmp_path / 'manifest.jsonl').write_text('\n'.join(lines) + '\n')
+    return tmp_path
+
+
+def label(path):
+    return SEEN[int(path.stem)]
+
+
+def test_figures(folder):
+    found = measure_pairs(folder, label)
+    # sure pixels, mask and seen: (0, 0) (1, 0) (1, 1) and (2, 1) (1, 1)
+    assert found['IoU'] == {'sky': 50.0, 'fish': 50.0, 'tree': 0.0}
+    assert found['mIoU'] == pytest.approx(100 / 3)
+    assert found['labelled'] == pytest.approx(100 * 5 / 8)
+    # sky and fish are there; in the second picture fish alone, not tree
+    assert found['shown'] == pytest.approx(75)
+    assert found['shown_by_chance'] == 0
+    assert measure_pairs(folder, label, 1)['pictures'] == 1
+
+
+def test_sheet(folder):
+    sheet = draw_sheet(folder, label, voc_palette(), 2)
+    assert np.asarray(sheet).std() > 10
+    assert sheet.height > 2 * 224
