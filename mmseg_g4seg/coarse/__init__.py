@@ -2,8 +2,9 @@
 
 from .attention import AttentionSource
 from .base import CoarseSource
+from .class_finder import ClassFinder, CLIPClassFinder
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
 from .seediff import SeeDiff
 
-__all__ = ['DAAM', 'AttentionSource', 'CoarseSource', 'DiffSegmenter', 'SeeDiff']
+__all__ = ['DAAM', 'AttentionSource', 'CLIPClassFinder', 'ClassFinder', 'CoarseSource', 'DiffSegmenter', 'SeeDiff']

@@ -36,12 +36,21 @@ def load_source(method: str | Mapping[str, Any], *, device: str = 'cpu', **optio
         ValueError: if there is no such method, or an option is not known.
         FileNotFoundError: if a prior is not there.
     """
+    return ImageSource(build(source_config(method, options), CoarseSource, where='source').to(device))
+
+
+def source_config(method: str | Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a source that is named by its method, in any case, or of a config; with options over its own.
+
+    Raises:
+        ValueError: if there is no such method.
+    """
     if isinstance(method, str):
         known = {name.lower(): name for name in names_of(CoarseSource)}
         if method.lower() not in known:
             raise ValueError(f'method: expected one of {sorted(known)}, got {method!r}')
         method = {'type': known[method.lower()]}
-    return ImageSource(build({**method, **options}, CoarseSource, where='source').to(device))
+    return {**method, **options}
 
 
 class ImageSource:

@@ -113,6 +113,13 @@ class TestDecide:
         assert found.label_map.tolist() == [[0, 1, 2]]
         torch.testing.assert_close(found.probs[:, 0, 1], torch.tensor([0.5, 0.6, 0.1]) / 1.2)
 
+    def test_background_is_what_no_class_covers(self):
+        """It decides as a constant of 0.5 does."""
+        classes = ClassList(['background', 'a', 'b'])
+        found = decide(self.SCORES.clone(), classes, 'rest')
+        assert torch.equal(found.label_map, decide(self.SCORES.clone(), classes, 0.5).label_map)
+        torch.testing.assert_close(found.probs[:, 0, 2], torch.tensor([0.1, 0.6, 0.9]) / 1.6)
+
     def test_without_background(self):
         found = decide(torch.tensor([[[0.3, 0.0]], [[0.1, 0.0]]]), ClassList(['a', 'b']), 0.5)
         assert found.label_map[0, 0] == 0
@@ -171,6 +178,7 @@ class TestExceptions:
             ({'timesteps': [1000]}, 'timestep: expected 0 to 999, got 1000'),
             ({'prompt_template': 'a photo'}, 'prompt_template'),
             ({'background_score': 1.0}, 'background_score'),
+            ({'background_score': 'mask'}, "or 'rest', got 'mask'"),
             ({'image_size': 30}, 'image_size'),
             ({'passes_per_batch': 0}, 'passes_per_batch'),
         ],

@@ -5,6 +5,7 @@ from .datasets.checked_annotations import LoadCheckedAnnotations
 from .datasets.coco_object import COCOObjectDataset
 from .datasets.nightcity import NightCityDataset
 from .datasets.voc20 import PascalVOC20Dataset
+from .diffusion_segmentor import DiffusionSegmentor
 from .launch.replicas import ModelReplica
 from .metric import RefinementMetric
 from .saved_scores import SavedScoresSegmentor
@@ -17,6 +18,7 @@ allow_training_state()
 
 __all__ = [
     'COCOObjectDataset',
+    'DiffusionSegmentor',
     'LoadCheckedAnnotations',
     'ModelReplica',
     'NightCityDataset',
