@@ -86,15 +86,22 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
         )
         parts.save(stage)
     if task.attention_alone:
-        # what masks are injected into changes, what reads it does not: it draws and refines much as before
-        parts.unet.requires_grad_(False)
-        for name, weight in parts.unet.named_parameters():
-            weight.requires_grad_('.attentions.' in name)
+        freeze_convolutions(parts.unet)
     train_denoiser(parts, training, validation, settings, folder, seed=task.seed)
     parts.save(folder / 'prior', half=task.half)
     suited = json.dumps(refiner_settings(task, settings, training), indent=1)
     atomic_write(folder / 'prior' / 'refiner.json', suited + '\n')
     return folder / 'prior'
+
+
+def freeze_convolutions(unet: Any) -> None:
+    """Leaves a diffusers U-Net its transformer blocks to train, in place.
+
+    What reads names changes; what draws by them does not, so that a prior that draws well goes on drawing well.
+    """
+    unet.requires_grad_(False)
+    for name, weight in unet.named_parameters():
+        weight.requires_grad_('.attentions.' in name)
 
 
 def begun_options(task: PriorTraining, settings: DenoiserSettings, classes: Sequence[str]) -> dict[str, Any]:
