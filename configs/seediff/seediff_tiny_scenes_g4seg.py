@@ -1,4 +1,5 @@
-# The embedded prior on the demo's scenes, with the classes of each label: python -m projects.demo.make_scenes data/scenes val=100
+# The embedded prior on the demo's scenes, each asked about the classes of its label. The scenes:
+# python -m projects.demo.make_scenes data/scenes val=100
 _base_ = ['../_base_/refiners/g4seg_tiny.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
 classes = (

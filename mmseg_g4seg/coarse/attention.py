@@ -73,7 +73,9 @@ class AttentionSource(CoarseSource):
         if prompt_template.count('{name}') != 1:
             raise ValueError(f"prompt_template: expected one '{{name}}' in it, got {prompt_template!r}")
         if background_score != 'rest' and not (isinstance(background_score, float) and 0 < background_score < 1):
-            raise ValueError(f"background_score: expected a number between 0 and 1, or 'rest', got {background_score!r}")
+            raise ValueError(
+                f"background_score: expected a number between 0 and 1, or 'rest', got {background_score!r}"
+            )
         self.background_score = background_score
         self.budget = MemoryBudget(passes_per_batch)
         # last, since it may be gigabytes
@@ -135,12 +137,19 @@ class AttentionSource(CoarseSource):
     ) -> list[Prediction]:
         classes = ClassList.of(classes)
         keys = check_images(images, keys)
+        # a name that no prompt holds is known before the first picture of a thousand is encoded; prompts are kept
+        if named := self._named(classes):
+            self.encode_names([classes[c] for c in named])
         predictions = [self._predict(image, classes, key) for image, key in zip(images, keys, strict=True)]
         self.prior.check_finite()
         return predictions
 
+    def _named(self, classes: ClassList) -> list[int]:
+        """Indices of the classes that are looked for."""
+        return [c for c in range(len(classes)) if c != classes.background and classes.knows(c)]
+
     def _predict(self, image: Tensor, classes: ClassList, key: Key) -> Prediction:
-        named = [c for c in range(len(classes)) if c != classes.background and classes.knows(c)]
+        named = self._named(classes)
         own = image.to(self.prior.device, torch.float32)
         latents = self.prior.encode_images(resize_maps(own, self.image_size).clamp(0, 1)[None])
         noise = image_noise(latents.shape[1:], seed=self.seed, key=noise_key(key)).to(latents)

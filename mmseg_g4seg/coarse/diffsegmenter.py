@@ -1,7 +1,7 @@
 """DiffSegmenter (arXiv 2309.02773): cross-attention of all levels, spread by self-attention of the finest.
 
-Shapes: M layers, K tokens of a class's names, h' w' token grid of the finest level, N = h' w'. P prompts, T text tokens,
-E text width.
+Shapes: M layers, K tokens of a class's names, h' w' token grid of the finest level, N = h' w'. P prompts, T text
+tokens, E text width.
 
     P = A sum over levels of w m(bilinear(C))      C: mean over layers, heads and tokens; A: self-attention; m: min-max
 

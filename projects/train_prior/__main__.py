@@ -40,6 +40,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shares', type=float, nargs=4, default=defaults.shares, help='no caption, caption, one mask, all masks'
     )
+    add_doubts(parser, doubts)
+    parser.add_argument('--report-every', type=int, default=defaults.reports.every, help='steps between reports')
+    parser.add_argument('--seed', type=int, default=0, help='of new weights, crops and every draw')
+    parser.add_argument(
+        '--attention-alone', action='store_true', help="keep the convolutions of --init's U-Net as they are"
+    )
+    parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
+    parser.add_argument('--half', action='store_true', help='store the result in float16')
+    parser.add_argument('--device', default=defaults.device)
+    return parser.parse_args()
+
+
+def add_doubts(parser: argparse.ArgumentParser, doubts: DoubtSettings) -> None:
+    """Options of what is asked beside denoising."""
     parser.add_argument(
         '--doubt-weight',
         type=float,
@@ -53,15 +67,6 @@ def parse_args() -> argparse.Namespace:
         '--caption-weight', type=float, default=doubts.caption_weight, help='weight of telling true names from others'
     )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
-    parser.add_argument('--report-every', type=int, default=defaults.reports.every, help='steps between reports')
-    parser.add_argument('--seed', type=int, default=0, help='of new weights, crops and every draw')
-    parser.add_argument(
-        '--attention-alone', action='store_true', help="keep the convolutions of --init's U-Net as they are"
-    )
-    parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
-    parser.add_argument('--half', action='store_true', help='store the result in float16')
-    parser.add_argument('--device', default=defaults.device)
-    return parser.parse_args()
 
 
 def main() -> None:

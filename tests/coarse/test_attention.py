@@ -199,6 +199,13 @@ class TestExceptions:
         with pytest.raises(ValueError, match='one key an image'):
             source.predict_batch([image()], CLASSES, keys=[1, 2])
 
+    def test_a_name_that_no_prompt_holds(self, tiny, method, monkeypatch):
+        """Before a picture is encoded."""
+        monkeypatch.setattr(type(tiny), 'encode_images', lambda *_: pytest.fail('work began'))
+        source = method(tiny, image_size=IMAGE_SIZE)
+        with pytest.raises(ValueError, match=r"class name 'hot air .* reads 46: expected a shorter name"):
+            source.predict(image(), ['background', 'sky', ' '.join(['hot air balloon'] * 20)])
+
     def test_a_misspelt_option(self):
         with pytest.raises(ValueError, match="has no option 'timestep': did you mean 'timesteps'"):
             build_part(dict(type='SeeDiff', prior='tiny', timestep=100), CoarseSource)

@@ -42,7 +42,7 @@ def main() -> None:
     images = find_images(args.images)
     for name in tqdm(sorted(images)[: args.count], leave=False):
         image = resize_maps(read_image(images[name][0]), args.size)
-        labels = read_index_png(args.labels / f"{name}.png", len(names))
+        labels = read_index_png(args.labels / f'{name}.png', len(names))
         labels = torch.nn.functional.interpolate(labels[None, None].float(), tuple(args.size))[0, 0].long()
         measure_image(prior, image, labels, names, timesteps=args.timesteps, key=name, tallies=tallies)
     report = summarise(tallies, names)

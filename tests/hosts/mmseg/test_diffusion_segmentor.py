@@ -160,7 +160,7 @@ class TestConfigs:
     def test_zero_shot_and_its_refinement_in_one_table(self, tmp_path, monkeypatch):
         """Without a checkpoint; and the coarse masks are the source's own."""
         monkeypatch.setenv('LOCAL_RANK', '0')
-        (path,) = write_split(tmp_path / 'data', 'val', 1, size=64)
+        list(write_split(tmp_path / 'data', 'val', 1, size=64))
         options = {'test_dataloader.dataset.data_root': tmp_path / 'data', 'log_level': 'WARNING'}
         options |= {'model.refiner.image_size': 64, 'model.segmentor.source.image_size': 64}
         given = [f'{name}={value}' for name, value in options.items()]
