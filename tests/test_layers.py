@@ -35,7 +35,7 @@ ROOMS = {
     'hosts/mmseg': (
         ('class_names', 'distribution', 'mmdetection', 'model_config', 'private_names', 'samples', 'visualizer'),
         ('images', 'metric', 'saved_scores'),
-        ('segmentor',),
+        ('diffusion_segmentor', 'segmentor'),
         ('tta',),
         ('datasets',),
         ('checks', 'converters'),

@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmseg_g4seg.diffusion.weights.loading import loaded_once
+from mmseg_g4seg.diffusion.loading import loaded_once
 from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.ops.scores import ScoreType, binary_probs, check_score_type, scores_to_probs
 from mmseg_g4seg.prediction import ClassName, Prediction

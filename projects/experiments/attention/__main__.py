@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.images import find_images, read_image

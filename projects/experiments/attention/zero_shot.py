@@ -20,8 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmseg_g4seg.coarse import CoarseSource
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.diffusion.weights.loading import load_prior
 from mmseg_g4seg.evaluation.areas import class_areas
 from mmseg_g4seg.evaluation.statistics import compare
 from mmseg_g4seg.io.atomic import atomic_write

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from mmseg_g4seg.diffusion.weights.loading import load_prior
+from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.prediction import ClassList
 from projects.demo.scenes.compose import CLASSES
 from projects.demo.scenes.folder import write_split

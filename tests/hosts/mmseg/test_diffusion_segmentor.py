@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-import mmseg_g4seg.diffusion.weights.loading as loading
+import mmseg_g4seg.diffusion.loading as loading
 from mmseg_g4seg.cli.test import main
 from mmseg_g4seg.coarse import CoarseSource, SeeDiff
 from mmseg_g4seg.hosts.mmseg.diffusion_segmentor import DiffusionSegmentor
