@@ -2,9 +2,19 @@
 
 from .attention import AttentionSource
 from .base import CoarseSource
+from .build import build_source
 from .class_finder import ClassFinder, CLIPClassFinder
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
 from .seediff import SeeDiff
 
-__all__ = ['DAAM', 'AttentionSource', 'CLIPClassFinder', 'ClassFinder', 'CoarseSource', 'DiffSegmenter', 'SeeDiff']
+__all__ = [
+    'DAAM',
+    'AttentionSource',
+    'CLIPClassFinder',
+    'ClassFinder',
+    'CoarseSource',
+    'DiffSegmenter',
+    'SeeDiff',
+    'build_source',
+]

@@ -13,12 +13,11 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from mmseg_g4seg.coarse import ClassFinder, CoarseSource
+from mmseg_g4seg.coarse import ClassFinder, CoarseSource, build_source
 from mmseg_g4seg.ops.masks import labelled_pixels, present_classes
 from mmseg_g4seg.prediction import ClassList, ClassName
 from mmseg_g4seg.registry import build
 
-from ..sources import source_config
 from .class_names import find_classes
 from .images import image_key, recover_image
 
@@ -69,8 +68,7 @@ class DiffusionSegmentor(BaseSegmentor):
         self.num_classes = self.out_channels = num_classes
         self.class_names, self.classes, self.align_corners = class_names, dict(classes or {}), False
         # last, since it may be gigabytes
-        config = method if isinstance(method, CoarseSource) else source_config(method, dict(source or {}))
-        self.source = build(config, CoarseSource, where='model.source')
+        self.source = build_source(method, dict(source or {}))
 
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
         """Segments pictures of any sizes: (B, 3, Hp, Wp) normalised, padded inputs -> B data samples.
