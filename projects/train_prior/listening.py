@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 @torch.no_grad()
 def measure(denoiser: Denoiser, data: LatentSet) -> dict[str, float]:
     """Errors by view, and the share of captions that are told from false ones, in [0, 1]."""
-    entries, figures = range(len(data.data)), {}
+    entries, figures = range(len(data.data)), dict[str, float]()
     for view in VIEWS:
         batch = data.assemble(entries, [0] * len(entries), [view] * len(entries), torch.Generator().manual_seed(1))
         figures[view] = denoiser.error(batch, torch.Generator().manual_seed(0)).item()

@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    prior, names = load_prior(args.prior), list(read_classes(str(args.classes)))
+    prior, names = load_prior(args.prior), read_classes(str(args.classes)).labels
     tallies: dict[Case, Tally] = {}
     images = find_images(args.images)
     for name in tqdm(sorted(images)[: args.count], leave=False):

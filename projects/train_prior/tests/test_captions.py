@@ -11,6 +11,7 @@ from projects.train_prior.captions import draw_caption_doubts
 from projects.train_prior.denoiser import Denoiser, DenoiserSettings
 from projects.train_prior.doubts import DoubtSettings, doubt_loss
 from projects.train_prior.images import TrainingImages
+from projects.train_prior.listening import measure
 from projects.train_prior.prior import freeze_convolutions
 
 
@@ -105,3 +106,11 @@ def test_the_training_loss_has_its_share_of_captions(parts, latents):
     doubts = loss(2.0) - loss(1.0)
     assert 0.1 < doubts < 5
     assert loss(3.0) - loss(1.0) == pytest.approx(2 * doubts, rel=1e-3)
+
+
+def test_listening_is_measured(parts, latents):
+    denoiser = Denoiser(parts, CLASSES, DenoiserSettings(cross_weight=3.0))
+    figures = measure(denoiser, latents)
+    assert list(figures) == ['empty', 'caption', 'one class', 'all classes', 'true captions']
+    assert 0 < figures['true captions'] < 1
+    assert figures == measure(denoiser, latents), 'the same draws at every call'
