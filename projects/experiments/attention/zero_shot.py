@@ -42,12 +42,16 @@ METHODS = {
 
 
 class Undecided(CoarseSource):
-    """Every class as probable everywhere: what a refiner finds without any mask."""
+    """Every class nearly as probable everywhere: what a refiner finds without any mask.
+
+    Which one is the highest is drawn at each pixel, since a refiner asks about the classes that a mask has.
+    """
 
     def predict_batch(
         self, images: Sequence[Tensor], classes: 'ClassList | Sequence[ClassName]', *, keys: Sequence[Key] | None = None
     ) -> list[Prediction]:
-        probs = [torch.full((len(classes), *image.shape[-2:]), 1 / len(classes)) for image in images]
+        noise = [torch.rand(len(classes), *i.shape[-2:], generator=torch.Generator().manual_seed(0)) for i in images]
+        probs = [(1 + n / 100) / (1 + n / 100).sum(dim=0) for n in noise]
         return [Prediction(p, decide_labels(p)) for p in probs]
 
 
