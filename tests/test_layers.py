@@ -36,7 +36,7 @@ ROOMS = {
     'hosts/mmseg': (
         ('class_names', 'distribution', 'mmdetection', 'model_config', 'private_names', 'samples', 'visualizer'),
         ('images', 'metric', 'saved_scores'),
-        ('segmentor',),
+        ('diffusion_segmentor', 'segmentor'),
         ('tta',),
         ('datasets',),
         ('checks', 'converters'),

@@ -2,6 +2,8 @@
 
 from .attention import AttentionSource
 from .base import CoarseSource
+from .build import build_source
+from .class_finder import ClassFinder, CLIPClassFinder
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
 from .generation import Pair, PairGenerator, generate_pairs
@@ -10,10 +12,13 @@ from .seediff import SeeDiff
 __all__ = [
     'DAAM',
     'AttentionSource',
+    'CLIPClassFinder',
+    'ClassFinder',
     'CoarseSource',
     'DiffSegmenter',
     'Pair',
     'PairGenerator',
     'SeeDiff',
+    'build_source',
     'generate_pairs',
 ]

@@ -7,7 +7,7 @@ h' w' token grid of a level.
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, recorded_attention
 from mmseg_g4seg.diffusion.loading import as_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
+from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.ops.masks import decide_labels, resize_maps
 from mmseg_g4seg.ops.noise import image_noise, noise_key
 from mmseg_g4seg.ops.seeded_growth import min_max
@@ -42,7 +43,7 @@ class AttentionSource(CoarseSource):
         timesteps: Sequence[int] = (100,),
         image_size: int | None = None,
         prompt_template: str = 'a photo of {name}',
-        background_score: float = 0.5,
+        background_score: float | Literal['rest'] = 0.5,
         levels: Sequence[int] | None = None,
         blocks: Sequence[int] | None = None,
         seed: int = 0,
@@ -54,6 +55,7 @@ class AttentionSource(CoarseSource):
             image_size: side that images are resized to; the size that the prior was trained on when not given.
             prompt_template: the prompt, `{name}` standing for the class's name.
             background_score: a pixel where no class reaches it is background, where the classes have one; in (0, 1).
+                `rest` for 1 - the highest score of a class: what no map covers, which decides as 0.5 does, but softly.
             levels: latent cells a token, along each side, of the layers that are read; by the architecture when not
                 given.
             blocks: of a transformer that are read; when not given the one at three eighths, which is layer 9 of SD 3's
@@ -70,8 +72,10 @@ class AttentionSource(CoarseSource):
             raise ValueError('timesteps: expected at least one, got none')
         if prompt_template.count('{name}') != 1:
             raise ValueError(f"prompt_template: expected one '{{name}}' in it, got {prompt_template!r}")
-        if not 0 < background_score < 1:
-            raise ValueError(f'background_score: expected a number between 0 and 1, got {background_score!r}')
+        if background_score != 'rest' and not (isinstance(background_score, float) and 0 < background_score < 1):
+            raise ValueError(
+                f"background_score: expected a number between 0 and 1, or 'rest', got {background_score!r}"
+            )
         self.background_score = background_score
         self.budget = MemoryBudget(passes_per_batch)
         # last, since it may be gigabytes
@@ -116,6 +120,10 @@ class AttentionSource(CoarseSource):
             latent_grid, cross_layers=self.cross_layers, self_layers=self.self_layers, keep_heads=self.keep_heads
         )
 
+    def encode_names(self, names: Sequence[ClassName]) -> EncodedPrompts:
+        """One prompt a name."""
+        return self.prior.encode_prompts([[name] for name in names], self.prompt_template)
+
     def finish(self, probs: Tensor, image: Tensor) -> Tensor:
         """Brings a map to the image's grid and to [0, 1]: (h', w') with the (3, H, W) image -> (H, W)."""
         return min_max(resize_maps(probs, image.shape[-2:]))
@@ -135,12 +143,19 @@ class AttentionSource(CoarseSource):
     ) -> list[Prediction]:
         classes = ClassList.of(classes)
         keys = check_images(images, keys)
+        # a name that no prompt holds is known before the first picture of a thousand is encoded; prompts are kept
+        if named := self._named(classes):
+            self.encode_names([classes[c] for c in named])
         predictions = [self._predict(image, classes, key) for image, key in zip(images, keys, strict=True)]
         self.prior.check_finite()
         return predictions
 
+    def _named(self, classes: ClassList) -> list[int]:
+        """Indices of the classes that are looked for."""
+        return [c for c in range(len(classes)) if c != classes.background and classes.knows(c)]
+
     def _predict(self, image: Tensor, classes: ClassList, key: Key) -> Prediction:
-        named = [c for c in range(len(classes)) if c != classes.background and classes.knows(c)]
+        named = self._named(classes)
         own = image.to(self.prior.device, torch.float32)
         latents = self.prior.encode_images(resize_maps(own, self.image_size).clamp(0, 1)[None])
         noise = image_noise(latents.shape[1:], seed=self.seed, key=noise_key(key)).to(latents)
@@ -155,7 +170,7 @@ class AttentionSource(CoarseSource):
 
     def _maps(self, latents: Tensor, noise: Tensor, names: Sequence[ClassName]) -> list[Tensor]:
         """One (h', w') map a name, from (1, c, h, w) latents and (c, h, w) noise."""
-        prompts = self.prior.encode_prompts([[name] for name in names], self.prompt_template)
+        prompts = self.encode_names(names)
         maps = self.empty_maps(latents.shape[-2:])
         with recorded_attention(maps):
             for timestep in self.timesteps:
@@ -210,19 +225,21 @@ def choose_levels(layers: Sequence[AttentionLayer], levels: Sequence[int] | None
     return sorted(set(levels), reverse=True)
 
 
-def decide(probs: Tensor, classes: ClassList, background_score: float) -> Prediction:
-    """Makes a prediction of one map a class: the background's score is constant, and a pixel's scores sum to 1.
+def decide(probs: Tensor, classes: ClassList, background_score: float | Literal['rest']) -> Prediction:
+    """Makes a prediction of one map a class, and a score of the background; a pixel's scores sum to 1.
 
     Args:
         probs: (C, H, W) float in [0, 1].
-        classes: whose background, if there is one, gets the constant.
-        background_score: that constant.
+        classes: whose background, if there is one, gets the score.
+        background_score: a constant, or `rest` for 1 - the highest of the others.
 
     Returns:
         Where no class has a score, and there is no background, all are as probable.
     """
     if classes.background is not None:
-        probs[classes.background] = background_score
+        probs[classes.background] = 0.0
+        rest = 1 - probs.amax(dim=0)
+        probs[classes.background] = rest if background_score == 'rest' else background_score
     total = probs.sum(dim=0)
     probs = torch.where(total > 0, probs / total, 1 / len(classes))
     labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)

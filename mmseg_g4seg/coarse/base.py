@@ -49,6 +49,44 @@ class CoarseSource(ABC):
             ValueError: if an image or a name does not fit; names which.
         """
 
+    def predict_present(
+        self, image: Tensor, classes: ClassList | Sequence[ClassName], present: Sequence[int], *, key: Key = 0
+    ) -> Prediction:
+        """Predicts one image, with those classes alone that it has.
+
+        Args:
+            image: (3, H, W) float RGB in [0, 1].
+            classes: the C classes.
+            present: indices of those in the image; the background counts whether it is among them or not.
+            key: of the image.
+
+        Returns:
+            As `predict`: (C, H, W) probabilities, 0 of the other classes. Where neither a class is present nor a
+            background is among them, all are as probable.
+
+        Raises:
+            ValueError: as `predict`, or if there is no class of such an index.
+        """
+        classes = ClassList.of(classes)
+        wrong = [c for c in present if not 0 <= c < len(classes)]
+        if wrong:
+            raise ValueError(f'present: expected class indices below {len(classes)}, got {wrong[0]}')
+        chosen = sorted({*present, *([] if classes.background is None else [classes.background])})
+        size = tuple(image.shape[-2:])
+        if not chosen:
+            uniform = torch.full((len(classes), *size), 1 / len(classes), device=image.device)
+            return Prediction(uniform, torch.zeros(size, dtype=torch.int64, device=image.device))
+        own = ClassList(
+            [classes[c] for c in chosen],
+            background=None if classes.background is None else chosen.index(classes.background),
+            threshold=classes.threshold,
+            known=classes.known,
+        )
+        found = self.predict(image, own, key=key)
+        probs = found.probs.new_zeros(len(classes), *size)
+        probs[chosen] = found.probs
+        return Prediction(probs, torch.tensor(chosen, device=image.device)[found.label_map])
+
 
 def check_images(images: Sequence[Tensor], keys: Sequence[Key] | None) -> list[Key]:
     """Checks images, (3, H, W) float RGB in [0, 1] each, and gives one key an image: 0, 1, 2 ... when there are none.

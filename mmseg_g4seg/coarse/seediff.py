@@ -7,7 +7,7 @@ The formulas are in `ops.seeded_growth`. A class of several tokens has a map eac
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -47,7 +47,7 @@ class SeeDiff(AttentionSource):
         timesteps: Sequence[int] = (100,),
         image_size: int | None = None,
         prompt_template: str = 'a photo of {name}',
-        background_score: float | None = None,
+        background_score: float | Literal['rest'] | None = None,
         levels: Sequence[int] | None = None,
         blocks: Sequence[int] | None = None,
         pamr_iterations: int = 0,

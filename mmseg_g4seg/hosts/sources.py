@@ -13,9 +13,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from mmseg_g4seg.coarse import CoarseSource
+from mmseg_g4seg.coarse import CoarseSource, build_source
 from mmseg_g4seg.prediction import ClassName, Key
-from mmseg_g4seg.registry import build, names_of
 
 from .arrays import as_image
 
@@ -36,12 +35,7 @@ def load_source(method: str | Mapping[str, Any], *, device: str = 'cpu', **optio
         ValueError: if there is no such method, or an option is not known.
         FileNotFoundError: if a prior is not there.
     """
-    if isinstance(method, str):
-        known = {name.lower(): name for name in names_of(CoarseSource)}
-        if method.lower() not in known:
-            raise ValueError(f'method: expected one of {sorted(known)}, got {method!r}')
-        method = {'type': known[method.lower()]}
-    return ImageSource(build({**method, **options}, CoarseSource, where='source').to(device))
+    return ImageSource(build_source(method, options).to(device))
 
 
 class ImageSource:

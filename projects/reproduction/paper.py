@@ -131,7 +131,8 @@ TABLES: dict[str, Table] = {
             Row('SCLIP, Pascal Context', 30.4, 31.3, lacks=_SCLIP),
             Row('SCLIP, COCO-Object', 30.5, 30.9, lacks=_SCLIP),
             Row('GroupViT, VOC', 52.3, 53.4, lacks=_model('GroupViT')),
-            Row('DiffSegmenter, VOC', 60.1, 60.6, lacks=_model('DiffSegmenter')),
+            Row('DiffSegmenter, VOC', 60.1, 60.6, ConfigRun('seediff/diffsegmenter_sd21_voc21_g4seg.py')),
+            Row('SeeDiff, VOC', None, None, ConfigRun('seediff/seediff_sd21_voc21_g4seg.py')),
         ),
     ),
     'weakly-supervised': Table(

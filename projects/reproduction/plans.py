@@ -120,6 +120,9 @@ def _options(config: Config, places: Places) -> dict[str, Any]:
     """Options of a config; those of the refiner go to G4Seg, which leads where refiners are chained."""
     place = OF_REFINER + ('refiners.0.' if 'refiners' in config.model.refiner else '')
     others = {key: value for key, value in places.options.items() if not key.startswith(OF_REFINER)}
+    if places.prior and 'source' in config.model.segmentor:
+        # zero-shot masks are read in the prior that refines them
+        others = {'model.segmentor.source.prior.source': places.prior, **others}
     return {**others, **{place + key: value for key, value in _refiner_options(places).items()}}
 
 

@@ -40,6 +40,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shares', type=float, nargs=4, default=defaults.shares, help='no caption, caption, one mask, all masks'
     )
+    add_doubts(parser, doubts)
+    parser.add_argument('--report-every', type=int, default=defaults.reports.every, help='steps between reports')
+    parser.add_argument('--seed', type=int, default=0, help='of new weights, crops and every draw')
+    parser.add_argument(
+        '--attention-alone', action='store_true', help="keep the convolutions of --init's U-Net as they are"
+    )
+    parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
+    parser.add_argument('--half', action='store_true', help='store the result in float16')
+    parser.add_argument('--device', default=defaults.device)
+    return parser.parse_args()
+
+
+def add_doubts(parser: argparse.ArgumentParser, doubts: DoubtSettings) -> None:
+    """Options of what is asked beside denoising."""
     parser.add_argument(
         '--doubt-weight',
         type=float,
@@ -49,13 +63,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--rivals', type=float, default=doubts.rivals, help='how often one of the two is a class of another image'
     )
+    parser.add_argument(
+        '--caption-weight', type=float, default=doubts.caption_weight, help='weight of telling true names from others'
+    )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
-    parser.add_argument('--report-every', type=int, default=defaults.reports.every, help='steps between reports')
-    parser.add_argument('--seed', type=int, default=0, help='of new weights, crops and every draw')
-    parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
-    parser.add_argument('--half', action='store_true', help='store the result in float16')
-    parser.add_argument('--device', default=defaults.device)
-    return parser.parse_args()
 
 
 def main() -> None:
@@ -67,7 +78,7 @@ def main() -> None:
         cross_weight=args.cross_weight,
         self_weight=args.self_weight,
         shares=tuple(args.shares),
-        doubts=DoubtSettings(args.doubt_weight, args.rivals, args.background),
+        doubts=DoubtSettings(args.doubt_weight, args.rivals, args.background, args.caption_weight),
         reports=Reports(every=args.report_every),
         max_minutes=args.max_minutes,
         device=args.device,
@@ -89,6 +100,7 @@ def main() -> None:
         vae_steps=args.vae_steps,
         half=args.half,
         seed=args.seed,
+        attention_alone=args.attention_alone,
     )
     train_prior(task, settings, args.out)
 

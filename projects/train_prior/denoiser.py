@@ -17,6 +17,7 @@ from mmseg_g4seg.ops.posterior import average_boxes
 
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
+from .captions import draw_caption_doubts
 from .doubts import Doubts, DoubtSettings, doubt_loss, doubts_settled, draw_doubts
 from .precision import mixed_precision
 
@@ -93,11 +94,19 @@ class Denoiser(nn.Module):
     def loss(self, data: LatentSet, generator: torch.Generator) -> Tensor:
         """What a step of training lowers, for a batch drawn from the generator."""
         settings, size, doubted = self.settings, self.settings.batch_size, self.settings.doubts
-        if not doubted.weight:
+        asked = [weight for weight in (doubted.weight, doubted.caption_weight) if weight]
+        if not asked:
             return self.error(data.draw(size, settings.shares, generator), generator)
-        error = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
-        doubts = draw_doubts(data, max(1, 3 * size // 8), generator, doubted.background, doubted.rivals)
-        return error + doubted.weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
+        loss = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
+        # two passes a doubt: three quarters of the batch, whatever kinds there are
+        count = max(1, 3 * size // (8 * len(asked)))
+        if doubted.weight:
+            doubts = draw_doubts(data, count, generator, doubted.background, doubted.rivals)
+            loss = loss + doubted.weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
+        if doubted.caption_weight:
+            doubts = draw_caption_doubts(data, count, generator)
+            loss = loss + doubted.caption_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
+        return loss
 
     def error(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error at random timesteps, the same for the same generator."""

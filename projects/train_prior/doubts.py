@@ -39,11 +39,13 @@ class DoubtSettings:
         weight: of `doubt_loss`, in place of three quarters of each batch; 0 without. Needs label maps.
         rivals: how often, in [0, 1], a doubt is about a class of another image, see `draw_doubts`.
         background: class index that the refiner gives no name, so that it has no region in doubts either.
+        caption_weight: of the doubts about captions (`captions.py`), which share the three quarters; 0 without.
     """
 
     weight: float = 0.0
     rivals: float = 0.6
     background: int | None = None
+    caption_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rivals <= 1:

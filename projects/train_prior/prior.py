@@ -34,6 +34,7 @@ class PriorTraining:
         vae_steps: steps of the autoencoder; 0 keeps that of `init`.
         half: store the result in float16.
         seed: of the initial weights, the crops, and every draw of the training.
+        attention_alone: whether the U-Net's convolutions stay as they are in `init`.
     """
 
     data: TrainingData
@@ -44,6 +45,7 @@ class PriorTraining:
     vae_steps: int = 2000
     half: bool = False
     seed: int = 0
+    attention_alone: bool = False
 
     def __post_init__(self) -> None:
         if any(side % 16 for side in self.size):
@@ -83,6 +85,8 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
             seed=task.seed,
         )
         parts.save(stage)
+    if task.attention_alone:
+        freeze_convolutions(parts.unet)
     train_denoiser(parts, training, validation, settings, folder, seed=task.seed)
     parts.save(folder / 'prior', half=task.half)
     suited = json.dumps(refiner_settings(task, settings, training), indent=1)
@@ -90,9 +94,19 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     return folder / 'prior'
 
 
+def freeze_convolutions(unet: Any) -> None:
+    """Leaves a diffusers U-Net its transformer blocks to train, in place.
+
+    What reads names changes; what draws by them does not, so that a prior that draws well goes on drawing well.
+    """
+    unet.requires_grad_(False)
+    for name, weight in unet.named_parameters():
+        weight.requires_grad_('.attentions.' in name)
+
+
 def begun_options(task: PriorTraining, settings: DenoiserSettings, classes: Sequence[str]) -> dict[str, Any]:
     """What a training may not change on its way; its length, its device, and where its images lie it may."""
-    of_task = {name: getattr(task, name) for name in ('size', 'views', 'light', 'vae_steps', 'seed')}
+    of_task = {name: getattr(task, name) for name in ('size', 'views', 'light', 'vae_steps', 'seed', 'attention_alone')}
     names = ('batch_size', 'learning_rate', 'cross_weight', 'self_weight', 'shares')
     of_settings = {name: getattr(settings, name) for name in names}
     init = task.init and str(task.init)

@@ -113,6 +113,13 @@ class TestDecide:
         assert found.label_map.tolist() == [[0, 1, 2]]
         torch.testing.assert_close(found.probs[:, 0, 1], torch.tensor([0.5, 0.6, 0.1]) / 1.2)
 
+    def test_background_is_what_no_class_covers(self):
+        """It decides as a constant of 0.5 does."""
+        classes = ClassList(['background', 'a', 'b'])
+        found = decide(self.SCORES.clone(), classes, 'rest')
+        assert torch.equal(found.label_map, decide(self.SCORES.clone(), classes, 0.5).label_map)
+        torch.testing.assert_close(found.probs[:, 0, 2], torch.tensor([0.1, 0.6, 0.9]) / 1.6)
+
     def test_without_background(self):
         found = decide(torch.tensor([[[0.3, 0.0]], [[0.1, 0.0]]]), ClassList(['a', 'b']), 0.5)
         assert found.label_map[0, 0] == 0
@@ -171,6 +178,7 @@ class TestExceptions:
             ({'timesteps': [1000]}, 'timestep: expected 0 to 999, got 1000'),
             ({'prompt_template': 'a photo'}, 'prompt_template'),
             ({'background_score': 1.0}, 'background_score'),
+            ({'background_score': 'mask'}, "or 'rest', got 'mask'"),
             ({'image_size': 30}, 'image_size'),
             ({'passes_per_batch': 0}, 'passes_per_batch'),
         ],
@@ -190,6 +198,13 @@ class TestExceptions:
                 source.predict_batch([image(), wrong], CLASSES)
         with pytest.raises(ValueError, match='one key an image'):
             source.predict_batch([image()], CLASSES, keys=[1, 2])
+
+    def test_a_name_that_no_prompt_holds(self, tiny, method, monkeypatch):
+        """Before a picture is encoded."""
+        monkeypatch.setattr(type(tiny), 'encode_images', lambda *_: pytest.fail('work began'))
+        source = method(tiny, image_size=IMAGE_SIZE)
+        with pytest.raises(ValueError, match=r"class name 'hot air .* reads 46: expected a shorter name"):
+            source.predict(image(), ['background', 'sky', ' '.join(['hot air balloon'] * 20)])
 
     def test_a_misspelt_option(self):
         with pytest.raises(ValueError, match="has no option 'timestep': did you mean 'timesteps'"):

@@ -6,6 +6,7 @@ from .datasets.coco_object import COCOObjectDataset
 from .datasets.generated import GeneratedPairs
 from .datasets.nightcity import NightCityDataset
 from .datasets.voc20 import PascalVOC20Dataset
+from .diffusion_segmentor import DiffusionSegmentor
 from .launch.replicas import ModelReplica
 from .metric import RefinementMetric
 from .saved_scores import SavedScoresSegmentor
@@ -18,6 +19,7 @@ allow_training_state()
 
 __all__ = [
     'COCOObjectDataset',
+    'DiffusionSegmentor',
     'GeneratedPairs',
     'LoadCheckedAnnotations',
     'ModelReplica',

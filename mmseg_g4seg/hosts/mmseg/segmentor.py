@@ -13,6 +13,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmseg_g4seg.diffusion.loading import loaded_once
 from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.ops.scores import ScoreType, binary_probs, check_score_type, scores_to_probs
 from mmseg_g4seg.prediction import ClassName, Prediction
@@ -66,7 +67,10 @@ class RefinedSegmentor(BaseSegmentor):
         init_cfg: dict | None = None,
     ) -> None:
         check_score_type(score_type)
-        built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)
+        # one prior where a segmentor reads its masks in the one that refines them: they move together
+        with loaded_once():
+            built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)
+            built_refiner = build_refiner(refiner)
         super().__init__()
         share_state(self, built)
         # an attribute, not a child: as a child of itself it would be walked for ever
@@ -77,7 +81,7 @@ class RefinedSegmentor(BaseSegmentor):
         self.score_type = score_type
         self.class_names = class_names
         self.classes = dict(classes or {})
-        self.refiner = build_refiner(refiner)
+        self.refiner = built_refiner
 
     def __getattr__(self, name: str) -> Any:
         """Answers for the wrapped segmentor (`out_channels`, `align_corners`, ...)."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from mmseg_g4seg.ops.masks import present_classes
 from mmseg_g4seg.ops.posterior import uncertain_pixels
+from projects.benchmark import recording
 from projects.benchmark.cases import class_names, make_case
 from projects.benchmark.device import matrix_rate, peak_memory
 from projects.benchmark.explicit_attention import explicit_attention
@@ -117,3 +118,11 @@ def test_peak_memory_sees_what_is_gone_again():
     if memory.peak is None:
         pytest.skip('this system does not tell')
     assert memory.peak - memory.before > 200e6
+
+
+def test_recording_is_measured():
+    """On the embedded prior; the shipped figures are those of Stable Diffusion's sizes."""
+    figures = recording.measure('tiny', 64, 1)
+    assert figures['tokens'] == 64
+    assert figures['recorded_mb'] >= figures['weights_mb'] > 0
+    assert min(figures['plain_s'], figures['recorded_s'], figures['expansion_ms'], figures['growth_ms']) > 0

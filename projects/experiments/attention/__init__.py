@@ -1,0 +1,1 @@
+"""How well a prior's cross-attention says where a class is."""

@@ -1,0 +1,194 @@
+"""Zero-shot segmentation inside an mmseg run; C classes, H W image size."""
+
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+import mmseg_g4seg.diffusion.loading as loading
+from mmseg_g4seg.cli.test import main
+from mmseg_g4seg.coarse import CoarseSource, SeeDiff
+from mmseg_g4seg.hosts.mmseg.diffusion_segmentor import DiffusionSegmentor
+from mmseg_g4seg.hosts.mmseg.launch.checkpoints import check_checkpoint
+from mmseg_g4seg.prediction import ClassList, Prediction
+from projects.demo.scenes.folder import write_split
+from tests.conftest import ROOT
+
+CONFIGS = sorted((ROOT / 'configs/seediff').glob('*.py'))
+NAMES = ['background', 'sky', 'tree', 'ball']
+PREPROCESSOR = dict(type='SegDataPreProcessor', bgr_to_rgb=True)
+
+
+class Uniform(CoarseSource):
+    """Gives every class that it is told of the same score, and notes names and picture."""
+
+    def __init__(self):
+        self.asked = []
+
+    def predict_batch(self, images, classes, *, keys=None):
+        self.asked.append((list(classes), ClassList.of(classes).background, images[0], keys[0]))
+        probs = [torch.full((len(classes), *i.shape[1:]), 1 / len(classes)) for i in images]
+        return [Prediction(p, torch.full(p.shape[1:], len(classes) - 1)) for p in probs]
+
+
+def sample(labels=None, path='images/a.jpg'):
+    found = SegDataSample(metainfo=dict(img_path=path, ori_shape=(6, 8), img_shape=(6, 8)))
+    if labels is not None:
+        found.set_data({'gt_sem_seg': PixelData(data=torch.tensor(labels).expand(6, 8)[None])})
+    return found
+
+
+def segmentor(method, **options):
+    return DiffusionSegmentor(method, 4, class_names=NAMES, data_preprocessor=PREPROCESSOR, **options)
+
+
+def predict(model, *samples):
+    inputs = torch.arange(3.0).view(1, 3, 1, 1).mul(50).expand(len(samples), 3, 6, 8)
+    return model.predict(inputs, list(samples))
+
+
+class TestClassesOfAnImage:
+    def test_of_the_data_set(self):
+        source = Uniform()
+        (found,) = predict(segmentor(source), sample())
+        assert source.asked[0][:2] == (NAMES, 0)
+        assert found.seg_logits.data.shape == (4, 6, 8)
+        assert found.pred_sem_seg.data.eq(3).all()
+
+    def test_of_its_label(self):
+        """A class that is not in the label has no score; 255 is no class, and the background is always asked about."""
+        source = Uniform()
+        (found,) = predict(segmentor(source, image_classes='label'), sample([2, 2, 2, 2, 255, 255, 2, 2]))
+        assert source.asked[0][:2] == (['background', 'tree'], 0)
+        assert found.seg_logits.data[:, 0, 0].tolist() == [0.5, 0, 0.5, 0]
+        assert found.pred_sem_seg.data.eq(2).all(), "the index is the data set's"
+
+    def test_background_alone(self):
+        source = Uniform()
+        (found,) = predict(segmentor(source, image_classes='label'), sample([0] * 8))
+        assert source.asked[0][0] == ['background']
+        assert found.pred_sem_seg.data.eq(0).all()
+
+    def test_without_a_label(self):
+        with pytest.raises(ValueError, match=r'images/a.jpg: image_classes=.label.*LoadAnnotations'):
+            predict(segmentor(Uniform(), image_classes='label'), sample())
+
+    def test_neither_class_nor_background(self):
+        found = Uniform().predict_present(torch.rand(3, 6, 8), ['sky', 'tree'], [])
+        assert found.probs.eq(0.5).all()
+        with pytest.raises(ValueError, match='present: expected class indices below 2, got 2'):
+            Uniform().predict_present(torch.rand(3, 6, 8), ['sky', 'tree'], [2])
+
+
+def test_the_picture_and_its_key():
+    source = Uniform()
+    predict(segmentor(source), sample(), sample(path='b.png'))
+    # channels come as BGR 0, 50, 100 and have been made RGB by the preprocessor in a run; here none has
+    image = source.asked[0][2]
+    torch.testing.assert_close(image[:, 0, 0], torch.tensor([0.0, 50, 100]) / 255)
+    assert [asked[3] for asked in source.asked] == ['a.jpg', 'b.png']
+
+
+class TestCheckpoint:
+    def test_has_none(self):
+        model = MODELS.build(
+            dict(type='DiffusionSegmentor', method='SeeDiff', num_classes=4, source=dict(prior='tiny'))
+        )
+        assert model.state_dict() == {}
+        check_checkpoint(model, None)
+
+    def test_takes_none(self, tmp_path):
+        torch.save({'state_dict': {'decode_head.weight': torch.zeros(1)}}, tmp_path / 'a.pth')
+        with pytest.raises(ValueError, match='1 belong to layers that the model has not'):
+            check_checkpoint(segmentor(Uniform()), str(tmp_path / 'a.pth'))
+
+
+class TestPrior:
+    @pytest.fixture
+    def loads(self, monkeypatch):
+        counted, inner = [], loading._load
+
+        def count(folder, *args):
+            counted.append(folder)
+            return inner(folder, *args)
+
+        monkeypatch.setattr(loading, '_load', count)
+        return counted
+
+    def build(self, **prior):
+        segmentor = dict(type='DiffusionSegmentor', method='daam', num_classes=4, source=dict(prior='tiny'))
+        refiner = dict(type='G4SegRefiner', prior=dict(source='tiny', **prior), image_size=64)
+        return MODELS.build(dict(type='RefinedSegmentor', segmentor=segmentor, refiner=refiner, score_type='softmax'))
+
+    def test_is_shared_with_the_refiner(self, loads):
+        model = self.build()
+        assert len(loads) == 1
+        assert model.segmentor.source.prior is model.refiner.prior
+
+    def test_of_another_precision_is_another(self, loads):
+        self.build(dtype='bfloat16')
+        assert len(loads) == 2
+
+
+class TestExceptions:
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            (dict(method='seedif'), r"method: expected one of \['daam', 'diffsegmenter', 'seediff'.*got 'seedif'"),
+            (dict(image_classes='labels'), "image_classes: expected 'dataset', 'label' or a ClassFinder"),
+            (dict(image_classes=dict(type='CLIPClassFindr')), "no part 'CLIPClassFindr': did you mean"),
+            (dict(source=dict(prior='tiny', level=[2])), "no option 'level': did you mean 'levels'"),
+            (dict(source=dict(prior='tiny', levels=[1])), r'self-attention at \[4, 2\] latent cells a token, got 1'),
+            (dict(source={}), "expected the option 'prior', which is missing"),
+        ],
+    )
+    def test_before_any_image(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            DiffusionSegmentor(**{'method': 'seediff', 'num_classes': 4, **options})
+
+    def test_has_no_features_and_no_losses(self):
+        for call in (segmentor(Uniform()).extract_feat, lambda x: segmentor(Uniform()).loss(x, [])):
+            with pytest.raises(TypeError, match='DiffusionSegmentor'):
+                call(torch.zeros(1, 3, 6, 8))
+
+
+class TestConfigs:
+    def test_zero_shot_and_its_refinement_in_one_table(self, tmp_path, monkeypatch):
+        """Without a checkpoint; and the coarse masks are the source's own."""
+        monkeypatch.setenv('LOCAL_RANK', '0')
+        list(write_split(tmp_path / 'data', 'val', 1, size=64))
+        options = {'test_dataloader.dataset.data_root': tmp_path / 'data', 'log_level': 'WARNING'}
+        options |= {'model.refiner.image_size': 64, 'model.segmentor.source.image_size': 64}
+        given = [f'{name}={value}' for name, value in options.items()]
+        config = ROOT / 'configs/seediff/seediff_tiny_scenes_g4seg.py'
+        assert main([str(config), '--work-dir', str(tmp_path / 'work'), '--cfg-options', *given]) == 0
+        report = json.loads((tmp_path / 'work/metrics.json').read_text())
+        assert report['coarse']['mIoU'] != report['refined']['mIoU']
+
+    @pytest.mark.parametrize('path', [p for p in CONFIGS if '_tiny_' not in p.stem], ids=lambda p: p.stem)
+    def test_builds(self, path):
+        """With the embedded prior in place of Stable Diffusion, and without CLIP's weights."""
+        model = Config.fromfile(path).model
+        chain = model.type == 'RefinedSegmentor'
+        options = {'source': dict(prior='tiny'), 'image_classes': 'label'}
+        if chain:
+            model.refiner.prior = dict(source='tiny')
+            model.refiner['update'].features = dict(type='DenoiserFeatures', timestep=100)
+        (model.segmentor if chain else model).update(options)
+        built = MODELS.build(model)
+        assert type(built.segmentor if chain else built) is DiffusionSegmentor
+        assert built.source.prior is (built.refiner.prior if chain else built.source.prior)
+        assert type(built.source).__name__.lower() == path.stem.split('_')[0]
+
+
+def test_seediff_is_what_an_array_gets():
+    """The host adds nothing: its masks are those of the source on the picture."""
+    model = segmentor('seediff', source=dict(prior='tiny', image_size=32))
+    (found,) = predict(model, sample())
+    image = (torch.tensor([0.0, 50, 100]) / 255).view(3, 1, 1).expand(3, 6, 8)
+    alone = SeeDiff('tiny', image_size=32).predict(image, NAMES, key='a.jpg')
+    assert torch.equal(found.seg_logits.data, alone.probs)
