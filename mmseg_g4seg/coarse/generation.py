@@ -6,7 +6,7 @@ Shapes: C classes of the data set, K classes that a picture's prompt names, H W 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -169,7 +169,11 @@ def draw_classes(named: Sequence[int], objects: tuple[int, int], *, seed: int, i
 
 
 def decide_pair(
-    scores: Tensor, named: Sequence[int], classes: ClassList, background_score: float, unsure: float
+    scores: Tensor,
+    named: Sequence[int],
+    classes: ClassList,
+    background_score: float | Literal['rest'],
+    unsure: float,
 ) -> Prediction:
     """Makes the prediction of a picture whose classes are known.
 
@@ -177,7 +181,7 @@ def decide_pair(
         scores: (K, H, W) float32 in [0, 1].
         named: K indices of their classes.
         classes: C classes. Without a background, what the named ones leave is shared among all others.
-        background_score: of the background, everywhere.
+        background_score: of the background, everywhere; `rest` for 1 - the highest score.
         unsure: see `PairGenerator`.
 
     Returns:
@@ -185,13 +189,15 @@ def decide_pair(
         or where no class is as high as a background that is none of the classes.
     """
     others = len(classes) - len(named)
-    shared = background_score / others if classes.background is None and others else 0.0
-    probs = scores.new_full((len(classes), *scores.shape[1:]), shared)
+    highest = scores.amax(dim=0)  # (H, W)
+    background = 1 - highest if background_score == 'rest' else torch.full_like(highest, background_score)
+    probs = scores.new_zeros(len(classes), *highest.shape)
+    if classes.background is None and others:
+        probs += background / others
     probs[list(named)] = scores
     prediction = decide(probs, classes, background_score)
-    contenders = torch.cat([scores, torch.full_like(scores[:1], background_score)])  # (K + 1, H, W)
-    best, second = contenders.topk(2, dim=0).values
+    best, second = torch.cat([scores, background[None]]).topk(2, dim=0).values  # of K + 1
     labelled = best - second >= unsure
     if classes.background is None:
-        labelled &= best > background_score
+        labelled &= best > background
     return Prediction(prediction.probs, torch.where(labelled, prediction.label_map, classes.ignore_index))
