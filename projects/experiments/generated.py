@@ -23,6 +23,7 @@ from tqdm import tqdm
 from mmseg_g4seg.evaluation.areas import class_areas, class_iou
 from mmseg_g4seg.evaluation.panels import compose
 from mmseg_g4seg.io.class_files import read_classes
+from mmseg_g4seg.io.formats import build_format
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
@@ -45,12 +46,16 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
     Returns:
         `mIoU` of the masks where they are sure, over the classes that masks have; `labelled`, the share of sure
         pixels; `shown`, the share of named classes that the segmentor finds in their picture, and `shown_by_chance`
-        that of classes that prompts do not name; all in per cent, and `IoU` by class.
+        that of classes that prompts do not name; all in per cent, and `IoU` by class. `alike` is the median
+        correlation between the scores of two words of a prompt, in [-1, 1].
     """
-    names = read_classes(str(folder / 'classes.txt')).labels
+    classes = read_classes(str(folder / 'classes.txt'))
+    names = classes.labels
     records = [json.loads(line) for line in (folder / 'manifest.jsonl').read_text().splitlines()][:count]
     areas = torch.zeros(3, len(names), dtype=torch.int64)
+    reader = build_format('npz', classes)
     sure: list[float] = []
+    alike: list[float] = []
     shown: list[float] = []
     others: list[float] = []
     for record in tqdm(records, 'labelling'):
@@ -58,6 +63,10 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
         labelled = mask != IGNORE_INDEX
         areas += class_areas(mask, torch.where(labelled, seen, IGNORE_INDEX), len(names))
         sure.append(float(labelled.float().mean()))
+        probs = reader.read(folder / record['scores']).probs
+        assert probs is not None
+        own = probs[[names.index(name) for name in record['classes']]].flatten(1)  # (K, H W)
+        alike += own.corrcoef()[tuple(torch.triu_indices(len(own), len(own), 1))].tolist() if len(own) > 1 else []
         there = torch.bincount(seen.flatten(), minlength=len(names)) >= SHARE_THERE * seen.numel()
         for c, name in enumerate(names):
             (shown if name in record['classes'] else others).append(float(there[c]))
@@ -68,6 +77,7 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
         'labelled': 100 * float(np.mean(sure)),
         'shown': 100 * float(np.mean(shown)),
         'shown_by_chance': 100 * float(np.mean(others)),
+        'alike': float(np.nanmedian(alike)),
         'IoU': {name: round(float(value), 2) for name, value in zip(names, iou, strict=True) if value == value},
     }
 

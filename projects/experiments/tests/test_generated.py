@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmseg_g4seg.io.formats import build_format
 from mmseg_g4seg.ops.palettes import voc_palette
+from mmseg_g4seg.prediction import ClassList, Prediction
 
 pytest.importorskip('mmseg')
 
@@ -17,6 +19,9 @@ NAMES = ['sky', 'fish', 'tree']
 SEEN = {0: torch.tensor([[0, 0, 1, 1]]), 1: torch.tensor([[1, 1, 1, 1]])}
 MASKS = {0: [[0, 1, 1, 255]], 1: [[2, 1, 255, 255]]}
 NAMED = {0: ['sky', 'fish'], 1: ['tree', 'fish']}
+
+SCORES = [[0.5, 0.25, 0.5, 0.25], [0.25, 0.5, 0.25, 0.5], [0.25, 0.25, 0.25, 0.25]]
+"""The first two run against each other; the third is flat, and correlates with nothing."""
 
 
 @pytest.fixture
@@ -28,6 +33,10 @@ def folder(tmp_path):
         for kind, content in (('images', np.zeros((1, 4, 3), np.uint8)), ('labels', np.array(mask, np.uint8))):
             (tmp_path / kind).mkdir(exist_ok=True)
             Image.fromarray(content).save(tmp_path / files[kind])
+        scores = Prediction(torch.tensor(SCORES).view(3, 1, 4), torch.tensor([mask]))
+        (tmp_path / 'scores').mkdir(exist_ok=True)
+        files['scores'] = f'scores/{i}.npz'
+        (tmp_path / files['scores']).write_bytes(build_format('npz', ClassList(NAMES)).encode(scores))
         lines.append(json.dumps(dict(files, name=f'{i}', prompt='a photo', classes=NAMED[i])))
     (tmp_path / 'manifest.jsonl').write_text('\n'.join(lines) + '\n')
     return tmp_path
@@ -46,6 +55,7 @@ def test_figures(folder):
     # sky and fish are there; in the second picture fish alone, not tree
     assert found['shown'] == pytest.approx(75)
     assert found['shown_by_chance'] == 0
+    assert found['alike'] == pytest.approx(-1)
     assert measure_pairs(folder, label, 1)['pictures'] == 1
 
 
