@@ -1,8 +1,6 @@
-"""Generates pictures with masks: `mmseg_g4seg/cli/generate.py`, for those who work in a clone."""
+"""`g4seg generate`, for those who work in a clone."""
 
-import sys
-
-from mmseg_g4seg.cli.generate import main
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    sys.exit(main())
+    raise SystemExit(run('generate'))

@@ -1,8 +1,8 @@
 """Generates pictures with masks from class names: training data without a photograph or a label.
 
-    python tools/generate.py --prior tiny --classes classes.txt --count 500 --out data/generated
-    torchrun --nproc-per-node 4 tools/generate.py --prior FOLDER --classes cat,dog,background --count 5000 --out OUT \\
-        --objects 1-3 --device cuda --prior-options dtype=float16
+    g4seg generate --prior tiny --classes classes.txt --count 500 --out data/generated
+    torchrun --nproc-per-node 4 -m mmseg_g4seg.cli generate --prior FOLDER --classes cat,dog,background \\
+        --count 5000 --out OUT --objects 1-3 --device cuda --prior-options dtype=float16
 
 OUT/images has the pictures, OUT/labels index PNGs with 255 where the mask is unsure, OUT/scores the soft scores, and
 OUT/manifest.jsonl prompt, seed and classes of each. Called again after a kill, or with a higher count, it goes on.
@@ -27,7 +27,7 @@ from .interrupt import interruptible
 @interruptible('the same command goes on where it stopped')
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool with the given arguments, the command line's by default; returns the exit code."""
-    args = parse_args(arguments)
+    args = build_parser().parse_args(arguments)
     try:
         report = generate_folder(build_task(args), workers=args.workers, overwrite=args.overwrite)
     except (OSError, ValueError, RuntimeError, ArithmeticError, ImportError) as error:
@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses the command line; ends the process where it is wrong."""
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--prior', required=True, help="'tiny', a folder in diffusers layout, or a hub id")
     parser.add_argument('--classes', required=True, help='file of class names, one a line, or names with commas')
@@ -56,8 +56,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         '--unsure', type=float, default=0.1, help='lead of the highest score below which a pixel is 255'
     )
     parser.add_argument('--background-score', type=float, help='what a class must reach; default: 0.5')
-    methods = {name.lower(): name for name in names_of(AttentionSource)}
-    parser.add_argument('--method', type=str.lower, choices=sorted(methods), default='seediff', help='reads the masks')
+    methods = sorted(name.lower() for name in names_of(AttentionSource))
+    parser.add_argument('--method', type=str.lower, choices=methods, default='seediff', help='reads the masks')
     for what in ('prior', 'source'):
         parser.add_argument(
             f'--{what}-options', nargs='+', type=_option, default=[], metavar='KEY=VALUE', help=f'more of the {what}'
@@ -66,9 +66,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
     parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
-    args = parser.parse_args(arguments)
-    args.method = methods[args.method]
-    return args
+    return parser
 
 
 def build_task(args: argparse.Namespace) -> GenerateTask:
@@ -89,7 +87,7 @@ def build_task(args: argparse.Namespace) -> GenerateTask:
         classes=read_classes(args.classes, background=args.background),
         count=args.count,
         source={
-            'type': args.method,
+            'type': next(name for name in names_of(AttentionSource) if name.lower() == args.method),
             'prior': {'source': args.prior, **dict(args.prior_options)},
             **{name: value for name, value in given.items() if value is not None},
         },
