@@ -103,6 +103,8 @@ def test_imports_go_downward(path):
         assert first != 'projects', f'{path.name} imports {name}: the package never imports a project'
         if first == 'mmseg_g4seg':
             other = rest[0] if rest else ''
+            if other == '__version__':
+                continue
             assert other in ORDER, f'{path.name} imports {name}: expected a module, not the package itself'
             same = other == place
             assert same or ORDER[other] < ORDER[place], f'{path.name} ({place}) imports {name}, which is not below it'
