@@ -135,7 +135,8 @@ def test_from_a_folder(prior, name, tmp_path, monkeypatch):
     documented = ['hosts/folder/refine.py', *DOCUMENTED[1:3], *RULES[name.split()[0]], *DOCUMENTED[5:]]
     assert documented in ways['U-Net'], 'not what refiners/g4seg/__init__.py says'
     # by then the mask is bytes: all of the package's files count, from the one that lists the work
-    assert written['image_0.png'] == ['hosts/folder/run.py', 'hosts/folder/refine.py', 'hosts/folder/run_state.py']
+    hosts = [f'hosts/folder/{name}.py' for name in ('run', 'shares', 'refine', 'run_state')]
+    assert written['image_0.png'] == hosts
 
 
 def files_on_the_stack_of_any(frame: FrameType | None) -> list[str]:

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 import mmseg_g4seg.diffusion.loading as loading
 from mmseg_g4seg.cli.test import main
@@ -15,7 +17,6 @@ from mmseg_g4seg.coarse import CoarseSource, SeeDiff
 from mmseg_g4seg.hosts.mmseg.diffusion_segmentor import DiffusionSegmentor
 from mmseg_g4seg.hosts.mmseg.launch.checkpoints import check_checkpoint
 from mmseg_g4seg.prediction import ClassList, Prediction
-from projects.demo.scenes.folder import write_split
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / 'configs/seediff').glob('*.py'))
@@ -160,7 +161,12 @@ class TestConfigs:
     def test_zero_shot_and_its_refinement_in_one_table(self, tmp_path, monkeypatch):
         """Without a checkpoint; and the coarse masks are the source's own."""
         monkeypatch.setenv('LOCAL_RANK', '0')
-        list(write_split(tmp_path / 'data', 'val', 1, size=64))
+        scene = Image.open(ROOT / 'tests/diffusion/scene.png').resize((64, 64))
+        stripes = Image.fromarray(np.arange(64, dtype=np.uint8)[:, None].repeat(64, axis=1) // 16)
+        for picture, kind in ((scene, 'images'), (stripes, 'labels')):
+            folder = tmp_path / 'data' / kind / 'val'
+            folder.mkdir(parents=True)
+            picture.save(folder / '00000.png')
         options = {'test_dataloader.dataset.data_root': tmp_path / 'data', 'log_level': 'WARNING'}
         options |= {'model.refiner.image_size': 64, 'model.segmentor.source.image_size': 64}
         given = [f'{name}={value}' for name, value in options.items()]
