@@ -52,7 +52,7 @@ setup(
         'jinja2>=3.0',
         'diffusers>=0.30',
         'transformers>=4.38',
-        'safetensors>=0.4',
+        'safetensors>=0.4.1',
     ],
     entry_points={'console_scripts': ['g4seg = mmseg_g4seg.cli.command:main']},
     # none brings mmseg or Detectron2: the packages of one host would be installed over those of another
