@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.detectron2_test import main
+"""`g4seg detectron2-test`, for those who work in a clone."""
+
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(run('detectron2-test'))

@@ -1,8 +1,6 @@
-"""Refines saved panoptic predictions: `mmseg_g4seg/cli/refine_panoptic.py`, for those who work in a clone."""
+"""`g4seg refine-panoptic`, for those who work in a clone."""
 
-import sys
-
-from mmseg_g4seg.cli.refine_panoptic import main
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    sys.exit(main())
+    raise SystemExit(run('refine-panoptic'))

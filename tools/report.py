@@ -1,4 +1,6 @@
-from mmseg_g4seg.cli.report import main
+"""`g4seg report`, for those who work in a clone."""
+
+from mmseg_g4seg.cli.command import run
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(run('report'))

@@ -19,8 +19,6 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
-from mmseg_g4seg import __version__
-
 from .interrupt import INTERRUPTED
 
 
@@ -32,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_help(known))
         return 0
     if argv[0] == '--version':
-        print(f'mmseg_g4seg {__version__}')
+        print(f'mmseg_g4seg {import_module("mmseg_g4seg").__version__}')
         return 0
     name, *arguments = argv
     if name not in known:

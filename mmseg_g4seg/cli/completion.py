@@ -49,7 +49,7 @@ def _parsers_of(tool: str, files: dict[str, str]) -> list[argparse.ArgumentParse
     """A tool's parser, whose paths complete to files; none where the tool cannot be imported here."""
     try:
         parser = import_module(f'.{tool.replace("-", "_")}', __package__).build_parser()
-    except ImportError:  # a host that is not installed
+    except (ImportError, AttributeError):  # a host that is not installed; a tool whose parser cannot be had
         return []
     assert isinstance(parser, argparse.ArgumentParser)
     for action in parser._actions:

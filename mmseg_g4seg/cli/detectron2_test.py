@@ -1,6 +1,6 @@
 """Evaluates a Detectron2 model, its coarse and refined masks side by side, over the user's own training script.
 
-python tools/detectron2_test.py TRAIN_NET --config-file FILE --refiner FILE [--num-gpus N] [KEY VALUE ...]
+g4seg detectron2-test TRAIN_NET --config-file FILE --refiner FILE [--num-gpus N] [KEY VALUE ...]
 """
 
 import argparse
@@ -10,8 +10,8 @@ from pathlib import Path
 from .interrupt import interruptible
 
 
-def parse_args(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """This command's own arguments, and those that go on to the script."""
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes itself."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -25,7 +25,12 @@ def parse_args(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     parser.add_argument(
         '--outputs', default='sem_seg', help='which are refined, with commas: sem_seg, panoptic_seg, instances'
     )
-    return parser.parse_known_args(argv)
+    return parser
+
+
+def parse_args(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """This command's own arguments, and those that go on to the script."""
+    return build_parser().parse_known_args(argv)
 
 
 @interruptible()

@@ -1,7 +1,7 @@
 """Refines saved panoptic predictions in COCO's format, as Detectron2's COCOPanopticEvaluator writes them.
 
-    python tools/refine_panoptic.py --images IMAGES --panoptic PNGS --json predictions.json --out OUT
-    python tools/refine_panoptic.py ... --refiner configs/_base_/refiners/g4seg_sd21.py --device cuda \\
+    g4seg refine-panoptic --images IMAGES --panoptic PNGS --json predictions.json --out OUT
+    g4seg refine-panoptic ... --refiner mmseg_g4seg::_base_/refiners/g4seg_sd21.py --device cuda \\
         --labels TRUE_PNGS --labels-json panoptic_val.json
 
 Called again after a kill it goes on where it stopped. OUT/predictions and OUT/predictions.json are in the same format.
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if report['errors'] else 0
 
 
-def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses the command line; ends the process where it is wrong."""
+def build_parser() -> argparse.ArgumentParser:
+    """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--images', type=Path, required=True, help='folder of images')
     parser.add_argument('--panoptic', type=Path, required=True, help='folder of the predicted PNGs')
@@ -63,4 +63,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
-    return parser.parse_args(arguments)
+    return parser
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line; ends the process where it is wrong."""
+    return build_parser().parse_args(arguments)

@@ -1,6 +1,6 @@
 """Writes the page of a run once more, from the files that it left: metrics.json and report_data.json.
 
-    python tools/report.py work_dirs/my_run
+    g4seg report work_dirs/my_run
 
 Every run that measures masks against labels writes report.html itself. This is for a page that was lost, or that
 another version of the package shall draw.
