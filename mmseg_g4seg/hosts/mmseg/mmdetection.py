@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from mmseg_g4seg.hosts.base_configs import installed_mmseg
+from mmengine.config.utils import MODULE2PACKAGE
 
 HEADS = ('Mask2FormerHead', 'MaskFormerHead')
 
@@ -22,7 +22,7 @@ def register_mmdetection(model: dict[str, Any]) -> None:
     if needed is None:
         return
     # packages of the host that is there: the other one's would be installed over it
-    is_upstream = installed_mmseg() == 'mmsegmentation'
+    is_upstream = MODULE2PACKAGE['mmseg'] == 'mmsegmentation'
     try:
         import_module('mmcv.ops')
     except ImportError as error:

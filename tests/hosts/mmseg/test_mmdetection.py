@@ -73,7 +73,7 @@ HOSTS = pytest.mark.parametrize(
 
 @HOSTS
 def test_without_operators(imports, monkeypatch, host, mmcv, mmdet):
-    monkeypatch.setattr(mmdetection, 'installed_mmseg', lambda: host)
+    monkeypatch.setitem(mmdetection.MODULE2PACKAGE, 'mmseg', host)
     asked = imports('mmcv.ops', 'mmdet.models')
     said = rf"Mask2FormerHead needs mmcv's compiled operators.*MMCV_WITH_OPS=1 pip install .*--no-deps {mmcv}"
     with pytest.raises(ImportError, match=said):
@@ -83,7 +83,7 @@ def test_without_operators(imports, monkeypatch, host, mmcv, mmdet):
 
 @HOSTS
 def test_without_mmdetection(imports, monkeypatch, host, mmcv, mmdet):
-    monkeypatch.setattr(mmdetection, 'installed_mmseg', lambda: host)
+    monkeypatch.setitem(mmdetection.MODULE2PACKAGE, 'mmseg', host)
     imports('mmdet.models')
     said = f'Mask2FormerHead needs MMDetection: pip install {mmdet}'
     with pytest.raises(ImportError, match=said) as error:
