@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parsers_of(tool: str, files: dict[str, str]) -> list[argparse.ArgumentParser]:
+def _parsers_of(tool: str, files: object) -> list[argparse.ArgumentParser]:
     """A tool's parser, whose paths complete to files; none where the tool cannot be imported here."""
     try:
         parser = import_module(f'.{tool.replace("-", "_")}', __package__).build_parser()
