@@ -28,8 +28,8 @@ LOGGER = logging.getLogger('detectron2.g4seg')
 class RefinementEvaluator(DatasetEvaluator):
     """Coarse and refined masks, measured in the same run, each with its gain and the gain's interval.
 
-    It prints the table, and writes `metrics.json`, `classes.csv`, `images.csv` and `table.txt`. The figures of several
-    processes are those of one. Put it before evaluators that rewrite `segments_info` in place.
+    It prints the table, and writes `metrics.json`, `classes.csv`, `images.csv`, `table.txt` and `report.html`. The
+    figures of several processes are those of one. Put it before evaluators that rewrite `segments_info` in place.
     """
 
     def __init__(

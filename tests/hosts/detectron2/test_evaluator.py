@@ -62,7 +62,8 @@ class TestRefinementEvaluator:
     def test_its_files(self, scenes, tmp_path):
         evaluate(RefinementEvaluator(NAME, tmp_path), *random_run())
         files = {path.name for path in (tmp_path / 'sem_seg').iterdir()}
-        assert files == {'metrics.json', 'classes.csv', 'images.csv', 'table.txt'}
+        tables = {'metrics.json', 'classes.csv', 'images.csv', 'table.txt'}
+        assert files == {*tables, 'report.html', 'report_data.json'}
         content = json.loads((tmp_path / 'sem_seg/metrics.json').read_text())
         assert content['seconds'] == dict(coarse=1.0, first=2.0, second=3.0, refine=5.0)
         assert [image['name'] for image in content['images']] == ['0.png', '1.png', '2.png']
