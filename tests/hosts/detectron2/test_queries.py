@@ -12,6 +12,7 @@ pytest.importorskip('detectron2', reason='Detectron2 is not installed')
 from mmseg_g4seg import build_refiner
 from mmseg_g4seg.hosts.detectron2.queries import QueryRecorder
 from mmseg_g4seg.ops.panoptic import prediction_to_segments, segment_labels, segments_to_prediction
+from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.panoptic import refine_panoptic
 from tests.hosts.detectron2.mask2former import build_mask2former, random_inputs
 
@@ -136,6 +137,7 @@ class OpenModel(Scorer):
         self.metadata = SimpleNamespace(name='training')
         self.category_head = nn.Module()
         self.category_head.test_labels = [['person'], ['sky']]
+        self.weight = nn.Parameter(torch.zeros(1))
 
 
 class OpenWrapper(nn.Module):
@@ -162,3 +164,23 @@ def test_open_vocabulary_names_are_those_of_the_call():
     assert record.metadata is metadata
     assert record.explained == 1.0
     assert len(outputs) == 1
+
+
+class Names(Refiner):
+    """Changes nothing, and notes what the classes are called."""
+
+    def refine_batch(self, images, predictions, classes, *, keys=None):
+        self.seen = list(classes)
+        return list(predictions)
+
+
+def test_open_vocabulary_names_are_prompted():
+    """Through the wrapper of this host, whose own metadata are the training's."""
+    model = pytest.importorskip('mmseg_g4seg.hosts.detectron2.model')
+    metadata = SimpleNamespace(name='demo', stuff_classes=['a', 'b'])
+    inner = OpenWrapper(OpenModel(), [['hot air balloon', 'balloon'], ['fish']], metadata)
+    refiner = Names()
+    refined = model.RefinedModel(inner, refiner, input_format='RGB', outputs=['panoptic_seg']).eval()
+    (output,) = refined([{'image': torch.zeros(3, 10, 20), 'height': 10, 'width': 20}])
+    assert refiner.seen == [('hot air balloon', 'balloon'), ('fish',)]
+    assert output['panoptic_seg'][0].equal(output['panoptic_seg_coarse'][0])
