@@ -86,6 +86,13 @@ def test_labels_without_a_background():
     torch.testing.assert_close(found.probs[:, 0, 1], torch.tensor([0.5 / 3, 0.1, 0.5 / 3, 0.1, 0.5 / 3]) / 0.7)
 
 
+def test_labels_where_the_background_is_what_the_classes_leave():
+    found = decide_pair(SCORES, [3, 1], CLASSES, 'rest', 0.1)
+    # 0.9 against 0.1; 0.1 against 0.9; 0.55 against 0.45; two alike; 0.45 against 0.55
+    assert found.label_map[0, [0, 1, 3]].tolist() == [3, 0, 255]
+    assert decide_pair(SCORES, [3, 1], CLASSES, 'rest', 0.04).label_map.tolist() == [[3, 0, 3, 3, 0]]
+
+
 def test_all_classes_named_and_no_background():
     found = decide_pair(SCORES[:, :, :1], [1, 0], ClassList(['tree', 'sky']), 0.5, 0.1)
     torch.testing.assert_close(found.probs[:, 0, 0], torch.tensor([0.1, 0.9]))
