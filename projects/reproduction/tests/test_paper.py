@@ -36,7 +36,8 @@ def test_tables_by_subject_and_number():
 def test_every_config_of_a_coarse_model_has_a_row():
     named = {row.run.config for row in ROWS if isinstance(row.run, ConfigRun)}
     there = {str(p.relative_to(ROOT / 'configs')) for p in (ROOT / 'configs').glob('*/*_g4seg*.py')}
-    assert {c for c in there if not c.startswith(('saved_scores', 'scenes', '_base_'))} == named
+    # what runs on the demo's scenes is no row of a paper
+    assert {c for c in there if not c.startswith(('saved_scores', '_base_')) and '_scenes_' not in c} == named
 
 
 @pytest.mark.parametrize('file', sorted((ROOT / 'configs').glob('*/metafile.yml')), ids=lambda p: p.parent.name)
