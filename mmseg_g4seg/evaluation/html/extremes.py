@@ -45,6 +45,9 @@ class Extremes:
         """Takes pictures; those that changed less may go for them."""
         for picture in pictures:
             kept = self.best if picture.gain > 0 else self.worst
+            # the sampler of several processes deals some images twice, to make their shares equal
+            if picture in kept:
+                continue
             insort(kept, picture, key=lambda p: _order(p.gain, p.name))
             del kept[self.count :]
 

@@ -106,6 +106,7 @@ class TestExtremes:
         together = Extremes(2)
         for share in shares:
             together.add(share.pictures)
+            together.add(share.pictures[:1])  # dealt twice
         assert together.pictures == self.kept(cases, 2).pictures
 
     def test_none_where_none_are_asked_for_or_nothing_is_labelled(self):

@@ -516,6 +516,9 @@ def test_two_processes_give_the_report_of_one(tmp_path):
     evaluate(RefinementMetric(report_dir=str(tmp_path / 'one')), chain_of_three(5, 3))
     torch.multiprocessing.spawn(run_process, args=(2, str(tmp_path)), nprocs=2)
     names = sorted(path.name for path in (tmp_path / 'one').iterdir())
-    assert names == ['classes.csv', 'images.csv', 'metrics.json', 'table.txt']
-    for name in names:
+    page = ['report.html', 'report_data.json']  # with the folder's name and the command of the process
+    assert names == sorted(['classes.csv', 'images.csv', 'metrics.json', 'table.txt', *page])
+    for name in set(names) - set(page):
         assert (tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes()
+    one, two = (json.loads((tmp_path / run / 'report_data.json').read_text())['pictures'] for run in ('one', 'two'))
+    assert one == two
