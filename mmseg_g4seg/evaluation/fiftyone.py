@@ -1,6 +1,6 @@
 """The masks of a run for FiftyOne, in the layout of its `ImageSegmentationDirectory`; FiftyOne is not needed here.
 
-    DIR/data.json              the image of each name: its path
+    DIR/data.json              the image of each name: its path; FiftyOne is told by data_path='data.json'
     DIR/coarse/NAME.png ...    a folder a stage, and `truth`: index of the class plus 1, and 0 where nothing is labelled
     DIR/dataset.json           names of the values and of the folders, and each image's figures
 
