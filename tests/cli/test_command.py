@@ -1,8 +1,10 @@
 """The command `g4seg`: finds tools, imports none before, ends on Ctrl-C."""
 
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -83,7 +85,15 @@ def test_ctrl_c_while_torch_is_imported(tmp_path, start):
         '    pass\n'
     )
     environment = {**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT}'}
-    done = subprocess.run([sys.executable, *start], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, *start],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        # a shell's background job, as tests may be, ignores the signal, and so would what it starts
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     assert done.returncode == 130
     assert done.stderr == 'interrupted\n'
 

@@ -49,7 +49,7 @@ def test_predicts_with_every_family(prior, method):
 
 def test_tokens_are_those_of_the_whole_name(tiny, method):
     """A name of six tokens is not its first, nor its last."""
-    source = method(tiny, image_size=IMAGE_SIZE)
+    source = method(tiny, image_size=IMAGE_SIZE, prompt_template='a photo of {name}')
     read = []
     inner = source.map_of
     source.map_of = lambda maps, i, tokens: read.append(tokens.tolist()) or inner(maps, i, tokens)

@@ -67,7 +67,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     def run(*arguments: Any) -> int:
         monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, arguments)])
-        return module.main()
+        return module.run('refine-masks')
 
     return run
 

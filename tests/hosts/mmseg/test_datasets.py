@@ -61,7 +61,9 @@ def nightcity(root: Path, split: str = 'val', **changes) -> dict:
 
 
 def test_every_config_has_a_tree():
-    assert {path.stem for path in CONFIGS.glob('*.py')} | {'scenes'} == set(LAYOUTS)
+    # pictures that were generated are for training: `test_generated.py`
+    tested = {path.stem for path in CONFIGS.glob('*.py')} - {'generated'}
+    assert tested | {'scenes'} == set(LAYOUTS)
 
 
 @pytest.mark.parametrize('name', sorted(LAYOUTS))
