@@ -4,7 +4,6 @@ Shapes: H W image size.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-
-from mmseg_g4seg.prediction import ClassName
 
 from .label_files import open_png, png_bytes
 
@@ -92,13 +89,3 @@ def read_panoptic_json(path: Path) -> PanopticJSON:
             f'category_id each), got none of {error}'
         ) from error
     return PanopticJSON(path, content, annotations, categories)
-
-
-def category_name(name: str) -> ClassName:
-    """A category's name as words for a prompt: `road, route` is two synonyms, `mirror-stuff` a mirror.
-
-    COCO hangs `-stuff`, `-other` and `-merged` on names of stuff; a prior would take them for words.
-    """
-    parts = [re.sub(r'(-(stuff|other|merged))+$', '', part.strip()) for part in name.split(',')]
-    words = [' '.join(part.replace('-', ' ').replace('_', ' ').split()) for part in parts if part]
-    return words[0] if len(words) == 1 else tuple(words)

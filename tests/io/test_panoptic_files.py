@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_g4seg.io.panoptic_files import category_name, panoptic_png, read_panoptic_json, read_panoptic_png
+from mmseg_g4seg.io.panoptic_files import panoptic_png, read_panoptic_json, read_panoptic_png
 
 
 def test_ids_of_three_bytes_come_back(tmp_path):
@@ -48,13 +48,3 @@ def test_what_is_missing_is_named(tmp_path, text, message):
     (tmp_path / 'a.json').write_text(text)
     with pytest.raises(ValueError, match=message):
         read_panoptic_json(tmp_path / 'a.json')
-
-
-def test_names_are_words():
-    assert category_name('wall-tile') == 'wall tile'
-    assert category_name('mirror-stuff') == 'mirror'
-    assert category_name('tree-merged') == 'tree'
-    assert category_name('wall-other-merged') == 'wall'
-    assert category_name('road, route') == ('road', 'route')
-    assert category_name('window ') == 'window'
-    assert category_name('hot dog') == 'hot dog'

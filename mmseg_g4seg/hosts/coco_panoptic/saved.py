@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_g4seg.hosts.folder.plan import Job
+from mmseg_g4seg.io.category_names import clean_name
 from mmseg_g4seg.io.images import find_images
-from mmseg_g4seg.io.panoptic_files import PanopticJSON, category_name, read_panoptic_json
+from mmseg_g4seg.io.panoptic_files import PanopticJSON, read_panoptic_json
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
@@ -89,7 +90,7 @@ class SavedPanoptic:
     @property
     def classes(self) -> ClassList:
         """The categories as a refiner's classes."""
-        return ClassList([category_name(category['name']) for category in self.categories])
+        return ClassList([clean_name(c['name'], stuff=not c.get('isthing', True)) for c in self.categories])
 
     def jobs(self) -> dict[Any, Job]:
         """One an image, by image id.

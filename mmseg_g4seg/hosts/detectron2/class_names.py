@@ -1,6 +1,5 @@
 """What the classes of a Detectron2 data set are called, from its metadata."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,10 +7,9 @@ from typing import Any
 
 from detectron2.data import MetadataCatalog
 
+from mmseg_g4seg.io.category_names import clean_name
 from mmseg_g4seg.prediction import ClassList, ClassName
 
-SUFFIXES = re.compile(r'(-(stuff|other|merged))+$')
-"""What COCO hangs on the names of its stuff; a prior takes it for words."""
 THINGS = 'things'
 """Class 0 of the separated COCO: all pixels of objects, and no name of what is seen."""
 
@@ -97,18 +95,6 @@ def instance_names(metadata: Any) -> list[ClassName]:
     if shared:
         return list(segment_names(metadata).classes)
     return [clean_name(name) for name in _names(metadata, 'thing_classes')]
-
-
-def clean_name(name: ClassName, *, stuff: bool = False) -> ClassName:
-    """A data set's name as words: `road, route` is two synonyms, `mirror-stuff` a mirror, `wall-tile` a wall tile."""
-    if not isinstance(name, str):
-        return name
-    if stuff:
-        # things keep their hyphens: LVIS has a T-shirt
-        name = SUFFIXES.sub('', name).replace('-', ' ')
-    words = [' '.join(part.replace('_', ' ').replace('(', ' ').replace(')', ' ').split()) for part in name.split(',')]
-    found = [word for word in words if word]
-    return found[0] if len(found) == 1 else tuple(found)
 
 
 def _ids_are_separate(metadata: Any) -> bool:

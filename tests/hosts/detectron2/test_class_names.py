@@ -8,7 +8,6 @@ from detectron2.data import MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from mmseg_g4seg.hosts.detectron2.class_names import (
-    clean_name,
     instance_names,
     read_metadata,
     segment_names,
@@ -88,22 +87,6 @@ class TestInstances:
         names = instance_names(read_metadata(name))
         assert len(names) == 80
         assert names[0] == 'person'
-
-
-@pytest.mark.parametrize(
-    ('given', 'stuff', 'cleaned'),
-    [
-        ('wall-tile', True, 'wall tile'),
-        ('floor-other-merged', True, 'floor'),
-        ('road, route', True, ('road', 'route')),
-        ('window ', False, 'window'),
-        ('T-shirt', False, 'T-shirt'),
-        ('bow_(weapon)', False, 'bow weapon'),
-        (('car', 'auto'), False, ('car', 'auto')),
-    ],
-)
-def test_names_are_words(given, stuff, cleaned):
-    assert clean_name(given, stuff=stuff) == cleaned
 
 
 def test_a_data_set_that_is_not_registered():
