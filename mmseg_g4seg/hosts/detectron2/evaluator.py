@@ -12,6 +12,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from mmseg_g4seg.evaluation.files import write_report
+from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
+from mmseg_g4seg.evaluation.html.notes import describe_run
 from mmseg_g4seg.evaluation.metrics import as_metrics
 from mmseg_g4seg.evaluation.table import as_text
 
@@ -48,6 +50,7 @@ class RefinementEvaluator(DatasetEvaluator):
             ValueError: if the data set is not registered, has no names or no truth.
         """
         read_metadata(dataset_name)
+        self.dataset_name = dataset_name
         self.measures = [m if isinstance(m, Measure) else find_measure(m)(dataset_name) for m in measures]
         self.output_dir = None if output_dir is None else Path(output_dir)
         # by place in the data set: the order in which processes give their shares must not change the bootstrap
@@ -57,6 +60,8 @@ class RefinementEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forgets all images."""
         self._records: list[dict[int, Any]] = [{} for _ in self.measures]
+        for measure in self.measures:
+            measure.extremes = Extremes(PICTURES)
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
         """Measures the outputs of a batch, a dict an image.
@@ -76,19 +81,22 @@ class RefinementEvaluator(DatasetEvaluator):
     def evaluate(self) -> 'OrderedDict[str, dict[str, float]] | None':
         """Sums up a run: prints the reports, writes them where wanted, returns the figures, in the main process."""
         comm.synchronize()
-        gathered = comm.gather(self._records)
+        gathered = comm.gather([(r, m.extremes.pictures) for r, m in zip(self._records, self.measures, strict=True)])
         if not comm.is_main_process():
             return None
         results: OrderedDict[str, dict[str, float]] = OrderedDict()
         for i, measure in enumerate(self.measures):
             # an image that two processes were given, to make their shares equal, counts once
-            records = dict(itertools.chain.from_iterable(own[i].items() for own in gathered))
+            records = dict(itertools.chain.from_iterable(own[i][0].items() for own in gathered))
             if not records:
                 raise ValueError('no image was evaluated: expected at least one in the data set')
             report = measure.report([records[place] for place in sorted(records)])
             LOGGER.info('%s, coarse and refined:\n%s', measure.output, as_text(report))
             if self.output_dir is not None:
-                write_report(report, self.output_dir / measure.output)
+                shown = Extremes(PICTURES)
+                shown.add(itertools.chain.from_iterable(own[i][1] for own in gathered))
+                notes = describe_run(f'{measure.output} of {self.dataset_name}', {})
+                write_report(report, self.output_dir / measure.output, notes=notes, pictures=shown.pictures)
             results[TASK if len(self.measures) == 1 else f'{TASK}_{measure.output}'] = as_metrics(report)
         return results
 

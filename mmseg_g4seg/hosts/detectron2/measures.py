@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
+from mmseg_g4seg.evaluation.html.extremes import Extremes
 from mmseg_g4seg.evaluation.report import EvaluationReport
 
 HOMES = {'sem_seg': 'semantic_measure', 'panoptic_seg': 'panoptic_measure', 'instances': 'instance_measure'}
@@ -17,6 +18,8 @@ class Measure(ABC):
 
     output: ClassVar[str]
     """Which of the outputs is measured; the files go into a folder of this name."""
+    extremes: Extremes
+    """Pictures of a run for the report's page, by a measure that draws some; an evaluator starts it anew."""
 
     @abstractmethod
     def __init__(self, dataset_name: str) -> None:

@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from detectron2.data import DatasetCatalog
 from detectron2.utils.file_io import PathManager
 from torch import Tensor
 
 from mmseg_g4seg.evaluation.build import build_report
+from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
+from mmseg_g4seg.evaluation.html.pictures import draw_picture
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, measure_image
 from mmseg_g4seg.evaluation.report import EvaluationReport
+from mmseg_g4seg.io.images import read_pixels
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
@@ -36,9 +40,11 @@ class SemanticMeasure(Measure):
             ValueError: if the data set has no names, or no truth for an image.
         """
         metadata = read_metadata(dataset_name)
-        self.names = semantic_classes(metadata).labels
+        self.classes = semantic_classes(metadata)
+        self.names = self.classes.labels
         self.ignore_label = int(getattr(metadata, 'ignore_label', IGNORE_INDEX))
         self.boundary = boundary
+        self.extremes = Extremes(PICTURES)
         self._truths = {}
         for item in DatasetCatalog.get(dataset_name):
             if 'sem_seg_file_name' not in item:
@@ -56,15 +62,22 @@ class SemanticMeasure(Measure):
         if stages:
             stages.popitem()  # the last one is the refined, as it is in `sem_seg`
         maps = {COARSE: output.get('sem_seg' + outputs.COARSE, scores).argmax(dim=0), **stages}
-        return measure_image(
+        maps = {name: labels.cpu() for name, labels in {**maps, REFINED: scores.argmax(dim=0)}.items()}
+        truth = self._read(path, scores.shape[-2:])
+        record = measure_image(
             Path(str(inputs['file_name'])).name,
-            {name: labels.cpu() for name, labels in {**maps, REFINED: scores.argmax(dim=0)}.items()},
-            self._read(path, scores.shape[-2:]),
+            maps,
+            truth,
             len(self.names),
             ignore_index=self.ignore_label,
             boundary=self.boundary,
             seconds=output.get('sem_seg' + outputs.SECONDS),
         )
+        if self.extremes.wants(record):
+            image = _pixels(str(inputs['file_name']))
+            picture = draw_picture(record, image, maps, truth, self.classes, ignore_index=self.ignore_label)
+            self.extremes.add([picture])
+        return record
 
     def report(self, records: Sequence[ImageRecord]) -> EvaluationReport:
         """Sums up; the means are over the classes that the truth has, as `SemSegEvaluator`'s are."""
@@ -81,3 +94,11 @@ class SemanticMeasure(Measure):
         if truth.shape != tuple(size):
             raise ValueError(f'{path}: expected a truth {tuple(size)} as the output has, got {tuple(truth.shape)}')
         return truth
+
+
+def _pixels(path: str) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB of an image file; None where it cannot be read."""
+    try:
+        return read_pixels(Path(PathManager.get_local_path(path)))
+    except (OSError, ValueError):  # of 16 bits, or taken away: the masks are shown without it
+        return None

@@ -68,6 +68,11 @@ class TestRefinementEvaluator:
         assert content['seconds'] == dict(coarse=1.0, first=2.0, second=3.0, refine=5.0)
         assert [image['name'] for image in content['images']] == ['0.png', '1.png', '2.png']
         assert list(content['coarse']['classes']['BIoU']) == CLASSES
+        page = (tmp_path / 'sem_seg/report.html').read_text()
+        assert f'sem_seg of {NAME}' in page
+        assert sum(f'True mask of {i}.png' in page for i in range(3)) == sum(
+            i['refined'] != i['coarse'] for i in content['images']
+        )
 
     def test_order_and_repeated_images_change_nothing(self, scenes, tmp_path):
         inputs, outputs = random_run()
