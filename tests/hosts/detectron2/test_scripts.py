@@ -89,6 +89,8 @@ def imported_anew(monkeypatch):
 
 
 def run_train_net(config_file, refiner, out):
+    # a fork has none of the threads that its parent's torch counts on, and would wait for them without end
+    torch.set_num_threads(1)
     args = arguments(config_file)
     args.opts = ['OUTPUT_DIR', str(out)]
     return run_script(upstream_script('train_net.py'), args, Refinement(str(refiner)))
