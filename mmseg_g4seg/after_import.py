@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 
 def after_import(name: str, function: Callable[[], object]) -> None:
@@ -44,13 +45,12 @@ class _Watcher(MetaPathFinder):
         finally:
             self._asks_others = False
         if spec is not None and spec.loader is not None:
-            self._call_after(spec)
+            self._call_after(spec.loader)
         return spec
 
-    def _call_after(self, spec: ModuleSpec) -> None:
-        """Stays on watch when the spec is found: who only asks whether a module is installed does not run it."""
-        loader = spec.loader
-        execute = loader.exec_module  # type: ignore[union-attr]
+    def _call_after(self, loader: Any) -> None:
+        """Stays on watch when a module is found: who only asks whether it is installed does not run it."""
+        execute = loader.exec_module
 
         def execute_and_call(module: ModuleType) -> None:
             execute(module)
@@ -58,4 +58,5 @@ class _Watcher(MetaPathFinder):
                 sys.meta_path.remove(self)
                 self._function()
 
-        loader.exec_module = execute_and_call  # type: ignore[union-attr, method-assign]
+        # on this loader alone; one around it would lack what others ask of it, such as the source of `python -m`
+        loader.exec_module = execute_and_call

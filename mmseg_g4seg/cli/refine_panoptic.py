@@ -37,12 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             soften=args.soften,
             device=args.device,
         )
-        report = refine_saved_panoptic(task, overwrite=args.overwrite)
+        report = refine_saved_panoptic(task, workers=args.workers, overwrite=args.overwrite)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    print(report['table'])
-    return 1 if report['errors'] else 0
+    if report:
+        print(report['table'])
+    return 1 if report.get('errors') else 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
         default=SEGMENT_BORDER,
         help='blur of segments into probabilities, share of the longer side',
     )
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
+    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
     parser.add_argument('--overwrite', action='store_true', help='start anew')
     return parser
 

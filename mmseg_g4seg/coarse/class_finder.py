@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_g4seg.features.clip import CLIP_MEAN, CLIP_STD, check_activation
+from mmseg_g4seg.features.clip import load_open_clip, pixel_statistics
 from mmseg_g4seg.prediction import ClassList, synonyms
 from mmseg_g4seg.registry import register
 
@@ -56,12 +56,9 @@ class CLIPClassFinder(ClassFinder):
             ValueError: if the weights were trained with another activation than the model has.
             RuntimeError: if there are no weights, which open_clip would leave random.
         """
-        try:
-            import open_clip
-        except ImportError as error:
-            raise ImportError('finding classes by CLIP needs open_clip: pip install "mmseg_g4seg[clip]"') from error
-        check_activation(model, pretrained)
-        built = open_clip.create_model(model, pretrained, require_pretrained=True)
+        built = load_open_clip(model, pretrained)
+        import open_clip  # after the loader, which says how to install it
+
         return cls(built, tokenizer=open_clip.get_tokenizer(model), threshold=threshold)
 
     def to(self, device: torch.device | str) -> 'CLIPClassFinder':
@@ -92,6 +89,7 @@ class CLIPClassFinder(ClassFinder):
         side = (size, size) if isinstance(size, int) else tuple(size)
         # squeezed, not cropped: an object at the border counts, too
         resized = F.interpolate(image[None], side, mode='bicubic', antialias=True).clamp(0, 1)
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(resized) for values in (CLIP_MEAN, CLIP_STD))
+        statistics = pixel_statistics(self.model.visual)
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(resized) for values in statistics)
         encoded = self.model.encode_image((resized - mean) / std).float()
         return F.normalize(encoded, dim=-1)[0]

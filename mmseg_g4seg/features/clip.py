@@ -58,6 +58,34 @@ class CLIPFeatures(FeatureExtractor):
         """Patch tokens of resized, normalised images: (B, 3, side, side) -> (B, D, h', w')."""
 
 
+def load_open_clip(model: str, pretrained: str, *, image_size: int | None = None) -> Any:
+    """Loads an open_clip model whose weights fit.
+
+    Args:
+        model: its open_clip name.
+        pretrained: its tag, or the path of a local weights file.
+        image_size: that it is built for, its positions interpolated; its own when not given.
+
+    Raises:
+        ImportError: if open_clip is missing.
+        ValueError: if the weights were trained with another activation than the model has.
+        RuntimeError: if there are no weights, which open_clip would leave random.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ImportError('CLIP needs open_clip: pip install "mmseg_g4seg[clip]"') from error
+    check_activation(model, pretrained)
+    sizes = {} if image_size is None else {'force_image_size': image_size}
+    return open_clip.create_model(model, pretrained, require_pretrained=True, **sizes)
+
+
+def pixel_statistics(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of each channel that an open_clip image encoder expects."""
+    # SigLIP and its like were trained with means of 0.5, not CLIP's
+    return getattr(visual, 'image_mean', None) or CLIP_MEAN, getattr(visual, 'image_std', None) or CLIP_STD
+
+
 def check_activation(model: str, pretrained: str) -> None:
     """Raises ValueError unless a model has the activation that the weights of a tag were trained with.
 
@@ -125,10 +153,7 @@ class OpenCLIPFeatures(CLIPFeatures):
                 f'image_size: expected the side that the model was built for, got {side} and a model of {height} x '
                 f'{width}; build it with force_image_size={side}'
             )
-        # SigLIP and its like were trained with means of 0.5, not CLIP's
-        mean = getattr(visual, 'image_mean', None) or CLIP_MEAN
-        std = getattr(visual, 'image_std', None) or CLIP_STD
-        super().__init__(visual, side, mean, std)
+        super().__init__(visual, side, *pixel_statistics(visual))
 
     @classmethod
     def from_config(
@@ -141,14 +166,7 @@ class OpenCLIPFeatures(CLIPFeatures):
             ValueError: if the weights were trained with another activation than the model has.
             RuntimeError: if there are no weights, which open_clip would leave random.
         """
-        try:
-            import open_clip
-        except ImportError as error:
-            raise ImportError('CLIP features need open_clip: pip install "mmseg_g4seg[clip]"') from error
-        check_activation(model, pretrained)
-        # positions are interpolated by open_clip when the model is built for another size
-        sizes = {} if image_size is None else {'force_image_size': image_size}
-        return cls(open_clip.create_model(model, pretrained, require_pretrained=True, **sizes), image_size=image_size)
+        return cls(load_open_clip(model, pretrained, image_size=image_size), image_size=image_size)
 
     def patches(self, pixels: Tensor) -> Tensor:
         outputs = self.network.forward_intermediates(

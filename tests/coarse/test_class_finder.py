@@ -64,3 +64,12 @@ def test_wrong_activation_is_refused():
     pytest.importorskip('open_clip')
     with pytest.raises(ValueError, match='QuickGELU'):
         CLIPClassFinder.from_config('ViT-B-16', 'openai')
+
+
+def test_pixels_are_normalised_as_the_model_was_trained(monkeypatch):
+    """SigLIP's with means of 0.5: white is 1 in every channel, and 1.9 to 2.2 by CLIP's."""
+    model, seen = Words([1.0, 0, 0, 0]), []
+    model.visual = SimpleNamespace(image_size=8, image_mean=(0.5, 0.5, 0.5), image_std=(0.5, 0.5, 0.5))
+    monkeypatch.setattr(model, 'encode_image', lambda pixels: seen.append(pixels) or torch.tensor([model.image]))
+    CLIPClassFinder(model, tokenizer=tokenizer)(torch.ones(3, 12, 20), CLASSES)
+    torch.testing.assert_close(seen[0], torch.ones(1, 3, 8, 8))

@@ -5,20 +5,19 @@ Shapes: H W image size.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from mmseg_g4seg.evaluation.files import write_report
 from mmseg_g4seg.evaluation.panoptic import PanopticRecord, build_panoptic_report, measure_panoptic
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
 from mmseg_g4seg.evaluation.report import EvaluationReport
 from mmseg_g4seg.evaluation.table import as_text
-from mmseg_g4seg.hosts.folder.lock import only_run
-from mmseg_g4seg.hosts.folder.plan import Job
 from mmseg_g4seg.hosts.folder.run_state import RunState
+from mmseg_g4seg.hosts.folder.shares import Work, Worker, spread
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.io.panoptic_files import PanopticJSON, panoptic_png, read_panoptic_png
@@ -26,68 +25,65 @@ from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 from mmseg_g4seg.refiners.panoptic import refine_panoptic, remaining_segments
 
-from .saved import PREDICTIONS, SavedPanoptic
+from .saved import PREDICTIONS, PanopticJob, SavedPanoptic
 
 Segments = Sequence[Mapping[str, Any]]
 
 
-def refine_saved_panoptic(task: SavedPanoptic, *, overwrite: bool = False) -> dict[str, Any]:
+def refine_saved_panoptic(task: SavedPanoptic, *, workers: int = 1, overwrite: bool = False) -> dict[str, Any]:
     """Refines saved predictions into `OUT/predictions` and their JSON beside it; measures them against a truth.
 
     Args:
         task: what to do.
+        workers: processes to start; not under torchrun, where every process takes a share.
         overwrite: start anew.
 
     Returns:
-        `images` and `errors` as in `OUT/report.json`, and `table`, the text to show.
+        In the first process `images` and `errors` as in `OUT/report.json`, and `table`, the text to show; in the
+        others nothing.
 
     Raises:
         FileExistsError: if the folder holds something else, or another run is at work there.
         ValueError: if a JSON, a class or an option does not fit.
     """
-    jobs = task.jobs()
-    with only_run(task.out):
-        task.results.mkdir(exist_ok=True)
-        state = RunState(task.out, task.settings())
-        state.begin([job.result for job in jobs.values()], overwrite=overwrite)
-        remaining = {job.name for job in state.remaining(list(jobs.values()))}
-        worker = PanopticWorker(task, state) if remaining else None
-        for image_id, job in tqdm(jobs.items(), 'refining', unit='image'):
-            if worker is not None and job.name in remaining:
-                worker(image_id, job)
-        return _finish(task, state, jobs)
+
+    def find_work() -> Work:
+        jobs, state = task.jobs(), RunState(task.out, task.settings())
+        task.results.mkdir(parents=True, exist_ok=True)
+        state.begin([job.result for job in jobs], overwrite=overwrite)
+        return Work(PanopticWorker(task, state), jobs, lambda: _finish(task, state, jobs))
+
+    return spread(task.out, find_work, workers=workers, title='refining', unit='image')
 
 
-class PanopticWorker:
-    """Refines the prediction of one image a call."""
+class PanopticWorker(Worker):
+    """Refines the prediction of one image a call; its refiner is built at the first one."""
 
-    def __init__(self, task: SavedPanoptic, state: RunState) -> None:
-        """Args:
-        task: what to do.
-        state: begun; takes results and errors.
-        """
-        self.task, self.state = task, state
-        refiner = build_refiner(task.refiner)
+    task: SavedPanoptic
+
+    @cached_property
+    def refiner(self) -> Refiner:
+        """On the task's device."""
+        refiner = build_refiner(self.task.refiner)
         assert isinstance(refiner, Refiner)
-        self.refiner = refiner.to(task.device)
-        self.classes = task.classes.with_options(refiner.class_options)
+        return refiner.to(self.task.device)
 
-    def __call__(self, image_id: Any, job: Job) -> None:
+    def __call__(self, job: PanopticJob) -> None:
         """Writes the refined PNG of an image and its record; or notes the file that is at fault."""
-        path = job.masks[0]
+        assert self.refiner  # one that cannot be built is the whole run's fault, and no file's
         try:
-            content, record = self.refine(image_id, job)
+            content, record = self.refine(job)
             self.state.save(job, [content], record)
         except ImportError:  # the environment's fault, and so every file's
             raise
         except Exception as error:
-            self.state.fail(job, path, f'{type(error).__name__}: {error}')
+            self.state.fail(job, job.masks[0], f'{type(error).__name__}: {error}')
 
-    def refine(self, image_id: Any, job: Job) -> tuple[bytes, dict[str, Any]]:
+    def refine(self, job: PanopticJob) -> tuple[bytes, dict[str, Any]]:
         """Refines one image and writes nothing: the content of its PNG, and its record."""
         if not job.images:
             raise ValueError(f'no image of the name {job.name} in {self.task.images}')
-        entry = self.task.predictions.annotations[image_id]
+        entry = self.task.predictions.annotations[job.image_id]
         id_map, segments = self._read(job.masks[0], entry['segments_info'])
         image = read_image(job.images[0]).to(self.task.device)
         refined, left = refine_panoptic(
@@ -95,7 +91,7 @@ class PanopticWorker:
             image,
             id_map.to(image.device),
             segments,
-            self.classes,
+            self.task.classes.with_options(self.refiner.class_options),
             soften=self.task.soften,
             key=job.images[0].name,
         )
@@ -108,8 +104,8 @@ class PanopticWorker:
         }
         if self.task.truth is not None:
             stages = {COARSE: (id_map, segments), REFINED: (refined, left)}
-            truth = self._true(image_id, self.task.truth)
-            record['quality'] = measure_panoptic(job.name, stages, truth, len(self.classes)).as_dict()
+            truth = self._true(job.image_id, self.task.truth)
+            record['quality'] = measure_panoptic(job.name, stages, truth, len(self.task.classes)).as_dict()
         return panoptic_png(refined), record
 
     def _read(self, path: Path, segments: Segments) -> tuple[Tensor, list[dict[str, Any]]]:
@@ -134,14 +130,18 @@ class PanopticWorker:
         return read_panoptic_png(self.task.labels / entry['file_name']), segments
 
 
-def _finish(task: SavedPanoptic, state: RunState, jobs: Mapping[Any, Job]) -> dict[str, Any]:
+def _finish(task: SavedPanoptic, state: RunState, jobs: Sequence[PanopticJob]) -> dict[str, Any]:
     """Writes JSON, report and table, and returns the report."""
-    report = state.finish([job.name for job in jobs.values()], {})
+    report = state.finish([job.name for job in jobs], {})
     segments = {image['name']: image['segments_info'] for image in report['images']}
+    written = [job for job in jobs if job.name in segments]
     annotations = [
-        {**task.predictions.annotations[image_id], 'file_name': job.result.name, 'segments_info': segments[job.name]}
-        for image_id, job in jobs.items()
-        if job.name in segments
+        {
+            **task.predictions.annotations[job.image_id],
+            'file_name': job.result.name,
+            'segments_info': segments[job.name],
+        }
+        for job in written
     ]
     content = {**task.predictions.content, 'categories': task.categories, 'annotations': annotations}
     atomic_write(task.out / f'{PREDICTIONS}.json', json.dumps(content), scratch=state.scratch)

@@ -19,6 +19,17 @@ PREDICTIONS = 'predictions'
 
 
 @dataclass(frozen=True)
+class PanopticJob(Job):
+    """One image's prediction.
+
+    Attributes:
+        image_id: of the JSONs.
+    """
+
+    image_id: Any = None
+
+
+@dataclass(frozen=True)
 class SavedPanoptic:
     """Predictions in COCO's panoptic format, as Detectron2's `COCOPanopticEvaluator` writes them.
 
@@ -92,24 +103,25 @@ class SavedPanoptic:
         """The categories as a refiner's classes."""
         return ClassList([clean_name(c['name'], stuff=not c.get('isthing', True)) for c in self.categories])
 
-    def jobs(self) -> dict[Any, Job]:
-        """One an image, by image id.
+    def jobs(self) -> list[PanopticJob]:
+        """One an image.
 
         Raises:
             ValueError: if there is none, or two would be written to one file.
         """
         names, found = self.predictions.image_names(), find_images(self.images)
-        jobs = {}
+        jobs = []
         for image_id, entry in self.predictions.annotations.items():
             name = Path(entry['file_name']).name
             listed = self.images / names.get(image_id, '')
             # nested as the JSON says; else flat, under the name that it says; else that of the PNG
             stem = Path(names.get(image_id, name)).stem
             images = [listed] if listed.is_file() else found.get(stem, found.get(Path(name).stem, []))
-            jobs[image_id] = Job(Path(name).stem, [self.panoptic / entry['file_name']], images, self.results / name)
+            masks = [self.panoptic / entry['file_name']]
+            jobs.append(PanopticJob(Path(name).stem, masks, images, self.results / name, image_id=image_id))
         if not jobs:
             raise ValueError(f'{self.json_file}: expected annotations, found none')
-        if len({job.name for job in jobs.values()}) < len(jobs):
+        if len({job.name for job in jobs}) < len(jobs):
             raise ValueError(f'{self.json_file}: expected PNGs of different names, found some alike')
         return jobs
 

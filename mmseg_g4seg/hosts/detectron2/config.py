@@ -1,5 +1,7 @@
 """The node `MODEL.G4SEG` of a Detectron2 config."""
 
+from collections.abc import Sequence
+
 from detectron2.config import CfgNode
 
 NODE = 'MODEL.G4SEG'
@@ -27,13 +29,13 @@ def add_g4seg_config(cfg: CfgNode) -> None:
     cfg.MODEL.G4SEG = node
 
 
-def check_outputs(outputs: object) -> tuple[str, ...]:
+def check_outputs(outputs: str | Sequence[str]) -> tuple[str, ...]:
     """Gives the names of the outputs to refine as a tuple.
 
     Raises:
         ValueError: if one is not of `OUTPUTS`, or there is none.
     """
-    names = (outputs,) if isinstance(outputs, str) else tuple(outputs)  # type: ignore[arg-type]
+    names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
     if not names or not set(names) <= set(OUTPUTS):
         raise ValueError(f'{NODE}.OUTPUTS: expected some of {list(OUTPUTS)}, got {list(names)}')
     return names

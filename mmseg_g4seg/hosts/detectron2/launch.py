@@ -81,7 +81,9 @@ def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> ty
         refinement: what goes behind its model.
     """
 
-    class RefinedTrainer(trainer):  # type: ignore[misc, valid-type]
+    base: Any = trainer  # a class that only the script knows
+
+    class RefinedTrainer(base):
         _augmented: RefinedModel | None = None
 
         @classmethod

@@ -1,6 +1,7 @@
 """Saved predictions in COCO's format: refined, written again, measured; by the command, and after an interrupt."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from mmseg_g4seg.cli.refine_panoptic import main
 from mmseg_g4seg.hosts.coco_panoptic import SavedPanoptic, refine_saved_panoptic
 from mmseg_g4seg.hosts.coco_panoptic.run import PanopticWorker
+from mmseg_g4seg.hosts.folder.run_state import RunState
 from mmseg_g4seg.io.panoptic_files import panoptic_png, read_panoptic_json, read_panoptic_png
 
 CATEGORIES = [
@@ -104,11 +106,11 @@ def test_void_stays_and_segments_keep_their_ids(saved, finished):
 def test_a_run_goes_on_where_it_was_interrupted(saved, finished, tmp_path, monkeypatch):
     whole, done = PanopticWorker.refine, []
 
-    def refine(self, image_id, job):
-        if image_id == 1 and len(done) == 1:
+    def refine(self, job):
+        if job.image_id == 1 and len(done) == 1:
             raise KeyboardInterrupt
-        done.append(image_id)
-        return whole(self, image_id, job)
+        done.append(job.image_id)
+        return whole(self, job)
 
     monkeypatch.setattr(PanopticWorker, 'refine', refine)
     with pytest.raises(KeyboardInterrupt):
@@ -123,6 +125,13 @@ def test_a_run_goes_on_where_it_was_interrupted(saved, finished, tmp_path, monke
         assert (tmp_path / 'out' / name).read_bytes() == (finished[0] / name).read_bytes()
     with pytest.raises(FileExistsError, match=r'results of other settings \(refiner\)'):
         refine_saved_panoptic(make_task(saved, tmp_path / 'out', refiner=dict(type='PAMRRefiner')))
+
+
+def test_a_worker_of_another_process_refines_the_same(saved, finished, tmp_path):
+    task = make_task(saved, tmp_path / 'out')
+    sent = pickle.loads(pickle.dumps(PanopticWorker(task, RunState(task.out, task.settings()))))
+    content, _ = sent.refine(task.jobs()[1])
+    assert content == (finished[0] / 'predictions/1.png').read_bytes()
 
 
 def test_bad_files_are_noted_and_the_rest_goes_on(tmp_path, capsys):
