@@ -1,12 +1,14 @@
 """Models of the real architectures, small and with random weights; no download, no GPU."""
 
 import os
+import random
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,6 +32,14 @@ def quick_configs():
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
         patch.setattr('mmengine.config.utils.load', cache(mmengine.fileio.load))
         yield
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Every test draws the same numbers, whichever process it runs in and whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope='session')
