@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.io.images import to_pixels
+from mmseg_g4seg.io.processes import process_context
 from mmseg_g4seg.ops.masks import present_classes, resize_maps
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.registry import NUMBER, expect_option, register
@@ -174,8 +174,8 @@ class DenseCRFRefiner(Refiner):
 
     @cached_property
     def _pool(self) -> ProcessPoolExecutor:
-        """Processes that start once and serve every batch; a forked one would inherit locked threads of torch."""
-        return ProcessPoolExecutor(self.workers, mp_context=get_context('spawn'))
+        """Processes that start once and serve every batch."""
+        return ProcessPoolExecutor(self.workers, mp_context=process_context(__name__))
 
     def _pixels(self, image: Tensor) -> np.ndarray:
         """(3, H, W) in [0, 1] -> (h, w, 3) uint8."""

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
+
+from mmseg_g4seg.io.processes import end_with_parent, process_context
 
 from .lock import only_run
 from .run_state import FileJob, RunState
@@ -132,8 +133,8 @@ def fixed_threads(count: int) -> Iterator[None]:
 
 def _in_workers(worker: Worker, shares: list[list[FileJob]], strict: bool, bar: tqdm) -> None:
     """Does every share in a process of its own."""
-    context = get_context('spawn')  # a forked process would inherit locked threads of torch
-    processes = [context.Process(target=_work, args=(worker, share, strict, os.getpid())) for share in shares]
+    context = process_context(type(worker).__module__)
+    processes = [context.Process(target=_work, args=(worker, share, strict)) for share in shares]
     counted = worker.state.count() - bar.n  # of a run that was cut off
     try:
         with _deaf_to_interrupts():
@@ -168,19 +169,14 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _work(worker: Worker, jobs: list[FileJob], strict: bool, parent: int) -> None:
+def _work(worker: Worker, jobs: list[FileJob], strict: bool) -> None:
     """A process's whole life: its share, and not a moment longer than its parent's."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server of processes may have been started earlier, and hear it
+    end_with_parent()
     try:
         take_share(worker, jobs, strict=strict)
     except (OSError, ValueError, RuntimeError, ArithmeticError, ImportError) as error:
         sys.exit(f'error: {error}')
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _under_torchrun(out: Path, begin: Callable[[], Work], *, strict: bool, title: str, unit: str) -> dict[str, Any]:

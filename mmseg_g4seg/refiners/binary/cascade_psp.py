@@ -99,6 +99,7 @@ def load_cascade_psp(weights: str | Path | None = None, *, download: bool = Fals
         raise FileNotFoundError(
             f"CascadePSP: no weights at {path}; expected weights=FILE, the authors' release, or download=True"
         )
-    network = RefinementModule()
+    with torch.device('meta'):  # random weights would take a second, and give way to the file's
+        network = RefinementModule()
     load_checkpoint(network, path, prefix='module.', what='CascadePSP')
     return network

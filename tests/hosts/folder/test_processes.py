@@ -1,8 +1,8 @@
 """Runs in processes of their own: killed and taken up again, and shared by several."""
 
-import json
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -18,7 +18,7 @@ import pytest
 
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
-from tests.hosts.folder import slow_refiner
+from tests.hosts.folder import light_run, slow_refiner
 from tests.hosts.folder.conftest import ROOT, SCRIPT, contents, make_task, write_pair
 from tests.scripts import run_script
 
@@ -48,14 +48,22 @@ def make_slow_task(root: Path, count: int, seconds: float) -> tuple[FolderTask, 
     return task, contents(undisturbed.out)
 
 
-def light_run(root: Path, *mode: Any) -> list[str]:
-    return [sys.executable, str(LIGHT_RUN), str(root / 'task'), *map(str, mode)]
+def light_command(root: Path, workers: int) -> list[str]:
+    return [sys.executable, str(LIGHT_RUN), str(root / 'task'), str(workers)]
 
 
 def output(command: list[str], code: int = 0) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == code, done.stderr
     return done.stdout
+
+
+def finish(task: FolderTask, workers: int) -> None:
+    """Takes a run up again; its broken mask is still there."""
+    if workers == 1:
+        assert len(refine_folder(task)['errors']) == 1
+    else:  # its workers import the script that started them, and with it `SlowRefiner`
+        output(light_command(task.out.parent, workers), code=1)
 
 
 def descendants(process: int) -> list[int]:
@@ -111,13 +119,13 @@ def kill_when(command: list[str], out: Path, results: int) -> None:
 
 def test_killed_at_twenty_moments(tmp_path):
     task, undisturbed = make_slow_task(tmp_path, 60, 0.01)
-    assert json.loads(output(light_run(tmp_path, 'kill', 0))) == 20
+    assert light_run.kill_at_random(task, random.Random(0)) == 20
     assert contents(task.out) == undisturbed
 
 
 def test_killed_before_each_change_of_a_file(tmp_path):
     task, undisturbed = make_slow_task(tmp_path, 1, 0)
-    steps, *wrong = json.loads(output(light_run(tmp_path, 'kill-each')))
+    steps, *wrong = light_run.kill_at_each_change(task)
     assert steps > 20
     assert wrong == []
     assert contents(task.out) == undisturbed
@@ -125,10 +133,10 @@ def test_killed_before_each_change_of_a_file(tmp_path):
 
 def test_two_workers_killed_and_not(tmp_path):
     task, undisturbed = make_slow_task(tmp_path, 40, 0.1)
-    kill_when(light_run(tmp_path, 2), task.out, 3)
+    kill_when(light_command(tmp_path, 2), task.out, 3)
     assert len(list(task.out.glob('*.png'))) < 40  # the workers did not go on to the end
     assert not (task.out / 'report.json').exists()
-    output(light_run(tmp_path, 2), code=1)
+    finish(task, 2)
     assert contents(task.out) == undisturbed
 
 
@@ -138,7 +146,7 @@ def test_interrupted(tmp_path, workers):
     task, undisturbed = make_slow_task(tmp_path, 30, 0.1)
     # a group of its own, as a shell starts a command: the terminal interrupts all of it
     process = subprocess.Popen(
-        light_run(tmp_path, workers),
+        light_command(tmp_path, workers),
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
@@ -153,13 +161,13 @@ def test_interrupted(tmp_path, workers):
     assert 'Traceback' not in said
     assert said.splitlines()[-1] == 'interrupted'
     assert len(list(task.out.glob('*.png'))) < 30
-    output(light_run(tmp_path, workers), code=1)
+    output(light_command(tmp_path, workers), code=1)
     assert contents(task.out) == undisturbed
 
 
 def test_two_runs_in_one_folder(tmp_path):
     task, undisturbed = make_slow_task(tmp_path, 40, 0.1)
-    with started(light_run(tmp_path, 1)) as process:
+    with started(light_command(tmp_path, 1)) as process:
         wait_for(lambda: list(task.out.glob('*.png')) or process.poll() is not None)
         said = rf'{task.out}: another run is at work there \(process {process.pid} on .*, started .*\); wait'
         for overwrite in (False, True):
@@ -167,14 +175,14 @@ def test_two_runs_in_one_folder(tmp_path):
                 refine_folder(task, overwrite=overwrite)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    output(light_run(tmp_path, 1), code=1)  # what a killed run held is free
+    finish(task, 1)  # what a killed run held is free
     assert contents(task.out) == undisturbed
 
 
 def test_two_processes_under_torchrun(tmp_path):
     task, undisturbed = make_slow_task(tmp_path, 5, 0)
     torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
-    output([*torchrun, *light_run(tmp_path, 1)[1:]], code=1)  # the first process's exit code: there is an error
+    output([*torchrun, *light_command(tmp_path, 1)[1:]], code=1)  # the first process's exit code: there is an error
     assert contents(task.out) == undisturbed
 
 

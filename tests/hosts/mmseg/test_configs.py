@@ -1,7 +1,7 @@
 """Every config of the repository, through tools/test.py on one image of a synthetic tree.
 
 The prior is the embedded one by --cfg-options. Coarse models have random weights and, where the
-real ones are large, fewer layers; so that their masks are worth refining, their scores get evidence
+real ones are large, fewer and narrower layers; so that their masks are worth refining, their scores get evidence
 of the classes whose colours the image shows. What is checked is that everything fits together and
 that the table's figures are those of the label maps that were written.
 """
@@ -32,7 +32,7 @@ OWN_RUNS = ('saved_scores', 'seediff')
 FOREIGN = [p for p in CONFIGS if p.parent.name not in OWN_RUNS]
 SMALLER = {
     'segformer_mit-b5': {'backbone.num_layers': [1, 1, 1, 1]},
-    'deeplabv3plus_r101': {'backbone.depth': 50},
+    'deeplabv3plus_r101': {'backbone.depth': 50, 'decode_head.channels': 32, 'auxiliary_head.channels': 16},
 }
 EVIDENCE = 3.0
 """Of the class that the image's colour names, beside a random model's own scores in [-1, 1]."""

@@ -25,6 +25,17 @@ def release(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope='module')
+def network(release):
+    return load_cascade_psp(release / 'model')
+
+
+@pytest.fixture(scope='module')
+def peer(release):
+    """The authors' own refiner."""
+    return upstream.Refiner(device='cpu', model_folder=str(release), download_and_check_model=False)
+
+
 def case():
     image, coarse = random_case(72, 90)
     return (image * 255).round() / 255, coarse
@@ -32,14 +43,13 @@ def case():
 
 @pytest.mark.parametrize('fast', [True, False])
 @pytest.mark.parametrize('max_side', [80, 96])
-def test_identical_to_the_authors_refiner(release, fast, max_side):
+def test_identical_to_the_authors_refiner(network, peer, fast, max_side):
     image, coarse = case()
     mask = coarse.label_map == 1
-    peer = upstream.Refiner(device='cpu', model_folder=str(release), download_and_check_model=False)
     pixels = np.ascontiguousarray((image * 255).round().byte().permute(1, 2, 0).numpy())
     expected = peer.refine(pixels, mask.numpy().astype(np.uint8) * 255, fast=fast, L=max_side)
     assert expected.std() > 5
-    ours = CascadePSPRefiner(load_cascade_psp(release / 'model'), fast=fast, max_side=max_side)
+    ours = CascadePSPRefiner(network, fast=fast, max_side=max_side)
     with torch.no_grad():
         refined = ours.refine_mask(image, mask, 0)
     assert np.array_equal((refined.numpy() * 255).astype('uint8'), expected)
@@ -61,11 +71,11 @@ def test_refines_every_class_and_merges(release):
     assert (refined.label_map[nobody] == 0).all()
 
 
-def test_small_classes_stay_out(release):
+def test_small_classes_stay_out(network):
     image, coarse = case()
     labels = torch.zeros_like(coarse.label_map)
     prediction = Prediction(coarse.probs, labels)
-    refiner = CascadePSPRefiner(load_cascade_psp(release / 'model'))
+    refiner = CascadePSPRefiner(network)
     assert refiner.refine(image, prediction, ClassList(NAMES, background=0)) is prediction
 
 
@@ -93,7 +103,7 @@ def test_bad_weights(tmp_path):
         load_cascade_psp(tmp_path / 'other')
 
 
-def test_bad_options(release):
+def test_bad_options():
     with pytest.raises(ValueError, match='max_side'):
         CascadePSPRefiner(torch.nn.Identity(), max_side=64)
     with pytest.raises(ValueError, match='min_area'):

@@ -8,7 +8,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.images import open_whole
 from mmseg_g4seg.io.label_files import png_bytes
+from mmseg_g4seg.io.processes import process_context
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def run_jobs(
     for folder in {job.target.parent for job in jobs}:
         folder.mkdir(parents=True, exist_ok=True)
     total = Summary()
-    # a forked process would inherit locked threads of torch
-    pool = ProcessPoolExecutor(workers, mp_context=get_context('spawn')) if workers > 1 else nullcontext()
+    pool = ProcessPoolExecutor(workers, mp_context=process_context(__name__)) if workers > 1 else nullcontext()
     with pool as executor:
         run = partial(_run_job, convert=convert, overwrite=overwrite)
         outcomes = executor.map(run, jobs, chunksize=8) if executor else map(run, jobs)
