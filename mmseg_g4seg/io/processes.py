@@ -5,10 +5,10 @@ import sys
 import threading
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 
 
-def process_context(*modules: str) -> BaseContext:
+def process_context(*modules: str) -> ForkServerContext | SpawnContext:
     """How to start processes: quickly, and with no thread of torch that waits for a lock for ever.
 
     Args:
