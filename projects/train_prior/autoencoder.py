@@ -66,6 +66,7 @@ def reconstruction_loss(decoded: Tensor, crops: Tensor) -> Tensor:
 
 def _random_crops(images: Tensor, count: int, side: int, generator: torch.Generator) -> Tensor:
     height, width = images.shape[-2:]
+    side = min(side, height, width)
     chosen = torch.randint(len(images), (count,), generator=generator).tolist()
     tops = torch.randint(height - side + 1, (count,), generator=generator).tolist()
     lefts = torch.randint(width - side + 1, (count,), generator=generator).tolist()

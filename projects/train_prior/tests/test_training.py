@@ -33,7 +33,7 @@ def folders(scenes, **options):
 
 
 def task(scenes, data=None, **options):
-    return PriorTraining(data or folders(scenes), **{'size': (64, 64), 'vae_steps': 1, **options})
+    return PriorTraining(data or folders(scenes), **{'size': (32, 32), 'vae_steps': 1, **options})
 
 
 SETTINGS = DenoiserSettings(steps=2, batch_size=4, reports=Reports(draws=2, sampling_steps=2))
@@ -99,7 +99,7 @@ class TestPrior:
         assert lines[0].startswith('step,training_loss,validation_empty')
         assert len(lines) == 4
         assert 'validation_psnr_db' in (trained / 'vae_log.csv').read_text()
-        assert Image.open(trained / 'samples/000002.png').size == (64, 192)
+        assert Image.open(trained / 'samples/000002.png').size == (32, 96)
 
     def test_goes_on_where_it_stopped(self, scenes, trained, tmp_path):
         """Stopped after one step and called again, it takes the other alone (weights: `test_a_killed_loop_goes_on`)."""
