@@ -1,3 +1,3 @@
 """The tests of every project have the package's own fixtures."""
 
-from tests.conftest import parts, prior, quick_configs, seeds  # noqa: F401
+from tests.conftest import parts, prior, quick_configs, same_draws  # noqa: F401

@@ -35,7 +35,7 @@ def quick_configs():
 
 
 @pytest.fixture(autouse=True)
-def seeds():
+def same_draws():
     """Every test draws the same numbers, whichever process it runs in and whatever ran before it."""
     random.seed(0)
     np.random.seed(0)
