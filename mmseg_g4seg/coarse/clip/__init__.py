@@ -1,0 +1,1 @@
+"""Sources of coarse masks that read CLIP's vision transformer, without training."""
