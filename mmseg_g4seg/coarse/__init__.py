@@ -4,6 +4,7 @@ from .attention import AttentionSource
 from .base import CoarseSource
 from .build import build_source
 from .class_finder import ClassFinder, CLIPClassFinder
+from .clip import ClipMethod, ClipSegmentor
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
 from .generation import Pair, PairGenerator, generate_pairs
@@ -14,6 +15,8 @@ __all__ = [
     'AttentionSource',
     'CLIPClassFinder',
     'ClassFinder',
+    'ClipMethod',
+    'ClipSegmentor',
     'CoarseSource',
     'DiffSegmenter',
     'Pair',

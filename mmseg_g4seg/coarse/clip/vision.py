@@ -21,10 +21,10 @@ few per cent, so their figures need it."""
 def check_vision_transformer(visual: Any) -> None:
     """Raises ValueError unless `visual` is open_clip's own transformer with a token of the whole image."""
     transformer = getattr(visual, 'transformer', None)
-    blocks = getattr(transformer, 'resblocks', ())
+    blocks = list(getattr(transformer, 'resblocks', ()))
     # SigLIP's and EVA's come from timm; CoCa pools by attention, and its tokens have no words to be compared with
     fits = blocks and all(isinstance(getattr(block, 'attn', None), nn.MultiheadAttention) for block in blocks)
-    if not fits or visual.attn_pool is not None or visual.pool_type != 'tok' or not transformer.batch_first:
+    if not fits or visual.attn_pool is not None or visual.pool_type != 'tok' or not visual.transformer.batch_first:
         raise ValueError(
             "model: expected one whose image encoder is open_clip's own vision transformer and reads its first token, "
             f'such as ViT-B-16-quickgelu, got {type(visual).__name__}'
