@@ -8,6 +8,7 @@ from .clip import ClipMethod, ClipSegmentor
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
 from .generation import Pair, PairGenerator, generate_pairs
+from .groupvit import GroupViTSegmentor
 from .seediff import SeeDiff
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     'ClipSegmentor',
     'CoarseSource',
     'DiffSegmenter',
+    'GroupViTSegmentor',
     'Pair',
     'PairGenerator',
     'SeeDiff',

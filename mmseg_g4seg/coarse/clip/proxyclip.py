@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_g4seg.features.self_supervised import PatchFeatures
 from mmseg_g4seg.registry import register
 
 from .base import ClipMethod, LastAttention
-from .patch_features import PatchFeatures
 
 
 @register

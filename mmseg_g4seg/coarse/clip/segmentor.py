@@ -4,7 +4,7 @@ Shapes: B windows, E embedding channels, W words (all synonyms), C classes, H W 
 grid.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmseg_g4seg.coarse.base import CoarseSource, check_images, share_out
 from mmseg_g4seg.coarse.sliding import Sliding, slide
+from mmseg_g4seg.coarse.words import WordEncoder
 from mmseg_g4seg.features.clip import load_open_clip
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction, synonyms
@@ -21,7 +22,6 @@ from mmseg_g4seg.registry import build, expect_option, parts_of, register
 from .base import ClipMethod, encode_patches
 from .scores import class_scores, drop_small_classes
 from .vision import check_vision_transformer, patch_size
-from .words import Tokenizer, WordEncoder
 
 PAMR_DILATIONS = (8, 16)
 """SCLIP's and NACLIP's."""
@@ -40,7 +40,7 @@ class ClipSegmentor(CoarseSource):
         self,
         model: Any,
         *,
-        tokenizer: Tokenizer,
+        tokenizer: Callable[[list[str]], Tensor],
         method: 'str | Mapping[str, Any] | ClipMethod' = 'sclip',
         templates: Sequence[str] | None = None,
         image_scale: tuple[int, int] | None = None,
@@ -83,7 +83,7 @@ class ClipSegmentor(CoarseSource):
         self.pamr_iterations = self.method.pamr_iterations if pamr_iterations is None else pamr_iterations
         expect_option('pamr_iterations', self.pamr_iterations, int, 'a count', holds=lambda v: v >= 0)
         self.model = model.eval().requires_grad_(False)
-        self.words = WordEncoder(self.model, tokenizer, templates)
+        self.tokenizer, self.words = tokenizer, WordEncoder(self.encode_texts, templates)
 
     @classmethod
     def from_config(
@@ -151,6 +151,10 @@ class ClipSegmentor(CoarseSource):
         owners = [c for c, own in enumerate(names) for _ in own]
         # one after the other: a batch that changed the sums of a matrix product would change labels with it
         return [self._predict(image, classes, words, owners) for image in images]
+
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """N prompts -> (N, E) float, not of length 1."""
+        return self.model.encode_text(self.tokenizer(texts).to(next(self.model.parameters()).device))
 
     def cosines(self, image: Tensor, words: Tensor) -> Tensor:
         """What an image is like: (3, H, W) float RGB in [0, 1] and (W, E) of length 1 -> (W, H, W) in [-1, 1]."""

@@ -14,6 +14,12 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+def imagenet_pixels(images: Tensor) -> Tensor:
+    """Brings float RGB in [0, 1] to ImageNet's mean and deviation: (B, 3, H, W) -> (B, 3, H, W)."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(images) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
+
+
 class PatchFeatures(nn.Module):
     """The last layer's patch tokens."""
 
@@ -44,11 +50,11 @@ class PatchFeatures(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float RGB in [0, 1] -> (B, D, h, w) float32."""
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1).to(images) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        grid = [side // self.network.config.patch_size for side in images.shape[-2:]]
-        pixels = ((images - mean) / std).to(next(self.network.parameters()))
+        config = self.network.config
+        grid = [side // config.patch_size for side in images.shape[-2:]]
+        pixels = imagenet_pixels(images).to(next(self.network.parameters()))
         # DINO interpolates positions where it is asked to, DINOv2 always
-        options = {'interpolate_pos_encoding': True} if self.network.config.model_type == 'vit' else {}
+        options = {'interpolate_pos_encoding': True} if config.model_type == 'vit' else {}
         tokens = self.network(pixel_values=pixels, **options).last_hidden_state
         # the whole image's token comes first, and registers after it
         patches = tokens[:, tokens.shape[1] - grid[0] * grid[1] :]

@@ -1,10 +1,9 @@
-"""Words as CLIP's text encoder sees them, each averaged over prompts, encoded once and kept.
+"""Words as a text encoder sees them, each averaged over prompts, encoded once and kept.
 
 Shapes: N prompts of a word, W words, E embedding channels.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +11,8 @@ from torch import Tensor
 
 PROMPTS_AT_ONCE = 256
 
-Tokenizer = Callable[[list[str]], Tensor]
-"""Texts in, (N, length) int64 token ids out."""
+TextEncoder = Callable[[list[str]], Tensor]
+"""Texts in, (N, E) float out."""
 
 
 class WordEncoder:
@@ -22,30 +21,34 @@ class WordEncoder:
     A vocabulary of 150 words and 80 prompts is 12,000 texts, minutes on a CPU: what was encoded is kept, word by word.
     """
 
-    def __init__(self, model: Any, tokenizer: Tokenizer, templates: Sequence[str] | None = None) -> None:
+    def __init__(self, encode: TextEncoder, templates: Sequence[str] | None = None) -> None:
         """Args:
-            model: an `open_clip` model.
-            tokenizer: its tokenizer.
-            templates: prompts, `{name}` standing for the word; the 80 of OpenAI's ImageNet experiments when not given.
+            encode: the text encoder.
+            templates: prompts, `{name}` standing for the word; the 80 of OpenAI's ImageNet experiments, which open_clip
+                has, when not given.
 
         Raises:
             ValueError: if there is no template, or one has no place for the name.
         """
-        wrong = [template for template in templates or () if template.count('{name}') != 1]
-        if isinstance(templates, str) or (templates is not None and not templates) or wrong:
-            raise ValueError(f"templates: expected prompts with one '{{name}}' in each, got {wrong or templates!r}")
-        self.model, self.tokenizer, self.templates = model, tokenizer, templates
+        if templates is not None:
+            wrong = [template for template in templates if template.count('{name}') != 1]
+            if isinstance(templates, str) or not templates or wrong:
+                raise ValueError(f"templates: expected prompts with one '{{name}}' in each, got {templates!r}")
+        self.encode, self.templates = encode, templates
         self._known: dict[str, Tensor] = {}
 
     def clear(self) -> None:
-        """Forgets what was encoded, as when the model moves to another device."""
+        """Forgets what was encoded, as when the encoder moves to another device."""
         self._known = {}
 
+    @torch.no_grad()
     def __call__(self, words: Sequence[str]) -> Tensor:
         """Encodes words: W texts -> (W, E) float32 of length 1."""
         for word in words:
             if word not in self._known:
-                self._known[word] = mean_direction(self._encode(self._prompts(word)))
+                prompts = self._prompts(word)
+                parts = [prompts[i : i + PROMPTS_AT_ONCE] for i in range(0, len(prompts), PROMPTS_AT_ONCE)]
+                self._known[word] = mean_direction(torch.cat([self.encode(part).float() for part in parts]))
         return torch.stack([self._known[word] for word in words])
 
     def _prompts(self, word: str) -> list[str]:
@@ -54,13 +57,6 @@ class WordEncoder:
         from open_clip import OPENAI_IMAGENET_TEMPLATES
 
         return [template(word) for template in OPENAI_IMAGENET_TEMPLATES]
-
-    @torch.no_grad()
-    def _encode(self, prompts: list[str]) -> Tensor:
-        """(N, E) float32."""
-        device = next(self.model.parameters()).device
-        parts = [prompts[i : i + PROMPTS_AT_ONCE] for i in range(0, len(prompts), PROMPTS_AT_ONCE)]
-        return torch.cat([self.model.encode_text(self.tokenizer(part).to(device)).float() for part in parts])
 
 
 def mean_direction(features: Tensor) -> Tensor:
