@@ -93,7 +93,6 @@ class GroupViTSegmentor(CoarseSource):
     def to(self, device: torch.device | str) -> 'GroupViTSegmentor':
         """Moves the model to a device, in place."""
         self.model.to(device)
-        self.words.clear()
         return self
 
     def encode_texts(self, texts: list[str]) -> Tensor:
@@ -120,7 +119,7 @@ class GroupViTSegmentor(CoarseSource):
         if not named:
             return share_out(scores, classes)
         threshold = None if classes.background is None else self.background_score
-        directions = torch.stack(words)  # (K, E)
+        directions = torch.stack(words).to(self.model.device)  # (K, E)
 
         def score(windows: Tensor) -> Tensor:
             return torch.stack([self.window_scores(window, directions, threshold) for window in windows])

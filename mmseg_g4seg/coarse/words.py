@@ -37,10 +37,6 @@ class WordEncoder:
         self.encode, self.templates = encode, templates
         self._known: dict[str, Tensor] = {}
 
-    def clear(self) -> None:
-        """Forgets what was encoded, as when the encoder moves to another device."""
-        self._known = {}
-
     @torch.no_grad()
     def __call__(self, words: Sequence[str]) -> Tensor:
         """Encodes words: W texts -> (W, E) float32 of length 1."""

@@ -133,8 +133,12 @@ class ClipSegmentor(CoarseSource):
         """Moves the models to a device, in place."""
         self.model.to(device)
         self.method.to(device)
-        self.words.clear()
         return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return self.model.visual.conv1.weight.device
 
     @torch.no_grad()
     def predict_batch(
@@ -147,14 +151,14 @@ class ClipSegmentor(CoarseSource):
         classes = ClassList.of(classes)
         check_images(images, keys)
         names = [synonyms(name) for name in classes]
-        words = self.words([word for own in names for word in own])  # (W, E)
+        words = self.words([word for own in names for word in own]).to(self.device)  # (W, E)
         owners = [c for c, own in enumerate(names) for _ in own]
         # one after the other: a batch that changed the sums of a matrix product would change labels with it
         return [self._predict(image, classes, words, owners) for image in images]
 
     def encode_texts(self, texts: list[str]) -> Tensor:
         """N prompts -> (N, E) float, not of length 1."""
-        return self.model.encode_text(self.tokenizer(texts).to(next(self.model.parameters()).device))
+        return self.model.encode_text(self.tokenizer(texts).to(self.device))
 
     def cosines(self, image: Tensor, words: Tensor) -> Tensor:
         """What an image is like: (3, H, W) float RGB in [0, 1] and (W, E) of length 1 -> (W, H, W) in [-1, 1]."""

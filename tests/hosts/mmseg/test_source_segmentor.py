@@ -14,7 +14,7 @@ from PIL import Image
 import mmseg_g4seg.diffusion.loading as loading
 from mmseg_g4seg.cli.test import main
 from mmseg_g4seg.coarse import CoarseSource, SeeDiff
-from mmseg_g4seg.hosts.mmseg.diffusion_segmentor import DiffusionSegmentor
+from mmseg_g4seg.hosts.mmseg.source_segmentor import SourceSegmentor
 from mmseg_g4seg.hosts.mmseg.launch.checkpoints import check_checkpoint
 from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.conftest import ROOT
@@ -44,7 +44,7 @@ def sample(labels=None, path='images/a.jpg'):
 
 
 def segmentor(method, **options):
-    return DiffusionSegmentor(method, 4, class_names=NAMES, data_preprocessor=PREPROCESSOR, **options)
+    return SourceSegmentor(method, 4, class_names=NAMES, data_preprocessor=PREPROCESSOR, **options)
 
 
 def predict(model, *samples):
@@ -97,7 +97,7 @@ def test_the_picture_and_its_key():
 class TestCheckpoint:
     def test_has_none(self):
         model = MODELS.build(
-            dict(type='DiffusionSegmentor', method='SeeDiff', num_classes=4, source=dict(prior='tiny'))
+            dict(type='SourceSegmentor', method='SeeDiff', num_classes=4, source=dict(prior='tiny'))
         )
         assert model.state_dict() == {}
         check_checkpoint(model, None)
@@ -121,7 +121,7 @@ class TestPrior:
         return counted
 
     def build(self, **prior):
-        segmentor = dict(type='DiffusionSegmentor', method='daam', num_classes=4, source=dict(prior='tiny'))
+        segmentor = dict(type='SourceSegmentor', method='daam', num_classes=4, source=dict(prior='tiny'))
         refiner = dict(type='G4SegRefiner', prior=dict(source='tiny', **prior), image_size=64)
         return MODELS.build(dict(type='RefinedSegmentor', segmentor=segmentor, refiner=refiner, score_type='softmax'))
 
@@ -149,11 +149,11 @@ class TestExceptions:
     )
     def test_before_any_image(self, options, message):
         with pytest.raises(ValueError, match=message):
-            DiffusionSegmentor(**{'method': 'seediff', 'num_classes': 4, **options})
+            SourceSegmentor(**{'method': 'seediff', 'num_classes': 4, **options})
 
     def test_has_no_features_and_no_losses(self):
         for call in (segmentor(Uniform()).extract_feat, lambda x: segmentor(Uniform()).loss(x, [])):
-            with pytest.raises(TypeError, match='DiffusionSegmentor'):
+            with pytest.raises(TypeError, match='SourceSegmentor'):
                 call(torch.zeros(1, 3, 6, 8))
 
 
@@ -186,7 +186,7 @@ class TestConfigs:
             model.refiner['update'].features = dict(type='DenoiserFeatures', timestep=100)
         (model.segmentor if chain else model).update(options)
         built = MODELS.build(model)
-        assert type(built.segmentor if chain else built) is DiffusionSegmentor
+        assert type(built.segmentor if chain else built) is SourceSegmentor
         assert built.source.prior is (built.refiner.prior if chain else built.source.prior)
         assert type(built.source).__name__.lower() == path.stem.split('_')[0]
 
