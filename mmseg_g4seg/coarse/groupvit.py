@@ -146,7 +146,7 @@ class GroupViTSegmentor(CoarseSource):
         scores = affinity[maps.argmax(dim=0)].permute(2, 0, 1)  # (K, h, w)
         if background_score is None:
             return scores
-        # where no group reaches it the best one counts: an image is never background alone
+        # where no group reaches it the best one's score counts, be it that no pixel is of that group
         empty = scores.amax(dim=0) < min(background_score, float(affinity.max()))
         return torch.cat([scores, empty[None].to(scores)])
 

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 
-
 def build_clip(*, quick_gelu: bool = True, **vision):
     """Random weights: ViT of width 64, 4 layers, 2 heads, patch 8, side 64, unless `vision` says otherwise."""
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
