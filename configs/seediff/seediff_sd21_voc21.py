@@ -15,3 +15,5 @@ model = dict(
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_dataloader = test_dataloader
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

@@ -12,8 +12,6 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
-FOLDERS = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
-"""Where this package's configs are: installed, and in a clone."""
 SCHEME = 'mmseg_g4seg::'
 """What a path begins with that is among the configs of this package, installed or in a clone."""
 
@@ -31,8 +29,13 @@ class Base(dict[str, Any]):
 def find_shipped(path: str | Path) -> Path | None:
     """The file that a path names, `mmseg_g4seg::_base_/classes/voc21.txt` among them; None where there is none."""
     name = str(path)
-    shipped = [folder / name.removeprefix(SCHEME) for folder in FOLDERS] if name.startswith(SCHEME) else []
+    shipped = [folder / name.removeprefix(SCHEME) for folder in _own_folders()] if name.startswith(SCHEME) else []
     return next((file for file in (*shipped, Path(name).expanduser()) if file.is_file()), None)
+
+
+def _own_folders() -> tuple[Path, Path]:
+    """Where this package's configs are: installed, and in a clone."""
+    return PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'
 
 
 def find_config(path: str | Path) -> Path:
@@ -43,7 +46,9 @@ def find_config(path: str | Path) -> Path:
     """
     found = find_shipped(path)
     if found is None:
-        known = {file.name: folder for folder in FOLDERS for file in (folder / '_base_' / 'refiners').glob('*.py')}
+        known = {
+            file.name: folder for folder in _own_folders() for file in (folder / '_base_' / 'refiners').glob('*.py')
+        }
         close = get_close_matches(Path(path).name, known, n=3)
         near = '; this package has ' + ', '.join(f'{SCHEME}_base_/refiners/{other}' for other in close) if close else ''
         raise FileNotFoundError(f'refiner: no such config file: {path}{near}')

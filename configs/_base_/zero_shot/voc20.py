@@ -8,6 +8,7 @@ model = dict(
     class_names='mmseg_g4seg::_base_/classes/voc20.txt',
     data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),
 )
+val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 test_pipeline = [step for step in _base_.test_pipeline if step.type != 'Resize']
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
