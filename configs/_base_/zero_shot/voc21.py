@@ -1,5 +1,5 @@
-# Masks from SCLIP's words on PASCAL VOC 2012; a config adds `method` and `source`. No Resize: the source resizes by
-# itself, and the masks are those of the whole picture.
+# Masks from SCLIP's words on PASCAL VOC 2012; a config adds `method` and `source`.
+# No Resize: the source resizes by itself, and the masks are those of the whole picture.
 _base_ = ['../datasets/voc12.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
 model = dict(
