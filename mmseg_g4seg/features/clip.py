@@ -106,9 +106,10 @@ def check_activation(model: str, pretrained: str) -> None:
     if config is None or trained is None or trained == bool(config.get('quick_gelu', False)):
         return
     named = f'{model}-quickgelu' if trained else model.removesuffix('-quickgelu')
+    activation = 'QuickGELU' if trained else 'GELU'
     raise ValueError(
-        f'CLIP: the weights {pretrained!r} were trained with {"QuickGELU" if trained else "GELU"}, which open_clip calls '
-        f'the model {named!r}; got model={model!r}'
+        f'CLIP: the weights {pretrained!r} were trained with {activation}, which open_clip calls the model {named!r}; '
+        f'got model={model!r}'
     )
 
 

@@ -4,7 +4,7 @@ Shapes: B images, C classes, H W image size, Hp Wp padded input.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from mmengine.structures import PixelData
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmseg_g4seg.coarse import ClassFinder, CoarseSource, build_source
 from mmseg_g4seg.io.class_files import read_synonyms
 from mmseg_g4seg.ops.masks import labelled_pixels, present_classes
+from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList, ClassName
 from mmseg_g4seg.registry import build
 
@@ -49,6 +50,8 @@ class SourceSegmentor(BaseSegmentor):
     Raises:
         ValueError: if there is no such method or option, or the model lacks what it reads; before any image is.
     """
+
+    score_type: ClassVar[ScoreType] = 'softmax'
 
     def __init__(
         self,

@@ -134,6 +134,13 @@ class TestPrior:
 
 
 class TestExceptions:
+    def test_probabilities_taken_for_logits(self):
+        """What `--refiner` over a plain config made of it."""
+        wrapped = dict(type='RefinedSegmentor', segmentor=segmentor(Uniform()), refiner=dict(type='PAMRRefiner'))
+        with pytest.raises(ValueError, match=r"expected 'softmax', which SourceSegmentor gives, got 'logits'; --score"):
+            MODELS.build(wrapped)
+        assert MODELS.build({**wrapped, 'score_type': 'softmax'}).score_type == 'softmax'
+
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
