@@ -76,7 +76,7 @@ class GroupViTSegmentor(CoarseSource):
         with without_loading_bar('transformers'):
             loaded: Any = GroupViTModel.from_pretrained(model, variant=find_variant(model), output_loading_info=True)
         network, info = loaded
-        refuse_missing_weights(info, f'GroupViT {model!r}')
+        refuse_missing_weights(info, f'GroupViT {model!r}', network)
         return cls(
             network,
             tokenizer=AutoTokenizer.from_pretrained(model),

@@ -223,7 +223,7 @@ class TransformersCLIPFeatures(CLIPFeatures):
         options: dict[str, Any] = {'variant': find_variant(model), 'output_loading_info': True}
         loaded: Any = CLIPVisionModel.from_pretrained(model, **options)
         network, info = loaded
-        refuse_missing_weights(info, f'features {model!r}')
+        refuse_missing_weights(info, f'features {model!r}', network)
         return cls(network, image_size=image_size)
 
     def patches(self, pixels: Tensor) -> Tensor:

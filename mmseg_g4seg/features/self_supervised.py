@@ -44,7 +44,7 @@ class PatchFeatures(nn.Module):
         network, info = loaded
         # the pooler of `ViTModel` is not DINO's, and nobody reads it
         needed = [name for name in info['missing_keys'] if not name.startswith('pooler.')]
-        refuse_missing_weights({'missing_keys': needed}, f'features {source!r}')
+        refuse_missing_weights({**info, 'missing_keys': needed}, f'features {source!r}', network)
         return cls(network)
 
     @torch.no_grad()
