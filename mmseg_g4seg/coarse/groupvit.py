@@ -5,7 +5,7 @@ window's, N its patches.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class GroupViTSegmentor(CoarseSource):
         tokenizer: Callable[..., Any],
         templates: Sequence[str] = ('a photo of a {name}.',),
         image_scale: tuple[int, int] = (2048, 448),
-        window: tuple[int, int] | None = (448, 224),
+        window: "tuple[int, int] | Literal['whole']" = (448, 224),
         background_score: float = 0.95,
     ) -> None:
         """Args:
@@ -43,7 +43,7 @@ class GroupViTSegmentor(CoarseSource):
             tokenizer: its tokenizer, as transformers calls one.
             templates: prompts, `{name}` standing for the class's name.
             image_scale: longer and shorter side that images are resized to fit into, as mmseg's `Resize` takes it.
-            window: side and stride of the windows that an image is read in, pixels; None for none.
+            window: side and stride of the windows that an image is read in, pixels; `whole` for none.
             background_score: a pixel whose group scores less is background, where the classes have one; the authors
                 took 0.95 on VOC and COCO, 0.35 on Pascal Context.
 
@@ -51,7 +51,9 @@ class GroupViTSegmentor(CoarseSource):
             ValueError: if a number is out of range.
         """
         expect_option('background_score', background_score, float, 'a number in [0, 1]', holds=lambda v: 0 <= v <= 1)
-        self.sliding = Sliding(image_scale, window, model.config.vision_config.patch_size)
+        self.sliding = Sliding(
+            image_scale, None if window == 'whole' else window, model.config.vision_config.patch_size
+        )
         self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
         self.background_score = background_score
         self.words = WordEncoder(self.encode_texts, templates)
@@ -63,7 +65,7 @@ class GroupViTSegmentor(CoarseSource):
         *,
         templates: Sequence[str] = ('a photo of a {name}.',),
         image_scale: tuple[int, int] = (2048, 448),
-        window: tuple[int, int] | None = (448, 224),
+        window: "tuple[int, int] | Literal['whole']" = (448, 224),
         background_score: float = 0.95,
     ) -> 'GroupViTSegmentor':
         """Loads a model from a folder or a hub id.

@@ -1,6 +1,6 @@
 """Words as a text encoder sees them, each averaged over prompts, encoded once and kept.
 
-Shapes: N prompts of a word, W words, E embedding channels.
+Shapes: N prompts of a word, V words, E embedding channels.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class WordEncoder:
 
     @torch.no_grad()
     def __call__(self, words: Sequence[str]) -> Tensor:
-        """Encodes words: W texts -> (W, E) float32 of length 1."""
+        """Encodes words: V texts -> (V, E) float32 of length 1."""
         for word in words:
             if word not in self._known:
                 prompts = self._prompts(word)

@@ -52,7 +52,7 @@ class TestOracle:
         )
         assert all(name.startswith('text_') for name in missing.missing_keys)
         assert missing.unexpected_keys == []
-        return arrays, GroupViTSegmentor(model, tokenizer=tokenizer, image_scale=(96, 64), window=None)
+        return arrays, GroupViTSegmentor(model, tokenizer=tokenizer, image_scale=(96, 64), window='whole')
 
     @pytest.mark.parametrize('size', ['square', 'wide'])
     @pytest.mark.parametrize(('name', 'threshold'), [('plain', None), ('background95', 0.95), ('background35', 0.35)])

@@ -1,6 +1,6 @@
-"""From what words score to what classes score, and where the background wins.
+"""From what words score to what classes score.
 
-Shapes: W words (all synonyms), C classes, H W image size.
+Shapes: V words (all synonyms), C classes, H W image size.
 """
 
 from collections.abc import Sequence
@@ -8,22 +8,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+STRIP_BYTES = 2**28
+"""What a softmax over words may take at once: of 56 words on 12 megapixels it has 2.7 GB."""
 
-def class_scores(word_probs: Tensor, owners: Sequence[int], num_classes: int) -> Tensor:
-    """The best of each class's words.
+
+def class_scores(cosines: Tensor, owners: Sequence[int], num_classes: int, logit_scale: float) -> Tensor:
+    """Softmax over words, and the best of each class's.
 
     Args:
-        word_probs: (W, H, W') float in [0, 1], a softmax over words.
-        owners: W class indices, ascending.
+        cosines: (V, H, W) float in [-1, 1].
+        owners: V class indices, ascending.
         num_classes: C, each of which owns a word.
+        logit_scale: factor of cosines.
 
     Returns:
-        (C, H, W'), dtype of `word_probs`; sums to 1 at most.
+        (C, H, W) in [0, 1], dtype of `cosines`; sums to 1 at most.
     """
-    if len(owners) == num_classes:
-        return word_probs
     counts = [list(owners).count(c) for c in range(num_classes)]
-    return torch.stack([own.amax(dim=0) for own in word_probs.split(counts)])
+    scores = cosines.new_empty(num_classes, *cosines.shape[1:])
+    rows = max(1, STRIP_BYTES // (4 * len(cosines) * cosines.shape[2]))
+    for strip, place in zip(cosines.split(rows, dim=1), scores.split(rows, dim=1), strict=True):
+        probs = (strip * logit_scale).softmax(dim=0)
+        for own, score in zip(probs.split(counts), place, strict=True):
+            torch.amax(own, dim=0, out=score)
+    return scores
 
 
 def drop_small_classes(scores: Tensor, background: int | None, share: float) -> Tensor:

@@ -1,11 +1,11 @@
 """Segments by comparing CLIP's patches with words: SCLIP, MaskCLIP, NACLIP, ClearCLIP, ProxyCLIP.
 
-Shapes: B windows, E embedding channels, W words (all synonyms), C classes, H W image size, h w a window's, h' w' patch
+Shapes: B windows, E embedding channels, V words (all synonyms), C classes, H W image size, h w a window's, h' w' patch
 grid.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from mmseg_g4seg.coarse.words import WordEncoder
 from mmseg_g4seg.features.clip import load_open_clip
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction, synonyms
-from mmseg_g4seg.registry import build, expect_option, parts_of, register
+from mmseg_g4seg.registry import NUMBER, build, expect_option, parts_of, register
 
 from .base import ClipMethod, encode_patches
 from .scores import class_scores, drop_small_classes
@@ -44,7 +44,7 @@ class ClipSegmentor(CoarseSource):
         method: 'str | Mapping[str, Any] | ClipMethod' = 'sclip',
         templates: Sequence[str] | None = None,
         image_scale: tuple[int, int] | None = None,
-        window: tuple[int, int] | str | None = None,
+        window: "tuple[int, int] | Literal['whole'] | None" = None,
         logit_scale: float | None = None,
         background_score: float = 0.0,
         area_threshold: float | None = None,
@@ -76,9 +76,9 @@ class ClipSegmentor(CoarseSource):
             patch_size(model.visual),
         )
         self.logit_scale = self.method.logit_scale if logit_scale is None else logit_scale
-        expect_option('logit_scale', self.logit_scale, (int, float), 'a number above 0', holds=lambda v: v > 0)
+        expect_option('logit_scale', self.logit_scale, NUMBER, 'a number above 0', holds=lambda v: v > 0)
         for name, share in (('background_score', background_score), ('area_threshold', area_threshold or 0.0)):
-            expect_option(name, share, (int, float), 'a number in [0, 1)', holds=lambda v: 0 <= v < 1)
+            expect_option(name, share, NUMBER, 'a number in [0, 1)', holds=lambda v: 0 <= v < 1)
         self.background_score, self.area_threshold = background_score, area_threshold
         self.pamr_iterations = self.method.pamr_iterations if pamr_iterations is None else pamr_iterations
         expect_option('pamr_iterations', self.pamr_iterations, int, 'a count', holds=lambda v: v >= 0)
@@ -94,7 +94,7 @@ class ClipSegmentor(CoarseSource):
         method: 'str | Mapping[str, Any] | ClipMethod' = 'sclip',
         templates: Sequence[str] | None = None,
         image_scale: tuple[int, int] | None = None,
-        window: tuple[int, int] | str | None = None,
+        window: "tuple[int, int] | Literal['whole'] | None" = None,
         logit_scale: float | None = None,
         background_score: float = 0.0,
         area_threshold: float | None = None,
@@ -151,7 +151,7 @@ class ClipSegmentor(CoarseSource):
         classes = ClassList.of(classes)
         check_images(images, keys)
         names = [synonyms(name) for name in classes]
-        words = self.words([word for own in names for word in own]).to(self.device)  # (W, E)
+        words = self.words([word for own in names for word in own]).to(self.device)  # (V, E)
         owners = [c for c, own in enumerate(names) for _ in own]
         # one after the other: a batch that changed the sums of a matrix product would change labels with it
         return [self._predict(image, classes, words, owners) for image in images]
@@ -161,7 +161,7 @@ class ClipSegmentor(CoarseSource):
         return self.model.encode_text(self.tokenizer(texts).to(self.device))
 
     def cosines(self, image: Tensor, words: Tensor) -> Tensor:
-        """What an image is like: (3, H, W) float RGB in [0, 1] and (W, E) of length 1 -> (W, H, W) in [-1, 1]."""
+        """What an image is like: (3, H, W) float RGB in [0, 1] and (V, E) of length 1 -> (V, H, W) in [-1, 1]."""
 
         def score(windows: Tensor) -> Tensor:
             patches = F.normalize(encode_patches(self.model.visual, windows, self.method), dim=1)  # (B, E, h', w')
@@ -174,7 +174,7 @@ class ClipSegmentor(CoarseSource):
 
     def _predict(self, image: Tensor, classes: ClassList, words: Tensor, owners: Sequence[int]) -> Prediction:
         cosines = self.cosines(image.to(words), words)
-        scores = class_scores((cosines * self.logit_scale).softmax(dim=0), owners, len(classes))
+        scores = class_scores(cosines, owners, len(classes), self.logit_scale)
         if self.area_threshold is not None:
             scores = drop_small_classes(scores, classes.background, self.area_threshold)
         if classes.background is not None:

@@ -1,4 +1,4 @@
-"""Masks from CLIP and words; W words, C classes, E embedding channels, H W image size."""
+"""Masks from CLIP and words; V words, C classes, E embedding channels, H W image size."""
 
 import json
 
@@ -48,11 +48,16 @@ def test_labels_do_not_hang_on_the_batch(model):
 
 
 class TestScores:
-    PROBS = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25]).view(5, 1, 1)
-
     def test_the_best_synonym_counts(self):
-        found = class_scores(self.PROBS, [0, 1, 1, 2, 2], 3)
+        probs = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
+        found = class_scores(probs.log().view(5, 1, 1) / 7, [0, 1, 1, 2, 2], 3, 7.0)
         assert found.flatten().tolist() == pytest.approx([0.1, 0.3, 0.25])
+
+    def test_in_strips(self, monkeypatch):
+        cosines = torch.rand(5, 7, 3)
+        whole = class_scores(cosines, [0, 1, 1, 2, 2], 3, 7.0)
+        monkeypatch.setattr('mmseg_g4seg.coarse.clip.scores.STRIP_BYTES', 4 * 5 * 3 * 2)  # two rows
+        torch.testing.assert_close(class_scores(cosines, [0, 1, 1, 2, 2], 3, 7.0), whole, atol=1e-6, rtol=0)
 
     def test_small_classes_are_left_out(self):
         """Of four pixels one is background, two are of class 1, one of class 2: a third of the foreground."""
