@@ -12,7 +12,7 @@ from .after_import import after_import
 from .hosts.base_configs import name_installed_distributions
 
 if TYPE_CHECKING:
-    from .coarse import DAAM, CoarseSource, DiffSegmenter, SeeDiff, generate_pairs
+    from .coarse import DAAM, ClipSegmentor, CoarseSource, DiffSegmenter, GroupViTSegmentor, SeeDiff, generate_pairs
     from .hosts.arrays import load_refiner
     from .hosts.sources import load_source
     from .prediction import ClassList, Prediction
@@ -33,10 +33,12 @@ __all__ = [
     'DAAM',
     'CascadePSPRefiner',
     'ClassList',
+    'ClipSegmentor',
     'CoarseSource',
     'DenseCRFRefiner',
     'DiffSegmenter',
     'G4SegRefiner',
+    'GroupViTSegmentor',
     'PAMRRefiner',
     'Prediction',
     'Refiner',
@@ -50,7 +52,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    'coarse': ('DAAM', 'CoarseSource', 'DiffSegmenter', 'SeeDiff', 'generate_pairs'),
+    'coarse': (
+        'DAAM',
+        'ClipSegmentor',
+        'CoarseSource',
+        'DiffSegmenter',
+        'GroupViTSegmentor',
+        'SeeDiff',
+        'generate_pairs',
+    ),
     'hosts.arrays': ('load_refiner',),
     'hosts.sources': ('load_source',),
     'prediction': ('ClassList', 'Prediction'),

@@ -36,7 +36,7 @@ ROOMS = {
     'hosts/mmseg': (
         ('class_names', 'mmdetection', 'model_config', 'private_names', 'quiet_import', 'samples', 'visualizer'),
         ('images', 'metric', 'saved_scores', 'training_state'),
-        ('diffusion_segmentor', 'segmentor'),
+        ('segmentor', 'source_segmentor'),
         ('tta',),
         ('datasets',),
         ('checks', 'converters'),

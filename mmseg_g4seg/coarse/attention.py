@@ -18,12 +18,12 @@ from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, record
 from mmseg_g4seg.diffusion.loading import as_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
-from mmseg_g4seg.ops.masks import decide_labels, resize_maps
+from mmseg_g4seg.ops.masks import resize_maps
 from mmseg_g4seg.ops.noise import image_noise, noise_key
 from mmseg_g4seg.ops.seeded_growth import min_max
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 
-from .base import CoarseSource, check_images
+from .base import CoarseSource, check_images, share_out
 
 
 class AttentionSource(CoarseSource):
@@ -240,7 +240,4 @@ def decide(probs: Tensor, classes: ClassList, background_score: float | Literal[
         probs[classes.background] = 0.0
         rest = 1 - probs.amax(dim=0)
         probs[classes.background] = rest if background_score == 'rest' else background_score
-    total = probs.sum(dim=0)
-    probs = torch.where(total > 0, probs / total, 1 / len(classes))
-    labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
-    return Prediction(probs, labels)
+    return share_out(probs, classes)

@@ -5,10 +5,12 @@ Shapes: C classes of the data set, H W image size.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmseg_g4seg.ops.masks import decide_labels
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 
 
@@ -17,6 +19,11 @@ class CoarseSource(ABC):
 
     What it gives goes straight into a `Refiner`. A source of your own is a subclass with `@register`.
     """
+
+    @classmethod
+    def methods(cls) -> dict[str, dict[str, Any]]:
+        """What `load_source` calls it, in lower case, and the config that each name stands for."""
+        return {cls.__name__.lower(): {'type': cls.__name__}}
 
     def to(self, device: torch.device | str) -> 'CoarseSource':
         """Moves what has weights to a device, in place."""
@@ -104,3 +111,19 @@ def check_images(images: Sequence[Tensor], keys: Sequence[Key] | None) -> list[K
     if len(found) != len(images):
         raise ValueError(f'expected one key an image, got {len(found)} keys for {len(images)} images')
     return found
+
+
+def share_out(scores: Tensor, classes: ClassList) -> Prediction:
+    """Makes a prediction of scores that need not sum to 1.
+
+    Args:
+        scores: (C, H, W) float, at least 0.
+        classes: whose background and threshold, if there is one, decide.
+
+    Returns:
+        Scores over their sum; where no class has a score, all are as probable.
+    """
+    total = scores.sum(dim=0)
+    probs = torch.where(total > 0, scores / total, 1 / len(classes))
+    labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
+    return Prediction(probs, labels)

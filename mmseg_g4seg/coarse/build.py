@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmseg_g4seg.registry import build, names_of
+from mmseg_g4seg.registry import build, parts_of
 
 from .base import CoarseSource
 
@@ -12,7 +12,7 @@ def build_source(method: 'str | Mapping[str, Any] | CoarseSource', options: Mapp
     """Builds a source.
 
     Args:
-        method: `seediff`, `diffsegmenter`, `daam` or another part of this kind, in any case; or
+        method: `seediff`, `sclip`, `groupvit` or another name of a part of this kind, in any case; or
             `dict(type='SeeDiff', ...)`. A built source passes through.
         options: of the part, such as `prior`; over the dict's.
 
@@ -22,8 +22,8 @@ def build_source(method: 'str | Mapping[str, Any] | CoarseSource', options: Mapp
     if isinstance(method, CoarseSource):
         return method
     if isinstance(method, str):
-        known = {name.lower(): name for name in names_of(CoarseSource)}
+        known = {name: config for part in parts_of(CoarseSource) for name, config in part.methods().items()}  # type: ignore[type-abstract]
         if method.lower() not in known:
             raise ValueError(f'method: expected one of {sorted(known)}, got {method!r}')
-        method = {'type': known[method.lower()]}
+        method = known[method.lower()]
     return build({**method, **options}, CoarseSource, where='source')

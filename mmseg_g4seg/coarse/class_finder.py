@@ -63,7 +63,8 @@ class CLIPClassFinder(ClassFinder):
 
     def to(self, device: torch.device | str) -> 'CLIPClassFinder':
         self.model.to(device)
-        self._words = {}
+        # moved, not forgotten: a host says the device with every image
+        self._words = {classes: words.to(device) for classes, words in self._words.items()}
         return self
 
     @torch.no_grad()

@@ -227,6 +227,6 @@ def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: to
     if not has_weights:
         return part
     part, info = part
-    refuse_missing_weights(info, f'prior {folder}: the part {name!r}')
+    refuse_missing_weights(info, f'prior {folder}: the part {name!r}', part)
     # without accelerate, diffusers keeps SD 3's float32 weights as they are in the file
     return part if part.dtype == dtype else part.to(dtype)

@@ -3,6 +3,7 @@
 Shapes: B images, H W image size, D feature channels, h' w' patch grid.
 """
 
+import json
 import math
 import zipfile
 from abc import abstractmethod
@@ -77,7 +78,8 @@ def load_open_clip(model: str, pretrained: str, *, image_size: int | None = None
         raise ImportError('CLIP needs open_clip: pip install "mmseg_g4seg[clip]"') from error
     check_activation(model, pretrained)
     sizes = {} if image_size is None else {'force_image_size': image_size}
-    return open_clip.create_model(model, pretrained, require_pretrained=True, **sizes)
+    # a model of a folder or a hub has its own weights: open_clip warns that it ignores the tag, which nobody gave
+    return open_clip.create_model(model, None if ':' in model else pretrained, require_pretrained=True, **sizes)
 
 
 def pixel_statistics(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
@@ -94,23 +96,39 @@ def check_activation(model: str, pretrained: str) -> None:
 
     Args:
         model: open_clip's name of it, such as `ViT-B-16-quickgelu`.
-        pretrained: open_clip's tag, such as `openai`; of a weights file nothing is known, and nothing checked.
+        pretrained: open_clip's tag, such as `openai`; of a weights file what OpenAI's own form, or the
+            `open_clip_config.json` beside it, says; where neither does, nothing is checked.
     """
     import open_clip
 
-    tag, config = open_clip.get_pretrained_cfg(model, pretrained), open_clip.get_model_config(model)
-    from_openai = _is_torchscript(Path(pretrained))
+    config, trained = open_clip.get_model_config(model), _quick_gelu_of(model, pretrained)
     # another weights file, or a model of one's own: nothing is known to check against
-    if config is None or not (tag or from_openai):
+    if config is None or trained is None or trained == bool(config.get('quick_gelu', False)):
         return
-    trained, built = from_openai or bool(tag.get('quick_gelu', False)), bool(config.get('quick_gelu', False))
-    if trained != built:
-        named = f'{model}-quickgelu' if trained else model.removesuffix('-quickgelu')
-        activation = 'QuickGELU' if trained else 'GELU'
-        raise ValueError(
-            f'features: the weights {pretrained!r} were trained with {activation}, which open_clip calls the model '
-            f'{named!r}; got model={model!r}'
-        )
+    named = f'{model}-quickgelu' if trained else model.removesuffix('-quickgelu')
+    activation = 'QuickGELU' if trained else 'GELU'
+    raise ValueError(
+        f'CLIP: the weights {pretrained!r} were trained with {activation}, which open_clip calls the model {named!r}; '
+        f'got model={model!r}'
+    )
+
+
+def _quick_gelu_of(model: str, pretrained: str) -> bool | None:
+    """Whether weights were trained with QuickGELU; None where nobody says."""
+    import open_clip
+
+    tag = open_clip.get_pretrained_cfg(model, pretrained)
+    if tag:
+        return bool(tag.get('quick_gelu', False))
+    path = Path(pretrained)
+    if _is_torchscript(path):
+        return True
+    # a hub's snapshot, whose file was given instead of its folder
+    beside = path.parent / 'open_clip_config.json'
+    if not (path.is_file() and beside.is_file()):
+        return None
+    settings = json.loads(beside.read_text())
+    return bool(settings.get('model_cfg', settings).get('quick_gelu', False))
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -205,7 +223,7 @@ class TransformersCLIPFeatures(CLIPFeatures):
         options: dict[str, Any] = {'variant': find_variant(model), 'output_loading_info': True}
         loaded: Any = CLIPVisionModel.from_pretrained(model, **options)
         network, info = loaded
-        refuse_missing_weights(info, f'features {model!r}')
+        refuse_missing_weights(info, f'features {model!r}', network)
         return cls(network, image_size=image_size)
 
     def patches(self, pixels: Tensor) -> Tensor:

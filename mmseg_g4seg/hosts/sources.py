@@ -2,7 +2,7 @@
 
 Shapes: C classes, H W image size.
 
-    source = load_source('seediff', prior='tiny')
+    source = load_source('sclip')
     mask = source(image, ['background', 'cat', 'dog'])
 """
 
@@ -23,10 +23,10 @@ def load_source(method: str | Mapping[str, Any], *, device: str = 'cpu', **optio
     """Loads a source of coarse masks.
 
     Args:
-        method: `seediff`, `diffsegmenter`, `daam` or another part of this kind, in any case; or
-            `dict(type='SeeDiff', ...)`.
+        method: `sclip`, `maskclip`, `groupvit`, `seediff`, `diffsegmenter` or another name of a part of this kind, in
+            any case; or `dict(type='SeeDiff', ...)`.
         device: to run on.
-        options: of the part, such as `prior`; over the dict's.
+        options: of the part, such as `logit_scale` or `prior`; over the dict's.
 
     Returns:
         An `ImageSource`, to be called with image and class names.
@@ -56,7 +56,8 @@ class ImageSource:
 
         Args:
             image: PIL; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor (3, H, W), likewise.
-            classes: C names of what is in the image, and `background` for the rest; or a `ClassList`.
+            classes: C names, `background` for the rest; or a `ClassList`. A source that reads a prior's attention is
+                told those alone that are in the image.
             key: of the image: with the seed it fixes the noise.
             probs: whether to give probabilities in place of a mask.
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mmseg_g4seg.prediction import ClassList
 
+from .config_files import find_shipped
+
 
 def read_classes(source: str, *, background: str | None = None, palette: Path | None = None) -> ClassList:
     """Reads class names.
@@ -21,6 +23,37 @@ def read_classes(source: str, *, background: str | None = None, palette: Path | 
     names = [name.strip() for name in _listed_names(source) if name.strip()]
     colours = None if palette is None else _read_colours(palette, len(names))
     return distinct_classes(ClassList(names, background=background or 'auto', palette=colours))
+
+
+def read_synonyms(source: str) -> list[tuple[str, ...]]:
+    """Reads the words of classes: a class a line, its synonyms with ', ' between.
+
+    Args:
+        source: a file; `mmseg_g4seg::_base_/classes/voc21.txt` for one of the package's own.
+
+    Returns:
+        One tuple of words a class.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a line is empty, a word has a comma in it or is there twice, or there are less than two lines;
+            names the line.
+    """
+    path = find_shipped(source)
+    if path is None:
+        raise FileNotFoundError(f'class names: no such file: {source}')
+    lines, seen = _read_lines(path), dict[str, int]()
+    for number, line in enumerate(lines, start=1):
+        for word in line.strip().split(', '):
+            # 'cat,kitten' would be one prompt that no picture is like, and an empty line a class without a name
+            if not word.strip() or ',' in word:
+                raise ValueError(f"{path}, line {number}: expected names with ', ' between, got {line!r}")
+            if word.strip() in seen:
+                raise ValueError(f'{path}: expected different names, got {word!r} in lines {seen[word]} and {number}')
+            seen[word.strip()] = number
+    if len(lines) < 2:
+        raise ValueError(f'{path}: expected at least two lines, one a class, got {len(lines)}')
+    return [tuple(word.strip() for word in line.strip().split(', ')) for line in lines]
 
 
 def distinct_classes(classes: ClassList) -> ClassList:

@@ -26,21 +26,32 @@ class Base(dict[str, Any]):
             raise AttributeError(f'_base_ has no {name!r}; it has {sorted(self)}') from error
 
 
+def find_shipped(path: str | Path) -> Path | None:
+    """The file that a path names, `mmseg_g4seg::_base_/classes/voc21.txt` among them; None where there is none."""
+    name = str(path)
+    shipped = [folder / name.removeprefix(SCHEME) for folder in _own_folders()] if name.startswith(SCHEME) else []
+    return next((file for file in (*shipped, Path(name).expanduser()) if file.is_file()), None)
+
+
+def _own_folders() -> tuple[Path, Path]:
+    """Where this package's configs are: installed, and in a clone."""
+    return PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'
+
+
 def find_config(path: str | Path) -> Path:
-    """The file that a path names, `mmseg_g4seg::_base_/refiners/g4seg_tiny.py` among them.
+    """The config that a path names, `mmseg_g4seg::_base_/refiners/g4seg_tiny.py` among them.
 
     Raises:
         FileNotFoundError: if there is none.
     """
-    name = str(path)
-    folders = (PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs')
-    shipped = [folder / name.removeprefix(SCHEME) for folder in folders] if name.startswith(SCHEME) else []
-    found = next((file for file in (*shipped, Path(name).expanduser()) if file.is_file()), None)
+    found = find_shipped(path)
     if found is None:
-        known = {file.name: folder for folder in folders for file in (folder / '_base_' / 'refiners').glob('*.py')}
-        close = get_close_matches(Path(name).name, known, n=3)
+        known = {
+            file.name: folder for folder in _own_folders() for file in (folder / '_base_' / 'refiners').glob('*.py')
+        }
+        close = get_close_matches(Path(path).name, known, n=3)
         near = '; this package has ' + ', '.join(f'{SCHEME}_base_/refiners/{other}' for other in close) if close else ''
-        raise FileNotFoundError(f'refiner: no such config file: {name}{near}')
+        raise FileNotFoundError(f'refiner: no such config file: {path}{near}')
     return found
 
 

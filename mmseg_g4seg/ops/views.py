@@ -1,6 +1,6 @@
-"""Views of an image: overlapping crops, every second one mirrored, in each of which the prior is asked anew.
+"""Views of an image: overlapping crops, or windows a stride apart, in each of which a model is asked anew.
 
-A crop shows what is in it larger, and what the prior gets wrong in one view it need not get wrong in another.
+A crop shows what is in it larger, and what a model gets wrong in one view it need not get wrong in another.
 
 Shapes: H W image size, h w a view's.
 """
@@ -52,6 +52,26 @@ def crop_views(size: tuple[int, int], crops: int) -> list[View]:
     """
     rows, columns = (_spans(length, crops) for length in size)
     return [View(r, c, (i + j) % 2 == 1) for i, r in enumerate(rows) for j, c in enumerate(columns)]
+
+
+def stride_views(size: tuple[int, int], window: int, stride: int) -> list[View]:
+    """Lays windows over an image, a stride apart; the last of a row or column is moved back to the edge.
+
+    Args:
+        size: (H, W).
+        window: side of a window, pixels; where the image is smaller, its own.
+        stride: from one window to the next, pixels, at most a window.
+
+    Returns:
+        Views of one size that cover the image, row by row, none mirrored.
+    """
+    rows, columns = (_steps(length, min(window, length), stride) for length in size)
+    return [View(r, c) for r in rows for c in columns]
+
+
+def _steps(length: int, window: int, stride: int) -> list[slice]:
+    starts = [*range(0, length - window, stride), length - window]
+    return [slice(start, start + window) for start in starts]
 
 
 def _spans(length: int, crops: int) -> list[slice]:

@@ -37,7 +37,7 @@ class Options(DictAction):
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('table', nargs='?', help=f'one of {", ".join(TABLES)}, or the number (III, XI); all without')
+    parser.add_argument('table', nargs='?', help=f'one of {", ".join(TABLES)}, or the number (I, III, XI); all without')
     parser.add_argument('--dry-run', action='store_true', help='only say what is needed and what is here')
     parser.add_argument('--rows', default='', help='only rows whose name has this in it')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/reproduce'), help='folder of the results')

@@ -8,13 +8,16 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmseg_g4seg.coarse import ClipSegmentor
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 
 from .clip_weights import find_clip_weights
 from .hub_cache import is_cached
-from .paper import ConfigRun, SeedRun
+from .records import ConfigRun, SeedRun
 from .seeds import NAMES, VOC, Seeds
+
+CLIP_METHODS = tuple(ClipSegmentor.methods())
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def config_needs(run: ConfigRun, config: Config, checkpoint: Path | None, *, dow
         register_mmdetection(model)
     except ImportError as error:
         needs.append(Need('package', 'MMDetection with mmcv operators', False, str(error)))
+    if model.type == 'SourceSegmentor':
+        needs += source_needs(model, download=download)
     return [*needs, *refiner_needs(config.model.get('refiner') or {}, download=download)]
 
 
@@ -77,6 +82,26 @@ def seed_needs(run: SeedRun, seeds: Seeds, refiner: dict[str, Any], data: Path, 
     ]
 
 
+def source_needs(segmentor: dict[str, Any], *, download: bool) -> Iterator[Need]:
+    """Models and packages of a `SourceSegmentor`: of its source, and of what finds an image's classes."""
+    source = segmentor.get('source') or {}
+    place = 'model.segmentor.source'
+    if segmentor['method'] == 'groupvit':
+        model = source.get('model', 'nvidia/groupvit-gcc-yfcc')
+        yield from _clip(
+            {'type': 'TransformersCLIPFeatures', 'model': model}, place, download=download, what='GroupViT'
+        )
+    elif segmentor['method'] in CLIP_METHODS:
+        yield from _clip({**source, 'type': 'OpenCLIPFeatures'}, place, download=download)
+    elif 'prior' in source:
+        prior = source['prior']
+        yield _prior(str(prior['source'] if isinstance(prior, dict) else prior), download=download)
+    finder = segmentor.get('image_classes')
+    if isinstance(finder, dict):
+        own = 'model.segmentor.image_classes'
+        yield from _clip({**finder, 'type': 'OpenCLIPFeatures'}, own, download=download)
+
+
 def refiner_needs(refiner: dict[str, Any], *, download: bool) -> Iterator[Need]:
     """Models and packages of a refiner, or of every refiner of a chain."""
     kind = refiner.get('type')
@@ -88,13 +113,17 @@ def refiner_needs(refiner: dict[str, Any], *, download: bool) -> Iterator[Need]:
         for injector in [injection] if isinstance(injection, dict) else injection:
             if injector['type'] == 'ControlNetInjector':
                 yield _controlnet(str(injector['source']), download=download)
-        yield from _features(refiner.get('update', {}).get('features', {}), download=download)
+        features = refiner.get('update', {}).get('features', {})
+        yield from _clip(features, 'model.refiner.update.features', download=download)
     elif kind == 'DenseCRFRefiner':
         yield _package('pydensecrf', 'crf')
     elif kind == 'CascadePSPRefiner':
         yield _package('segmentation_refinement', 'cascadepsp')
         path = Path(refiner['weights'])
         yield Need('weights of CascadePSP', str(path), path.is_file(), "its authors' release, saved there")
+    elif kind == 'SegRefinerRefiner':
+        path = Path(refiner['weights'])
+        yield Need('weights of SegRefiner', str(path), path.is_file(), "its authors' checkpoint, saved there")
 
 
 def _data(config: Config) -> Iterator[Need]:
@@ -118,16 +147,15 @@ def _controlnet(name: str, *, download: bool) -> Need:
     return Need('ControlNet', name, found, '--download, or --cfg-options model.refiner.injection.source=FOLDER')
 
 
-def _features(features: dict[str, Any], *, download: bool) -> Iterator[Need]:
-    """Package and weights of CLIP features; the prior's own features need nothing."""
-    is_open_clip = features.get('type') == 'OpenCLIPFeatures'
+def _clip(config: dict[str, Any], where: str, *, download: bool, what: str = 'CLIP') -> Iterator[Need]:
+    """Package and weights of a CLIP model, whose config stands at a place; the prior's own features need nothing."""
+    is_open_clip = config.get('type') == 'OpenCLIPFeatures'
     if is_open_clip:
         yield _package('open_clip', 'clip')
-    weights = find_clip_weights(features)
+    weights = find_clip_weights(config)
     if weights is not None:
-        place = 'pretrained=FILE' if is_open_clip else 'model=FOLDER'
-        how = f'--download, or --cfg-options model.refiner.update.features.{place}'
-        yield Need('CLIP weights', weights[0], weights[1] or download, how)
+        how = f'--download, or --cfg-options {where}.{"pretrained=FILE" if is_open_clip else "model=FOLDER"}'
+        yield Need(f'{what} weights', weights[0], weights[1] or download, how)
 
 
 def _package(module: str, extra: str) -> Need:

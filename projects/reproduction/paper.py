@@ -5,10 +5,11 @@ numbers are known here; the others go by their subject.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-WEIGHTS = 'https://mmassets.onedl.ai/mmsegmentation/v0.5/'
+from .records import ConfigRun, Row, SeedRun, Table
+from .zero_shot import OTHER_MODELS, OTHER_REFINERS, TEXT_SUPERVISED
+
 SEGFORMER_ADE = (
     'segformer/segformer_mit-b1_512x512_160k_ade20k/segformer_mit-b1_512x512_160k_ade20k_20210726_112106-d70e859d.pth'
 )
@@ -21,79 +22,6 @@ WEAKLY_SUPERVISED = {'update.beta': 0.9}
 """The paper's beta for seeds of weakly supervised methods."""
 
 
-@dataclass(frozen=True)
-class ConfigRun:
-    """A run of `tools/test.py`.
-
-    Attributes:
-        config: under `configs/`.
-        weights: address of the coarse model's checkpoint below `WEIGHTS`; none for saved scores.
-    """
-
-    config: str
-    weights: str = ''
-
-    @property
-    def address(self) -> str:
-        return WEIGHTS + self.weights
-
-
-@dataclass(frozen=True)
-class SeedRun:
-    """A run of `tools/refine_masks.py` over a method's seeds on VOC12's training images.
-
-    Attributes:
-        seeds: name of their folder under the data folder.
-        format: of the files.
-        background_rule: as the tool takes it.
-        options: of the refiner, by dotted key, over Stable Diffusion's config.
-    """
-
-    seeds: str
-    format: str
-    background_rule: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table.
-
-    Attributes:
-        name: of the coarse model, data set and refiner.
-        coarse: the paper's figure of the coarse masks; None where it gives none.
-        refined: the paper's figure; None for a run that the paper has not.
-        run: what gives ours; None where the project cannot.
-        lacks: what the project does not have, in words, where `run` is None.
-        metric: what the figures are.
-    """
-
-    name: str
-    coarse: float | None
-    refined: float | None
-    run: ConfigRun | SeedRun | None = None
-    lacks: str = ''
-    metric: str = 'mIoU'
-
-
-@dataclass(frozen=True)
-class Table:
-    """Attributes:
-    title: what it compares.
-    rows: its runs.
-    number: the paper's, where known here.
-    """
-
-    title: str
-    rows: tuple[Row, ...]
-    number: str = ''
-
-
-def _model(name: str) -> str:
-    return f'the coarse model {name} is not in the project yet'
-
-
-_SCLIP = _model('SCLIP')
 CONTROLNET = {
     'injection': {
         '_delete_': True,  # the paper has it in place of injection into attention, not beside it
@@ -126,14 +54,8 @@ def _chains(
 TABLES: dict[str, Table] = {
     'text-supervised': Table(
         'open-vocabulary masks of text-supervised models',
-        (
-            Row('SCLIP, VOC', 59.1, 59.8, lacks=_SCLIP),
-            Row('SCLIP, Pascal Context', 30.4, 31.3, lacks=_SCLIP),
-            Row('SCLIP, COCO-Object', 30.5, 30.9, lacks=_SCLIP),
-            Row('GroupViT, VOC', 52.3, 53.4, lacks=_model('GroupViT')),
-            Row('DiffSegmenter, VOC', 60.1, 60.6, ConfigRun('seediff/diffsegmenter_sd21_voc21_g4seg.py')),
-            Row('SeeDiff, VOC', None, None, ConfigRun('seediff/seediff_sd21_voc21_g4seg.py')),
-        ),
+        TEXT_SUPERVISED,
+        'I',
     ),
     'weakly-supervised': Table(
         'seeds of weakly supervised methods, VOC12 train',
@@ -190,17 +112,11 @@ TABLES: dict[str, Table] = {
         ),
     ),
     'refiners': Table(
-        'other refiners, SCLIP on VOC',
-        (
-            Row('G4Seg', 59.1, 59.8, lacks=_SCLIP),
-            Row('dense CRF', 59.1, 60.9, lacks=_SCLIP),
-            Row('G4Seg, then dense CRF', 59.1, 62.1, lacks=_SCLIP),
-            Row('CascadePSP', 59.1, 59.5, lacks=_SCLIP),
-            Row('G4Seg, then CascadePSP', 59.1, 60.1, lacks=_SCLIP),
-            Row('SegRefiner', 59.1, 59.3, lacks=_SCLIP),
-        ),
+        'other refiners on masks of CLIP',
+        OTHER_REFINERS,
         'XI',
     ),
+    'other-models': Table('models of other kinds, p. XI of the paper', OTHER_MODELS),
     'initial-iou': Table(
         'gain by the initial IoU of the mask',
         tuple(

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmseg.datasets import PascalVOCDataset
 
 from .needs import Need, config_needs, seed_needs
-from .paper import ConfigRun, Row, SeedRun
+from .records import ConfigRun, Row, SeedRun
 from .seeds import VOC, Seeds, find_seeds
 
 OF_REFINER = 'model.refiner.'
@@ -118,11 +118,14 @@ def _merge(config: Config, options: dict[str, Any]) -> None:
 
 def _options(config: Config, places: Places) -> dict[str, Any]:
     """Options of a config; those of the refiner go to G4Seg, which leads where refiners are chained."""
-    place = OF_REFINER + ('refiners.0.' if 'refiners' in config.model.refiner else '')
     others = {key: value for key, value in places.options.items() if not key.startswith(OF_REFINER)}
-    if places.prior and 'source' in config.model.segmentor:
+    if places.prior and 'prior' in (config.model.segmentor.get('source') or {}):
         # zero-shot masks are read in the prior that refines them
         others = {'model.segmentor.source.prior.source': places.prior, **others}
+    chain = config.model.refiner.get('refiners')
+    if (chain[0] if chain else config.model.refiner).type != 'G4SegRefiner':
+        return others  # a rival of it has no prior, and none of its options
+    place = OF_REFINER + ('refiners.0.' if chain else '')
     return {**others, **{place + key: value for key, value in _refiner_options(places).items()}}
 
 

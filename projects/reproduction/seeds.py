@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmseg_g4seg.io.formats import SEEDS
 
-from .paper import SeedRun
+from .records import SeedRun
 
 VOC = Path('VOCdevkit/VOC2012')
 NAMES = VOC / 'ImageSets/Segmentation/train.txt'

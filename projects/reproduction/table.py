@@ -3,8 +3,8 @@
 from mmseg_g4seg.evaluation.rows import csv_text, markdown
 
 from .figures import Figures
-from .paper import Row, Table
 from .plans import Plan
+from .records import Row, Table
 from .runs import read_figures, why_none
 
 HEADER = ('run', 'metric', 'paper: coarse', 'refined', 'ours: coarse', 'refined', 'gain, 95 % interval', 'state')

@@ -50,6 +50,17 @@ def test_the_best_synonym_counts():
     assert find([0, 1.0, 0, 0], threshold=1.0) == [2]
 
 
+def test_words_are_encoded_once(monkeypatch):
+    """A host says the device with every image."""
+    model, asked = Words([1.0, 0, 0, 0]), []
+    encode = model.encode_text
+    monkeypatch.setattr(model, 'encode_text', lambda ids: asked.append(ids) or encode(ids))
+    finder = CLIPClassFinder(model, tokenizer=tokenizer)
+    for _ in range(2):
+        finder.to('cpu')(torch.rand(3, 12, 20), CLASSES)
+    assert len(asked) == 1
+
+
 def test_background_alone():
     finder = CLIPClassFinder(Words([1.0, 0, 0, 0]), tokenizer=tokenizer)
     assert finder(torch.rand(3, 12, 20), ClassList(['background'])) == []

@@ -1,5 +1,6 @@
 """Weights and sizes of CLIP models that would give wrong features without a word."""
 
+import json
 import shutil
 
 import pytest
@@ -32,6 +33,16 @@ def test_a_folder_without_a_layer_is_refused(tmp_path):
     del weights[lost]
     save_file(weights, file, metadata={'format': 'pt'})
     with pytest.raises(ValueError, match=rf"features '{folder}': expected weights of every layer, 1 are missing.*fc1"):
+        TransformersCLIPFeatures.from_config(str(folder))
+
+
+def test_a_config_of_fewer_layers_than_the_weights_have(tmp_path):
+    """transformers left the last layer out, with a report alone; the text model's layers are none of this one's."""
+    folder = transformers_folder(tmp_path / 'clip')
+    config = json.loads((folder / 'config.json').read_text())
+    config['vision_config']['num_hidden_layers'] = 1
+    (folder / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r'config of every layer .* 16 weights are left out, .*layers\.1\.layer'):
         TransformersCLIPFeatures.from_config(str(folder))
 
 

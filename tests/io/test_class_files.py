@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmseg_g4seg.io.class_files import distinct_classes, read_classes
+from mmseg_g4seg.io.class_files import distinct_classes, read_classes, read_synonyms
 from mmseg_g4seg.io.label_files import index_colours
 from mmseg_g4seg.ops.palettes import voc_palette
 from mmseg_g4seg.prediction import ClassList
@@ -163,3 +163,42 @@ def test_background_is_one_of_the_classes():
 def test_classes_that_masks_cannot_tell_apart(names, message):
     with pytest.raises(ValueError, match=message):
         distinct_classes(ClassList(names))
+
+
+class TestSynonyms:
+    def write(self, tmp_path, text: str) -> str:
+        path = tmp_path / 'words.txt'
+        path.write_text(text)
+        return str(path)
+
+    @pytest.mark.parametrize('end', ['', '\n'])
+    def test_a_class_a_line(self, tmp_path, end):
+        path = self.write(tmp_path, f'sky, wall\nhot  dog\ncat, kitten {end}')
+        assert read_synonyms(path) == [('sky', 'wall'), ('hot  dog',), ('cat', 'kitten')]
+
+    @pytest.mark.parametrize(
+        ('text', 'message'),
+        [
+            ('sky\ncat,kitten\n', r"words\.txt, line 2: expected names with ', ' between, got 'cat,kitten'"),
+            ('sky\n\ncat\n', r"words\.txt, line 2: expected names with ', ' between, got ''"),
+            ('sky\ncat, \n', r"line 2: expected names with ', ' between, got 'cat, '"),
+            ('sky\ncat, , dog\n', r"line 2: expected names with ', ' between"),
+            ('sky, bed\ncat\nbed\n', r"words\.txt: expected different names, got 'bed' in lines 1 and 3"),
+            ('sky, sky\ncat\n', "got 'sky' in lines 1 and 1"),
+            ('sky\n', 'expected at least two lines, one a class, got 1'),
+        ],
+    )
+    def test_lines_that_are_no_names(self, tmp_path, text, message):
+        with pytest.raises(ValueError, match=message):
+            read_synonyms(self.write(tmp_path, text))
+
+    def test_not_there(self):
+        with pytest.raises(FileNotFoundError, match=r'class names: no such file: mmseg_g4seg::_base_/classes/voc22'):
+            read_synonyms('mmseg_g4seg::_base_/classes/voc22.txt')
+
+    @pytest.mark.parametrize(
+        ('name', 'classes', 'words'), [('voc20', 20, 30), ('voc21', 21, 56), ('coco_object', 81, 112)]
+    )
+    def test_those_of_the_package(self, name, classes, words):
+        found = read_synonyms(f'mmseg_g4seg::_base_/classes/{name}.txt')
+        assert (len(found), sum(map(len, found))) == (classes, words)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmseg_g4seg.ops.views import View, crop_views
+from mmseg_g4seg.ops.views import View, crop_views, stride_views
 from mmseg_g4seg.refiners.g4seg.updates.likelihood import Question, average_views
 
 LABELS = torch.zeros(2, 4, dtype=torch.long)
@@ -72,3 +72,20 @@ class TestAverage:
         evidence = average_views(LABELS, open_to, [])
         assert evidence.candidates == []
         assert evidence.errors.shape == evidence.open_to.shape == (0, 2, 4)
+
+
+class TestStrideViews:
+    def test_the_last_is_moved_back_to_the_edge(self):
+        found = stride_views((80, 112), 64, 32)
+        assert [(v.rows.start, v.columns.start) for v in found] == [(y, x) for y in (0, 16) for x in (0, 32, 48)]
+        assert {(v.rows.stop - v.rows.start, v.columns.stop - v.columns.start) for v in found} == {(64, 64)}
+
+    @pytest.mark.parametrize('size', [(64, 64), (8, 500), (1, 1), (97, 65)])
+    def test_every_pixel_is_shown(self, size):
+        count = torch.zeros(size)
+        for view in stride_views(size, 64, 40):
+            view.add_to(count, 1.0)
+        assert count.min() >= 1
+
+    def test_no_window_twice(self):
+        assert len(stride_views((64, 128), 64, 32)) == 3

@@ -62,7 +62,7 @@ def load_controlnet(source: str | Path, *, dtype: torch.dtype) -> Any:
         controlnet, info = _model_class().from_pretrained(place, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'controlnet {str(source)!r}: its weights could not be loaded: {error}') from error
-    refuse_missing_weights(info, f'controlnet {str(source)!r}')
+    refuse_missing_weights(info, f'controlnet {str(source)!r}', controlnet)
     return controlnet
 
 

@@ -16,6 +16,8 @@ WEIGHTS = re.compile(
     r'\.(safetensors|bin)'
 )
 """Names of weight files, whole or in shards."""
+NUMBER = re.compile(r'(?<=\.)\d+(?=\.)')
+"""Of a layer, in the name of a weight."""
 
 
 def is_hub_id(source: str | Path) -> bool:
@@ -76,16 +78,27 @@ def without_loading_bar(library: str) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def refuse_missing_weights(info: Mapping[str, Any], what: str) -> None:
-    """Raises ValueError if a model was loaded without some of its weights: libraries leave those random.
+def refuse_missing_weights(info: Mapping[str, Any], what: str, network: Any = None) -> None:
+    """Raises ValueError if a model was loaded without some of its weights, or without layers that the weights have.
+
+    Libraries leave the former random and the latter out, with a report at most.
 
     Args:
         info: loading info of diffusers or transformers.
         what: how the message calls the model.
+        network: the model; without it the latter are not looked for.
     """
     missing = sorted(info['missing_keys'])
     if missing:
         raise ValueError(f'{what}: expected weights of every layer, {len(missing)} are missing, such as {missing[0]!r}')
+    # other names are other models' in the same file, as a text encoder's beside an image encoder's
+    kinds = set() if network is None else {NUMBER.sub('#', name) for name in network.state_dict()}
+    unread = [n for n in sorted(info['unexpected_keys']) if NUMBER.search(n) and NUMBER.sub('#', n) in kinds]
+    if unread:
+        raise ValueError(
+            f'{what}: expected a config of every layer that there are weights of, {len(unread)} weights are left out, '
+            f'such as {unread[0]!r}'
+        )
 
 
 def has_accelerate() -> bool:

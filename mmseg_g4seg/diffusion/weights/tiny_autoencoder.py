@@ -45,7 +45,7 @@ def load_tiny_autoencoder(source: str | Path, replaced: Mapping[str, Any], *, dt
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f'{what}: its weights could not be loaded: {error}') from error
-    refuse_missing_weights(info, what)
+    refuse_missing_weights(info, what, tiny)
     # diffusers takes 8 for granted, and cuts tiles by it
     tiny.spatial_scale_factor = _stride(config)
     tiny.tile_latent_min_size = tiny.tile_sample_min_size // tiny.spatial_scale_factor

@@ -6,11 +6,11 @@ from .datasets.coco_object import COCOObjectDataset
 from .datasets.generated import GeneratedPairs
 from .datasets.nightcity import NightCityDataset
 from .datasets.voc20 import PascalVOC20Dataset
-from .diffusion_segmentor import DiffusionSegmentor
 from .launch.replicas import ModelReplica
 from .metric import RefinementMetric
 from .saved_scores import SavedScoresSegmentor
 from .segmentor import RefinedSegmentor
+from .source_segmentor import SourceSegmentor
 from .training_state import allow_training_state
 from .tta import RefinedSegTTAModel
 from .visualizer import RefinedSegVisualizer
@@ -19,7 +19,6 @@ allow_training_state()
 
 __all__ = [
     'COCOObjectDataset',
-    'DiffusionSegmentor',
     'GeneratedPairs',
     'LoadCheckedAnnotations',
     'ModelReplica',
@@ -30,4 +29,5 @@ __all__ = [
     'RefinedSegmentor',
     'RefinementMetric',
     'SavedScoresSegmentor',
+    'SourceSegmentor',
 ]

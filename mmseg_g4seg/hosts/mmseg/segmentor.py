@@ -51,7 +51,7 @@ class RefinedSegmentor(BaseSegmentor):
         init_cfg: of the segmentor, over its own.
 
     Raises:
-        ValueError: if there is no such score type.
+        ValueError: if there is no such score type, or the segmentor says that its scores are of another.
     """
 
     def __init__(
@@ -71,6 +71,13 @@ class RefinedSegmentor(BaseSegmentor):
         with loaded_once():
             built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)
             built_refiner = build_refiner(refiner)
+        own_type = getattr(type(built), 'score_type', score_type)
+        if refiner is not None and own_type != score_type:
+            # probabilities taken for logits are all as good as equal, and refined as if nothing were sure
+            raise ValueError(
+                f'score_type: expected {own_type!r}, which {type(built).__name__} gives, got {score_type!r}; '
+                f'--score-type {own_type} says it beside --refiner'
+            )
         super().__init__()
         share_state(self, built)
         # an attribute, not a child: as a child of itself it would be walked for ever

@@ -135,3 +135,35 @@ def test_clip_weights_of_transformers(tmp_path):
 def test_other_features_need_no_clip_weights():
     assert weights(dict(type='DenoiserFeatures')) == weights(dict(type='DenoiserFeatures', timestep=50)) == []
     assert [n.what for n in refiner_needs(dict(type='G4SegRefiner', prior='tiny'), download=False)] == ['prior']
+
+
+@pytest.mark.parametrize(
+    ('row', 'weights', 'place'),
+    [
+        ('SCLIP, VOC', CLIP, 'model.segmentor.source.pretrained=FILE'),
+        ('GroupViT, VOC', 'nvidia/groupvit-gcc-yfcc', 'model.segmentor.source.model=FOLDER'),
+        ('SeeDiff, VOC', CLIP, 'model.segmentor.image_classes.pretrained=FILE'),
+    ],
+)
+def test_what_the_source_of_the_masks_needs(tmp_path, row, weights, place):
+    (found,) = [r for r in find_table('I').rows if r.name == row]
+    needs = plan_row(found, places(tmp_path)).needs
+    (own,) = [n for n in needs if place in n.how]
+    assert not own.found
+    assert own.where == str(tmp_path / 'hub' / f'models--{weights.replace("/", "--")}')
+
+
+def test_rivals_take_no_prior(tmp_path):
+    """The options of G4Seg, and another prior for it, are none of dense CRF's; the prior is needed by nobody."""
+    table = find_table('XI')
+    own = dict(prior='tiny', options={'model.refiner.update.beta': 0.9, 'log_level': 'WARNING'})
+    plans = {
+        row.name: plan_row(row, places(tmp_path, **own)) for row in table.rows if row.name.startswith('SCLIP, VOC')
+    }
+    assert [n for n in plans['SCLIP, VOC: dense CRF'].needs if n.what == 'prior'] == []
+    config = plans['SCLIP, VOC: dense CRF'].files['config.py'].replace(' ', '')
+    assert 'beta' not in config
+    assert 'WARNING' in config
+    assert 'beta=0.9' in plans['SCLIP, VOC: G4Seg, then dense CRF'].files['config.py'].replace(' ', '')
+    segrefiner = plans['SCLIP, VOC: SegRefiner'].needs
+    assert [n.where for n in segrefiner if 'SegRefiner' in n.what] == ['checkpoints/segrefiner_hr_latest.pth']

@@ -1,10 +1,10 @@
-"""A segmentor that reads its masks in a diffusion model's attention: zero-shot segmentation in an mmseg run.
+"""A segmentor that has its masks from a source (SeeDiff, SCLIP, GroupViT ...): zero-shot segmentation in an mmseg run.
 
 Shapes: B images, C classes, H W image size, Hp Wp padded input.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from mmengine.structures import PixelData
@@ -14,7 +14,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmseg_g4seg.coarse import ClassFinder, CoarseSource, build_source
+from mmseg_g4seg.io.class_files import read_synonyms
 from mmseg_g4seg.ops.masks import labelled_pixels, present_classes
+from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList, ClassName
 from mmseg_g4seg.registry import build
 
@@ -25,35 +27,38 @@ ImageClasses = Literal['dataset', 'label']
 
 
 @MODELS.register_module()
-class DiffusionSegmentor(BaseSegmentor):
-    """Predicts by a source of coarse masks, such as SeeDiff, from the picture and the names of its classes.
+class SourceSegmentor(BaseSegmentor):
+    """Predicts by a source of coarse masks, such as SCLIP or SeeDiff, from the picture and the names of its classes.
 
-    Its weights are those of the source's prior, which is loaded by name: none is in the state dict, so `tools/test.py`
-    takes no checkpoint. The source resizes by itself: leave `Resize` out of the test pipeline. Its scores are
-    probabilities: wrap it with `RefinedSegmentor(score_type='softmax')`.
+    Its weights are the source's, which are loaded by name: none is in the state dict, so `tools/test.py` takes no
+    checkpoint. The source resizes by itself: leave `Resize` out of the test pipeline. Its scores are probabilities:
+    wrap it with `RefinedSegmentor(score_type='softmax')`.
 
     Args:
-        method: `seediff`, `diffsegmenter`, `daam`, a source's config or a built source.
+        method: what `load_source` takes, such as `sclip` or `seediff`; a source's config, or a built source.
         num_classes: C.
         image_classes: which classes an image is asked about. `dataset`: all. `label`: those of its label, which a
             figure must say, since no other method knows them. Or a `ClassFinder`, built or its config, such as
             `dict(type='CLIPClassFinder')`.
-        class_names: C names; when not given, the tested data set's.
+        class_names: C names; or a file of names and synonyms (`io.class_files.read_synonyms`), of which the data set's
+            background keeps its place; when not given, the tested data set's names.
         classes: options of `ClassList` (`background`, `threshold`, `known`) over what the data set says.
-        source: options of the method, such as `dict(prior='tiny', timesteps=[100])`.
+        source: options of the method, such as `dict(logit_scale=65.0)`.
         data_preprocessor: as for any segmentor; the picture is recovered through it.
         init_cfg: as for every mmengine model; unused.
 
     Raises:
-        ValueError: if there is no such method or option, or the prior lacks what it reads; before any image is.
+        ValueError: if there is no such method or option, or the model lacks what it reads; before any image is.
     """
+
+    score_type: ClassVar[ScoreType] = 'softmax'
 
     def __init__(
         self,
         method: 'str | Mapping[str, Any] | CoarseSource',
         num_classes: int,
         image_classes: 'ImageClasses | Mapping[str, Any] | ClassFinder' = 'dataset',
-        class_names: Sequence[ClassName] | None = None,
+        class_names: Sequence[ClassName] | str | None = None,
         classes: Mapping[str, Any] | None = None,
         source: Mapping[str, Any] | None = None,
         data_preprocessor: 'dict | nn.Module | None' = None,
@@ -66,7 +71,10 @@ class DiffusionSegmentor(BaseSegmentor):
         if isinstance(image_classes, Mapping):
             self.image_classes = build(image_classes, ClassFinder, where='model.image_classes')
         self.num_classes = self.out_channels = num_classes
-        self.class_names, self.classes, self.align_corners = class_names, dict(classes or {}), False
+        # a file calls the data set's classes otherwise, its background by words that say nothing of a background
+        named = {'names': read_synonyms(class_names)} if isinstance(class_names, str) else {}
+        self.class_names = None if isinstance(class_names, str) else class_names
+        self.classes, self.align_corners = {**named, **(classes or {})}, False
         # last, since it may be gigabytes
         self.source = build_source(method, dict(source or {}))
 
@@ -107,13 +115,13 @@ class DiffusionSegmentor(BaseSegmentor):
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Refuses: (B, 3, Hp, Wp) inputs have no features here."""
-        raise TypeError('DiffusionSegmentor has no features: its masks come from attention')
+        raise TypeError('SourceSegmentor has no features: its masks come from its source')
 
     encode_decode = extract_feat
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
         """Refuses: (B, 3, Hp, Wp) inputs train nothing here."""
-        raise TypeError('DiffusionSegmentor cannot be trained: train its prior (projects/train_prior)')
+        raise TypeError('SourceSegmentor cannot be trained: it has the weights of its source')
 
     def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
-        raise TypeError('DiffusionSegmentor gives data samples: use predict')
+        raise TypeError('SourceSegmentor gives data samples: use predict')

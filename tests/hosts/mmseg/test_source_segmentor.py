@@ -14,8 +14,8 @@ from PIL import Image
 import mmseg_g4seg.diffusion.loading as loading
 from mmseg_g4seg.cli.test import main
 from mmseg_g4seg.coarse import CoarseSource, SeeDiff
-from mmseg_g4seg.hosts.mmseg.diffusion_segmentor import DiffusionSegmentor
 from mmseg_g4seg.hosts.mmseg.launch.checkpoints import check_checkpoint
+from mmseg_g4seg.hosts.mmseg.source_segmentor import SourceSegmentor
 from mmseg_g4seg.prediction import ClassList, Prediction
 from tests.conftest import ROOT
 
@@ -44,7 +44,7 @@ def sample(labels=None, path='images/a.jpg'):
 
 
 def segmentor(method, **options):
-    return DiffusionSegmentor(method, 4, class_names=NAMES, data_preprocessor=PREPROCESSOR, **options)
+    return SourceSegmentor(method, 4, class_names=NAMES, data_preprocessor=PREPROCESSOR, **options)
 
 
 def predict(model, *samples):
@@ -96,9 +96,7 @@ def test_the_picture_and_its_key():
 
 class TestCheckpoint:
     def test_has_none(self):
-        model = MODELS.build(
-            dict(type='DiffusionSegmentor', method='SeeDiff', num_classes=4, source=dict(prior='tiny'))
-        )
+        model = MODELS.build(dict(type='SourceSegmentor', method='SeeDiff', num_classes=4, source=dict(prior='tiny')))
         assert model.state_dict() == {}
         check_checkpoint(model, None)
 
@@ -121,7 +119,7 @@ class TestPrior:
         return counted
 
     def build(self, **prior):
-        segmentor = dict(type='DiffusionSegmentor', method='daam', num_classes=4, source=dict(prior='tiny'))
+        segmentor = dict(type='SourceSegmentor', method='daam', num_classes=4, source=dict(prior='tiny'))
         refiner = dict(type='G4SegRefiner', prior=dict(source='tiny', **prior), image_size=64)
         return MODELS.build(dict(type='RefinedSegmentor', segmentor=segmentor, refiner=refiner, score_type='softmax'))
 
@@ -136,10 +134,17 @@ class TestPrior:
 
 
 class TestExceptions:
+    def test_probabilities_taken_for_logits(self):
+        """What `--refiner` over a plain config made of it."""
+        wrapped = dict(type='RefinedSegmentor', segmentor=segmentor(Uniform()), refiner=dict(type='PAMRRefiner'))
+        with pytest.raises(ValueError, match=r"expected 'softmax', which SourceSegmentor gives, got 'logits'; --score"):
+            MODELS.build(wrapped)
+        assert MODELS.build({**wrapped, 'score_type': 'softmax'}).score_type == 'softmax'
+
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            (dict(method='seedif'), r"method: expected one of \['daam', 'diffsegmenter', 'seediff'.*got 'seedif'"),
+            (dict(method='seedif'), r"method: expected one of \[.*'daam', 'diffsegmenter', .*'seediff'.*got 'seedif'"),
             (dict(image_classes='labels'), "image_classes: expected 'dataset', 'label' or a ClassFinder"),
             (dict(image_classes=dict(type='CLIPClassFindr')), "no part 'CLIPClassFindr': did you mean"),
             (dict(source=dict(prior='tiny', level=[2])), "no option 'level': did you mean 'levels'"),
@@ -149,11 +154,11 @@ class TestExceptions:
     )
     def test_before_any_image(self, options, message):
         with pytest.raises(ValueError, match=message):
-            DiffusionSegmentor(**{'method': 'seediff', 'num_classes': 4, **options})
+            SourceSegmentor(**{'method': 'seediff', 'num_classes': 4, **options})
 
     def test_has_no_features_and_no_losses(self):
         for call in (segmentor(Uniform()).extract_feat, lambda x: segmentor(Uniform()).loss(x, [])):
-            with pytest.raises(TypeError, match='DiffusionSegmentor'):
+            with pytest.raises(TypeError, match='SourceSegmentor'):
                 call(torch.zeros(1, 3, 6, 8))
 
 
@@ -178,7 +183,10 @@ class TestConfigs:
     @pytest.mark.parametrize('path', [p for p in CONFIGS if '_tiny_' not in p.stem], ids=lambda p: p.stem)
     def test_builds(self, path):
         """With the embedded prior in place of Stable Diffusion, and without CLIP's weights."""
-        model = Config.fromfile(path).model
+        config = Config.fromfile(path)
+        # mmengine refuses a loader of validation without a loop, as VOC's base has it
+        assert {'val_cfg', 'test_cfg'} <= set(config)
+        model = config.model
         chain = model.type == 'RefinedSegmentor'
         options = {'source': dict(prior='tiny'), 'image_classes': 'label'}
         if chain:
@@ -186,7 +194,7 @@ class TestConfigs:
             model.refiner['update'].features = dict(type='DenoiserFeatures', timestep=100)
         (model.segmentor if chain else model).update(options)
         built = MODELS.build(model)
-        assert type(built.segmentor if chain else built) is DiffusionSegmentor
+        assert type(built.segmentor if chain else built) is SourceSegmentor
         assert built.source.prior is (built.refiner.prior if chain else built.source.prior)
         assert type(built.source).__name__.lower() == path.stem.split('_')[0]
 

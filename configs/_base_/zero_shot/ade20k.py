@@ -1,0 +1,14 @@
+# Masks from its own class names on ADE20K; a config adds `method` and `source`.
+# No Resize: the source resizes by itself, and the masks are those of the whole picture.
+_base_ = ['../datasets/ade20k.py', 'mmseg::_base_/default_runtime.py']
+custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
+model = dict(
+    type='SourceSegmentor',
+    num_classes=150,
+    data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),
+)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+test_pipeline = [step for step in _base_.test_pipeline if step.type != 'Resize']
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = test_dataloader

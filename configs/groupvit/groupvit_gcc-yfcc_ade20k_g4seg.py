@@ -1,0 +1,9 @@
+# GroupViT on ADE20K: G4Seg on Stable Diffusion 2.1.
+_base_ = ['./groupvit_gcc-yfcc_ade20k.py', '../_base_/refiners/g4seg_sd21.py']
+model = dict(
+    _delete_=True,
+    type='RefinedSegmentor',
+    segmentor=_base_.model,
+    score_type='softmax',
+    refiner=_base_.refiner,
+)

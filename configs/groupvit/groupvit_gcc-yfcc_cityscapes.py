@@ -1,0 +1,3 @@
+# GroupViT on Cityscapes.
+_base_ = '../_base_/zero_shot/cityscapes.py'
+model = dict(method='groupvit')

@@ -1,0 +1,9 @@
+# GroupViT on PASCAL VOC 2012: dense CRF.
+_base_ = ['./groupvit_gcc-yfcc_voc21.py', '../_base_/refiners/dense_crf.py']
+model = dict(
+    _delete_=True,
+    type='RefinedSegmentor',
+    segmentor=_base_.model,
+    score_type='softmax',
+    refiner=_base_.refiner,
+)

@@ -1,0 +1,9 @@
+# MaskCLIP on PASCAL-Context: CascadePSP.
+_base_ = ['./maskclip_vit-b16_context60.py', '../_base_/refiners/cascade_psp.py']
+model = dict(
+    _delete_=True,
+    type='RefinedSegmentor',
+    segmentor=_base_.model,
+    score_type='softmax',
+    refiner=_base_.refiner,
+)

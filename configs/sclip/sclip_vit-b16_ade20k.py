@@ -1,0 +1,3 @@
+# SCLIP on ADE20K.
+_base_ = '../_base_/zero_shot/ade20k.py'
+model = dict(method='sclip')
