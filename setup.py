@@ -62,6 +62,7 @@ setup(
         'completion': ['shtab>=1.6'],
         'crf': ['pydensecrf2>=1.1'],
         'cascadepsp': ['segmentation-refinement>=0.6'],
+        'sam': ['scipy>=1.9'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
         'docs': ['mkdocs>=1.6', 'mkdocstrings[python]>=0.26'],

@@ -5,6 +5,7 @@ Importing this lets configs name every part of them.
 
 from .base import Refiner, Stage
 from .binary.cascade_psp import CascadePSPRefiner
+from .binary.sam import SAMRefiner
 from .binary.seg_refiner import SegRefinerRefiner
 from .build import build_refiner
 from .dense_crf import DenseCRFRefiner
@@ -20,6 +21,7 @@ __all__ = [
     'G4SegRefiner',
     'PAMRRefiner',
     'Refiner',
+    'SAMRefiner',
     'SegRefinerRefiner',
     'SequentialRefiner',
     'Stage',

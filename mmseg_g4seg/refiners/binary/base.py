@@ -56,6 +56,19 @@ class BinaryMaskRefiner(Refiner):
             (H, W) float probability of the object, in [0, 1].
         """
 
+    def refine_masks(self, image: Tensor, masks: Tensor, keys: Sequence[Key]) -> Tensor:
+        """Refines the masks of an image, one after the other; a network that reads the image once overrides it.
+
+        Args:
+            image: (3, H, W) float RGB in [0, 1].
+            masks: (K, H, W) bool.
+            keys: K, one a mask.
+
+        Returns:
+            (K, H, W) float probabilities in [0, 1].
+        """
+        return torch.stack([self.refine_mask(image, mask, key) for mask, key in zip(masks, keys, strict=True)])
+
     @torch.no_grad()
     def refine_batch(
         self,
@@ -77,9 +90,8 @@ class BinaryMaskRefiner(Refiner):
         )
         if not present:  # all background, or too small: nothing to ask
             return prediction
-        claims = torch.stack(
-            [self.refine_mask(image, prediction.label_map == c, noise_key(key, part=c)) for c in present]
-        )
+        masks = torch.stack([prediction.label_map == c for c in present])  # (K, H, W)
+        claims = self.refine_masks(image, masks, [noise_key(key, part=c) for c in present])
         # one NaN of a network would spread to every class of its pixel when claims are merged
         if not claims.isfinite().all():
             raise FloatingPointError(
