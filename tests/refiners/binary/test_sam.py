@@ -114,7 +114,7 @@ def test_prompts_and_merge_are_those_of_a_plain_loop(models, kind):
     expected = merge_binary_masks(coarse.probs, [1, 2], claims, background_index=0)
     calls = []
     hook = models[kind].register_forward_pre_hook(
-        lambda _, args, given: calls.append(given['input_boxes'].shape), with_kwargs=True
+        lambda _, _args, given: calls.append(given['input_boxes'].shape), with_kwargs=True
     )
     for batch, sizes in ((8, [2, 1]), (1, [1, 1, 1])):
         refined = SAMRefiner(models[kind], prompts_per_batch=batch).refine(image, coarse, CLASSES)
