@@ -3,18 +3,23 @@
 from .attention import AttentionSource
 from .base import CoarseSource
 from .build import build_source
+from .cam import CAMSource
 from .class_finder import ClassFinder, CLIPClassFinder
 from .clip import ClipMethod, ClipSegmentor
+from .clip_es import CLIPESSource
 from .daam import DAAM
 from .diffsegmenter import DiffSegmenter
 from .generation import Pair, PairGenerator, generate_pairs
 from .groupvit import GroupViTSegmentor
 from .seediff import SeeDiff
+from .seeds import SeedSource
 
 __all__ = [
     'DAAM',
     'AttentionSource',
+    'CAMSource',
     'CLIPClassFinder',
+    'CLIPESSource',
     'ClassFinder',
     'ClipMethod',
     'ClipSegmentor',
@@ -24,6 +29,7 @@ __all__ = [
     'Pair',
     'PairGenerator',
     'SeeDiff',
+    'SeedSource',
     'build_source',
     'generate_pairs',
 ]
