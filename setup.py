@@ -63,6 +63,7 @@ setup(
         'crf': ['pydensecrf2>=1.1'],
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'sam': ['scipy>=1.9'],
+        'seeds': ['open_clip_torch>=2.24', 'scipy>=1.9', 'torchvision>=0.16'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
         'docs': ['mkdocs>=1.6', 'mkdocstrings[python]>=0.26'],

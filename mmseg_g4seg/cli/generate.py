@@ -9,11 +9,9 @@ OUT/manifest.jsonl prompt, seed and classes of each. Called again after a kill, 
 """
 
 import argparse
-import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mmseg_g4seg.coarse.attention import AttentionSource
 from mmseg_g4seg.hosts.generate.run import generate_folder
@@ -22,6 +20,7 @@ from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.registry import names_of
 
 from .interrupt import interruptible
+from .key_values import key_value
 
 
 @interruptible('the same command goes on where it stopped')
@@ -60,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--method', type=str.lower, choices=methods, default='seediff', help='reads the masks')
     for what in ('prior', 'source'):
         parser.add_argument(
-            f'--{what}-options', nargs='+', type=_option, default=[], metavar='KEY=VALUE', help=f'more of the {what}'
+            f'--{what}-options', nargs='+', type=key_value, default=[], metavar='KEY=VALUE', help=f'more of the {what}'
         )
     parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
     parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
@@ -109,13 +108,3 @@ def _least_and_most(text: str) -> tuple[int, int]:
         return int(least), int(most or least)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f'expected a number, or two such as 1-3, got {text!r}') from error
-
-
-def _option(text: str) -> tuple[str, Any]:
-    name, sign, value = text.partition('=')
-    if not sign or not name:
-        raise argparse.ArgumentTypeError(f'expected KEY=VALUE, got {text!r}')
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):  # a word
-        return name, value

@@ -2,7 +2,7 @@
 
 from .attention import AttentionSource
 from .base import CoarseSource
-from .build import build_source
+from .build import build_source, source_methods
 from .cam import CAMSource
 from .class_finder import ClassFinder, CLIPClassFinder
 from .clip import ClipMethod, ClipSegmentor
@@ -32,4 +32,5 @@ __all__ = [
     'SeedSource',
     'build_source',
     'generate_pairs',
+    'source_methods',
 ]

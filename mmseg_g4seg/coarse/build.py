@@ -8,6 +8,12 @@ from mmseg_g4seg.registry import build, parts_of
 from .base import CoarseSource
 
 
+def source_methods() -> dict[str, dict[str, Any]]:
+    """Names of the methods, and the config that each stands for."""
+    parts = parts_of(CoarseSource)  # type: ignore[type-abstract]
+    return {name: config for part in parts for name, config in part.methods().items()}
+
+
 def build_source(method: 'str | Mapping[str, Any] | CoarseSource', options: Mapping[str, Any]) -> CoarseSource:
     """Builds a source.
 
@@ -22,7 +28,7 @@ def build_source(method: 'str | Mapping[str, Any] | CoarseSource', options: Mapp
     if isinstance(method, CoarseSource):
         return method
     if isinstance(method, str):
-        known = {name: config for part in parts_of(CoarseSource) for name, config in part.methods().items()}  # type: ignore[type-abstract]
+        known = source_methods()
         if method.lower() not in known:
             raise ValueError(f'method: expected one of {sorted(known)}, got {method!r}')
         method = known[method.lower()]

@@ -1,4 +1,4 @@
-"""Class activation maps of a classifier, over several scales, as IRN makes them (Ahn et al., CVPR 2019, arXiv 1904.05044).
+"""Class activation maps of a classifier over several scales, as IRN makes them (Ahn et al., CVPR 2019, 1904.05044).
 
 Shapes: K classes of an image, O outputs of the classifier, D feature channels, H W image size, h w feature grid.
 
@@ -24,7 +24,7 @@ from .seeds import SeedSource
 
 SCALES = (1.0, 0.5, 1.5, 2.0)
 STRIDE = 16
-"""Of IRN's grid: maps are resized to a multiple of it, then cut, so that a cell covers the pixels that it was made of."""
+"""Of IRN's grid: maps are resized to a multiple of it, then cut: a cell covers the pixels that it was made of."""
 
 
 @register
@@ -112,5 +112,5 @@ class CAMSource(SeedSource):
     def _output(self, name: ClassName) -> int:
         found = [self._outputs[word] for word in synonyms(name) if word in self._outputs]
         if not found:
-            raise ValueError(f'classes: expected some of those of the classifier, {sorted(self._outputs)}, got {name!r}')
+            raise ValueError(f'classes: expected some of those of the classifier, {list(self._outputs)}, got {name!r}')
         return found[0]

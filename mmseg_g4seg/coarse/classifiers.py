@@ -4,6 +4,7 @@ Shapes: B images, O outputs, D feature channels, H W image size, h w feature gri
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class MapClassifier:
     """A classifier that ends in global average pooling and one linear layer."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         """Args:
-            network: of timm, or of torchvision with the parts `avgpool` and `fc`, such as a ResNet.
+            network: `nn.Module` of timm, or of torchvision with the parts `avgpool` and `fc`, such as a ResNet.
 
         Raises:
             ValueError: if its scores are no means of maps, as where a norm stands behind the pooling.
@@ -52,7 +53,7 @@ class MapClassifier:
         self.network.to(device)
 
     def maps(self, images: Tensor) -> Tensor:
-        """Where each output's score comes from: (B, 3, H, W) float RGB in [0, 1] -> (B, O, h, w) float32, at least 0."""
+        """Where an output's score comes from: (B, 3, H, W) float RGB in [0, 1] -> (B, O, h, w) float32, at least 0."""
         mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(self.weight) for values in (self.mean, self.std))
         # without the bias, as IRN's: it is the same everywhere
         return self._project(self.features((images.to(self.weight) - mean) / std)).relu().float()
@@ -62,8 +63,7 @@ class MapClassifier:
         if hasattr(self.network, 'forward_features'):
             return self.network.forward_features(pixels)
         kept: list[Tensor] = []
-        pooling: Any = self.network.avgpool
-        hook = pooling.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+        hook = self.network.avgpool.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
         try:
             self.network(pixels)
         finally:
@@ -109,12 +109,10 @@ def load_classifier(model: str, weights: str | Path, outputs: int) -> MapClassif
 def _build(model: str, outputs: int) -> nn.Module:
     library = 'timm' if model.startswith(TIMM) else 'torchvision'
     try:
-        if library == 'timm':
-            from timm import create_model as build
-        else:
-            from torchvision.models import get_model as build
+        package: Any = import_module('timm' if library == 'timm' else 'torchvision.models')
     except ImportError as error:
         raise ImportError(f'CAM needs {library}: pip install "mmseg_g4seg[seeds]"') from error
+    build = package.create_model if library == 'timm' else package.get_model
     try:
         return build(model.removeprefix(TIMM), num_classes=outputs)
     except (ValueError, RuntimeError, KeyError) as error:

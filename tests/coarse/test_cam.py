@@ -70,7 +70,7 @@ def test_odd_images(source, size):
 
 
 def test_a_folder_of_weights(resnet, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, 'get_model', lambda name, num_classes: small_resnet())
+    monkeypatch.setattr(models, 'get_model', lambda *_, **_given: small_resnet())
     torch.save({'state_dict': resnet.state_dict()}, tmp_path / 'w.pth')
     (tmp_path / 'classes.txt').write_text('background\ncat\ndog\nbird\n')
     options = dict(model='resnet10', weights=str(tmp_path / 'w.pth'))
@@ -80,7 +80,7 @@ def test_a_folder_of_weights(resnet, tmp_path, monkeypatch):
     torch.testing.assert_close(loaded(image, ['background', 'dog'], probs=True), expected)
     with pytest.raises(ValueError, match=r"expected some of those of the classifier, .*got 'fish'"):
         loaded(image, ['background', 'fish'])
-    with pytest.raises(ValueError, match='one for each of the .* 3 outputs, got 1'):
+    with pytest.raises(ValueError, match=r'one for each of the .* 3 outputs, got 1'):
         load_source('cam', names=['cat'], **options)
     with pytest.raises(FileNotFoundError, match=r'no file .*none\.pth'):
         load_source('cam', model='resnet10', weights=tmp_path / 'none.pth', names=NAMES)

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_g4seg import load_source
-from mmseg_g4seg.coarse.clip_es import CLIPESSource, balanced_affinity, class_maps, part_boxes
-from mmseg_g4seg.coarse.clip_es_words import BACKGROUND_WORDS
+from mmseg_g4seg.coarse.clip_es import CLIPESSource
+from mmseg_g4seg.coarse.clip_es.maps import balanced_affinity, class_maps, part_boxes
+from mmseg_g4seg.coarse.clip_es.words import BACKGROUND_WORDS
 from mmseg_g4seg.prediction import ClassList
 from tests.coarse.clip.tiny import build_clip, load_visual, tokenizer
 from tests.oracle_files import load_oracle
@@ -99,9 +100,7 @@ def test_words_of_the_background_that_are_classes_do_not_compete(model):
 
     source = CLIPESSource(model, tokenizer=listen, background_words=['tree', 'sky', 'keyboard'])
     source.predict(torch.rand(3, 32, 32), ['background', 'keyboard', ('chair', 'stool'), 'bird'])
-    assert asked == [
-        f'a clean origami {word}.' for word in ('keyboard', 'chair,stool', 'bird avian', 'tree', 'sky')
-    ]
+    assert asked == [f'a clean origami {word}.' for word in ('keyboard', 'chair,stool', 'bird avian', 'tree', 'sky')]
     asked.clear()
     source.predict(torch.rand(3, 32, 32), ['background', 'bird'])
     assert asked == []  # each word is encoded once

@@ -22,4 +22,4 @@ PROMPT_NAMES = {
     'remote': 'remote control',
     'hair drier': 'hairdrier,blowdrier',
 }
-"""Names that CLIP takes for something else, and what the authors found that it takes for the class; other names stay."""
+"""Names that CLIP takes for something else, and what the authors say in their place; other names stay."""
