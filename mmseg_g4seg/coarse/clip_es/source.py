@@ -8,7 +8,7 @@ E embedding channels.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.coarse.clip.vision import check_vision_transformer, normalise_pixels, patch_size
-from mmseg_g4seg.coarse.clip.words import Tokenizer, WordEncoder
 from mmseg_g4seg.coarse.seeds import SeedSource
+from mmseg_g4seg.coarse.words import WordEncoder
 from mmseg_g4seg.features.clip import load_open_clip
 from mmseg_g4seg.io.background_rule import BackgroundRule
 from mmseg_g4seg.prediction import ClassName, synonyms
@@ -44,7 +44,7 @@ class CLIPESSource(SeedSource):
         self,
         model: Any,
         *,
-        tokenizer: Tokenizer,
+        tokenizer: Callable[[list[str]], Tensor],
         template: str = TEMPLATE,
         background_words: Sequence[str] = BACKGROUND_WORDS,
         prompt_names: Mapping[str, str] = PROMPT_NAMES,
@@ -75,7 +75,7 @@ class CLIPESSource(SeedSource):
         self.background_rule = BackgroundRule('power', alpha)
         self.background_words, self.prompt_names = list(background_words), dict(prompt_names)
         self.model = model.eval().requires_grad_(False)
-        self.words = WordEncoder(self.model, tokenizer, [template])
+        self.tokenizer, self.words = tokenizer, WordEncoder(self.encode_texts, [template])
 
     @classmethod
     def from_config(
@@ -115,8 +115,12 @@ class CLIPESSource(SeedSource):
 
     def to(self, device: torch.device | str) -> 'CLIPESSource':
         self.model.to(device)
-        self.words.clear()
         return self
+
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """N prompts -> (N, E) float, not of length 1."""
+        device = self.model.visual.conv1.weight.device
+        return self.model.encode_text(self.tokenizer(texts).to(device))
 
     def score(self, image: Tensor, names: Sequence[ClassName]) -> Tensor:
         visual = self.model.visual
@@ -125,7 +129,7 @@ class CLIPESSource(SeedSource):
         pixels = image[None].to(visual.conv1.weight)
         # bicubic weights leave [0, 1] at edges
         resized = F.interpolate(pixels, (height, width), mode='bicubic', antialias=True).clamp(0, 1)
-        words = self.words([*map(self._prompt_name, names), *self._competitors(names)])
+        words = self.words([*map(self._prompt_name, names), *self._competitors(names)]).to(pixels.device)
         maps = self.seed_maps(normalise_pixels(visual, resized), words, len(names))
         scores = F.interpolate(maps[None], tuple(image.shape[1:]), mode='bilinear')[0]
         return scores.to(image.device)

@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 from tests.hosts.mmseg.synthetic_trees import LAYOUTS, pairs, write_tree
 
 CONFIGS = sorted(p for p in (ROOT / 'configs').glob('*/*.py') if p.parent.name != '_base_')
-OWN_RUNS = ('saved_scores', 'seediff', 'sclip', 'maskclip', 'groupvit')
+OWN_RUNS = ('saved_scores', 'seediff', 'sclip', 'maskclip', 'groupvit', 'clip_es', 'cam')
 """Folders whose configs need no synthetic tree: saved scores and zero-shot masks have tests of their own."""
 FOREIGN = [p for p in CONFIGS if p.parent.name not in OWN_RUNS]
 SMALLER = {
