@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmseg_g4seg.coarse import ClipSegmentor
+from mmseg_g4seg.coarse import ClipSegmentor, CLIPESSource
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 
@@ -17,7 +17,7 @@ from .hub_cache import is_cached
 from .records import ConfigRun, SeedRun
 from .seeds import NAMES, VOC, Seeds
 
-CLIP_METHODS = tuple(ClipSegmentor.methods())
+CLIP_METHODS = (*ClipSegmentor.methods(), *CLIPESSource.methods())
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,11 @@ def source_needs(segmentor: dict[str, Any], *, download: bool) -> Iterator[Need]
         )
     elif segmentor['method'] in CLIP_METHODS:
         yield from _clip({**source, 'type': 'OpenCLIPFeatures'}, place, download=download)
+    elif segmentor['method'] == 'cam':
+        yield _package('torchvision', 'seeds')
+        weights = Path(source['weights'])
+        how = f"IRN's step/train_cam.py writes it; or --cfg-options {place}.weights=FILE"
+        yield Need('weights of the classifier', str(weights), weights.is_file(), how)
     elif 'prior' in source:
         prior = source['prior']
         yield _prior(str(prior['source'] if isinstance(prior, dict) else prior), download=download)

@@ -4,10 +4,8 @@ Figures are mIoU in per cent unless a row says otherwise. The order of tables is
 numbers are known here; the others go by their subject.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from .records import ConfigRun, Row, SeedRun, Table
+from .records import ConfigRun, Row, Table
+from .weak_labels import ABLATION, INJECTION, INVERSION, PRIORS, SEEDS
 from .zero_shot import OTHER_MODELS, OTHER_REFINERS, TEXT_SUPERVISED
 
 SEGFORMER_ADE = (
@@ -18,26 +16,8 @@ SEGFORMER_CITY = 'segformer/segformer_mit-b5_8x1_1024x1024_160k_cityscapes/segfo
 DEEPLAB_CITY = 'deeplabv3plus/deeplabv3plus_r101-d8_512x1024_80k_cityscapes/deeplabv3plus_r101-d8_512x1024_80k_cityscapes_20200606_114143-068fcfe9.pth'  # noqa: E501
 MASK2FORMER_CITY = 'mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024/mask2former_r50_8xb2-90k_cityscapes-512x1024_20221202_140802-ffd9d750.pth'  # noqa: E501
 
-WEAKLY_SUPERVISED = {'update.beta': 0.9}
-"""The paper's beta for seeds of weakly supervised methods."""
-
-
-CONTROLNET = {
-    'injection': {
-        '_delete_': True,  # the paper has it in place of injection into attention, not beside it
-        'type': 'ControlNetInjector',
-        'source': 'thibaud/controlnet-sd21-ade20k-diffusers',
-    }
-}
 _PRINTED = 'every run of tools/test.py prints it for its own masks'
-
-
-def _clip_es(options: Mapping[str, Any] | None = None) -> SeedRun:
-    return SeedRun('clip_es', 'clip-es', 'power:1', {**WEAKLY_SUPERVISED, **(options or {})})
-
-
-def _filter(low: float, high: float) -> dict[str, Any]:
-    return {'update.confidence_range': (low, high)}
+_BY_IOU = f"{_PRINTED}: python -m projects.reproduction I --rows 'SCLIP, VOC'"
 
 
 def _chains(
@@ -57,31 +37,9 @@ TABLES: dict[str, Table] = {
         TEXT_SUPERVISED,
         'I',
     ),
-    'weakly-supervised': Table(
-        'seeds of weakly supervised methods, VOC12 train',
-        (
-            Row('CLIP-ES seed', 70.8, 72.0, _clip_es()),
-            Row(
-                'CLIP-ES seed, then dense CRF',
-                74.9,
-                75.4,
-                lacks='the paper compares CRF with G4Seg and CRF; here only the seed itself is the coarse mask: run '
-                'tools/refine_masks.py with configs/_base_/refiners/g4seg_sd21_crf.py and dense_crf.py',
-            ),
-            Row('CAM seed', 48.0, 50.8, SeedRun('irn_cam', 'irn', 'threshold:0.15', WEAKLY_SUPERVISED)),
-        ),
-    ),
-    'ablation': Table(
-        'the parts of the method, CLIP-ES seeds',
-        (
-            Row('mask injection (EMI)', 70.8, 71.3, lacks='injection without correspondence has no run here'),
-            Row('EMI, correspondence (SCA)', 70.8, 71.7, _clip_es(_filter(0.0, 1.0))),
-            Row('EMI, SCA, filter [0.2, 0.6]', 70.8, 72.0, _clip_es()),
-            Row('EMI, SCA, filter [0.1, 0.7]', 70.8, 71.6, _clip_es(_filter(0.1, 0.7))),
-            Row('ControlNet in place of EMI', 70.8, 74.1, _clip_es(CONTROLNET)),
-        ),
-        'III',
-    ),
+    'weakly-supervised': Table('seeds of weakly supervised methods, VOC12 train', SEEDS, 'II'),
+    'ablation': Table('the parts of the method, CLIP-ES', ABLATION, 'III'),
+    'inversion': Table('null-text inversion in place of one noised step', INVERSION, 'IV'),
     'supervised': Table(
         'supervised models on ADE20K',
         (
@@ -117,12 +75,15 @@ TABLES: dict[str, Table] = {
         'XI',
     ),
     'other-models': Table('models of other kinds, p. XI of the paper', OTHER_MODELS),
+    'injection': Table('ControlNet in place of injection into attention', INJECTION, 'VIII'),
+    'priors': Table('the diffusion model, CLIP-ES', PRIORS, 'IX'),
     'initial-iou': Table(
         'gain by the initial IoU of the mask',
         tuple(
-            Row(f'masks from {low} to {high}', None, gain, lacks=_PRINTED, metric='gain')
+            Row(f'masks from {low} to {high}', None, gain, lacks=_BY_IOU, metric='gain')
             for low, high, gain in ((0, 40, 0.2), (40, 80, 1.9), (80, 100, 1.1))
         ),
+        'VII',
     ),
     'cost': Table(
         'seconds a mask on an RTX 3090, the lower of the two figures given',

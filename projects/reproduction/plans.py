@@ -82,7 +82,7 @@ def plan_row(row: Row, places: Places) -> Plan | None:
 
 def _plan_config(run: ConfigRun, folder: Path, places: Places) -> Plan:
     config = Config.fromfile(places.root / 'configs' / run.config)
-    _merge(config, _options(config, places))
+    _merge(config, _options(run, config, places))
     # a file, as a command line of mmengine's options would lose the blanks of paths
     files = {'config.py': config.dump()}
     checkpoint = places.checkpoints / Path(run.weights).name if run.weights else None
@@ -116,8 +116,8 @@ def _merge(config: Config, options: dict[str, Any]) -> None:
     config.merge_from_dict(deepcopy(options))
 
 
-def _options(config: Config, places: Places) -> dict[str, Any]:
-    """Options of a config; those of the refiner go to G4Seg, which leads where refiners are chained."""
+def _options(run: ConfigRun, config: Config, places: Places) -> dict[str, Any]:
+    """A row's options of a config, and the user's over them; the refiner's go to G4Seg, which leads a chain."""
     others = {key: value for key, value in places.options.items() if not key.startswith(OF_REFINER)}
     if places.prior and 'prior' in (config.model.segmentor.get('source') or {}):
         # zero-shot masks are read in the prior that refines them
@@ -126,7 +126,8 @@ def _options(config: Config, places: Places) -> dict[str, Any]:
     if (chain[0] if chain else config.model.refiner).type != 'G4SegRefiner':
         return others  # a rival of it has no prior, and none of its options
     place = OF_REFINER + ('refiners.0.' if chain else '')
-    return {**others, **{place + key: value for key, value in _refiner_options(places).items()}}
+    refiner = {**run.options, **_refiner_options(places)}
+    return {**others, **{place + key: value for key, value in refiner.items()}}
 
 
 def _refiner_options(places: Places) -> dict[str, Any]:

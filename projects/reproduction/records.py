@@ -14,10 +14,12 @@ class ConfigRun:
     Attributes:
         config: under `configs/`.
         weights: address of the coarse model's checkpoint below `WEIGHTS`; none for saved scores.
+        options: of G4Seg, by dotted key, over the config.
     """
 
     config: str
     weights: str = ''
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:

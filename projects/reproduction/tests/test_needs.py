@@ -1,7 +1,8 @@
 import pytest
+from mmengine.config import Config
 
 from projects.reproduction.needs import refiner_needs
-from projects.reproduction.paper import find_rows, find_table
+from projects.reproduction.paper import ConfigRun, find_rows, find_table
 from projects.reproduction.plans import plan_row
 from projects.reproduction.table import describe
 from projects.reproduction.tests.setting import places
@@ -64,11 +65,33 @@ def test_controlnets(tmp_path, beside_attention):
 
 
 def test_the_row_with_a_controlnet_needs_it(tmp_path):
-    (row,) = find_rows(find_table('ablation'), 'ControlNet')
+    (row,) = find_rows(find_table('VIII'), 'CLIP-ES')
     plan = plan_row(row, places(tmp_path, prior='tiny'))
     assert {n.where for n in plan.needs if n.what == 'ControlNet'} == {'thibaud/controlnet-sd21-ade20k-diffusers'}
-    assert 'MaskInjector' not in plan.files['refiner.py']
-    assert 'beta=0.9' in plan.files['refiner.py'].replace(' ', '')
+    assert refiner_of(plan).injection.type == 'ControlNetInjector'
+    assert refiner_of(plan)['update'].beta == 0.9
+
+
+def refiner_of(plan):
+    return Config.fromstring(plan.files['config.py'], '.py').model.refiner
+
+
+def test_rows_of_weak_labels_are_commands_that_need_their_models(tmp_path):
+    for number in ('II', 'III', 'IV', 'VIII', 'IX'):
+        table = find_table(number)
+        for row in (row for row in table.rows if isinstance(row.run, ConfigRun)):
+            plan = plan_row(row, places(tmp_path))
+            assert plan.command[1].endswith('tools/test.py')
+            missing = {need.what: need.how for need in plan.missing if 'segmentor' in need.how}
+            assert list(missing) == ['weights of the classifier' if row.name.startswith('CAM') else 'CLIP weights']
+            leading = refiner_of(plan).get('refiners', [refiner_of(plan)])[0]
+            assert ('prior' in [need.what for need in plan.missing]) == (leading.type == 'G4SegRefiner')
+            assert leading.get('update', {}).get('beta', 0.9) == (0.8 if 'SCLIP' in row.name else 0.9)
+    priors = [refiner_of(plan_row(row, places(tmp_path))) for row in find_table('IX').rows]
+    assert len({refiner.prior.source for refiner in priors}) == 4
+    assert [refiner.get('image_size') for refiner in priors] == [None, None, 1024, None]
+    (inverted,) = find_table('IV').rows
+    assert refiner_of(plan_row(inverted, places(tmp_path)))['update'].reconstruction.type == 'NullTextInversion'
 
 
 def test_chains():

@@ -20,7 +20,7 @@ TRAIN = ['2010_000000', '2010_000001', '2010_000002']
 
 
 @pytest.fixture
-def seeds(tmp_path) -> Path:
+def saved(tmp_path) -> Path:
     """Seeds of training and validation images, as methods save them."""
     voc, folder = tmp_path / 'data/VOCdevkit/VOC2012', tmp_path / 'data/seeds/clip_es'
     write_tree('voc12', voc, images=3)
@@ -43,11 +43,11 @@ def cells(plan: Plan) -> tuple[str, ...]:
     return fill(Table('one', (ROW,)), [plan])[0]
 
 
-def test_only_training_images_are_used(tmp_path, seeds):
+def test_only_training_images_are_used(tmp_path, saved):
     plan = plan_light(tmp_path)
     assert plan.missing == []
     assert run_plan(plan), (plan.folder / 'log.txt').read_text()[-3000:]
-    assert len(list(seeds.iterdir())) == 6
+    assert len(list(saved.iterdir())) == 6
     links = sorted((plan.folder / 'seeds').iterdir())
     assert [link.stem for link in links] == TRAIN
     assert all(link.is_symlink() for link in links)
@@ -68,24 +68,24 @@ def test_only_training_images_are_used(tmp_path, seeds):
     assert figures.interval[0] <= figures.interval[1]
 
 
-def test_missing_and_bad_seeds_are_counted_and_those_repaired_are_added(tmp_path, seeds):
-    (seeds / f'{TRAIN[0]}.npy').unlink()
-    (seeds / f'{TRAIN[1]}.npy').write_bytes(b'no array')
+def test_missing_and_bad_seeds_are_counted_and_those_repaired_are_added(tmp_path, saved):
+    (saved / f'{TRAIN[0]}.npy').unlink()
+    (saved / f'{TRAIN[1]}.npy').write_bytes(b'no array')
     plan = plan_light(tmp_path)
     assert f'found   seeds, 2 of 3: {Path("data/seeds/clip_es")}' in describe('one', Table('one', (ROW,)), [plan])
     assert run_plan(plan), (plan.folder / 'log.txt').read_text()[-3000:]
     assert cells(plan)[-1] == f'measured on 1 of 3 seeds, 1 missing, 1 bad: see {plan.figures}'
     assert f'{TRAIN[1]}.npy' in json.loads(plan.figures.read_text())['errors'][0]['path']
     for name in TRAIN[:2]:
-        write_seed(seeds / f'{name}.npy')
+        write_seed(saved / f'{name}.npy')
     plan = plan_light(tmp_path)
     assert run_plan(plan)
     assert cells(plan)[-1] == 'measured'
     assert not (tmp_path / 'out/seed.1').exists(), 'the run goes on, what was refined stays'
 
 
-def test_no_seed_that_can_be_used_is_a_failure(tmp_path, seeds):
-    for path in seeds.iterdir():
+def test_no_seed_that_can_be_used_is_a_failure(tmp_path, saved):
+    for path in saved.iterdir():
         path.write_bytes(b'no array')
     plan = plan_light(tmp_path)
     assert not run_plan(plan)
@@ -93,7 +93,7 @@ def test_no_seed_that_can_be_used_is_a_failure(tmp_path, seeds):
     assert '3 errors' in (plan.folder / 'log.txt').read_text()
 
 
-def test_other_settings_and_damaged_reports_are_another_run(tmp_path, seeds):
+def test_other_settings_and_damaged_reports_are_another_run(tmp_path, saved):
     """The tool that refines refuses a folder with results of other settings, or with a damaged report."""
     assert run_plan(plan_light(tmp_path))
     other = plan_light(tmp_path, options={**LIGHT, 'model.refiner.update.beta': 0.5})
@@ -117,17 +117,17 @@ def test_what_is_missing_is_named(tmp_path):
     assert missing['names'] == 'data/VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt'
 
 
-def test_links_are_renewed(tmp_path, seeds):
+def test_links_are_renewed(tmp_path, saved):
     links = tmp_path / 'links'
     find_seeds(ROW.run, Path('data')).link(links)
-    (seeds / f'{TRAIN[0]}.npy').unlink()
+    (saved / f'{TRAIN[0]}.npy').unlink()
     find_seeds(ROW.run, Path('data')).link(links)
     assert sorted(path.stem for path in links.iterdir()) == TRAIN[1:]
     assert all(path.is_file() for path in links.iterdir())
-    assert len(list(seeds.iterdir())) == 5
+    assert len(list(saved.iterdir())) == 5
 
 
-def test_a_failing_run_is_said_with_its_log(tmp_path, seeds):
+def test_a_failing_run_is_said_with_its_log(tmp_path, saved):
     row = Row('seed', None, None, SeedRun('clip_es', 'clip-es', 'nonsense:1'))
     plan = plan_row(row, places(tmp_path, prior='tiny', options=LIGHT))
     assert not run_plan(plan)

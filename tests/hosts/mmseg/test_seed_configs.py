@@ -14,7 +14,7 @@ from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.registry import check_config
-from tests.coarse.clip.conftest import write_clip_folder
+from tests.clip_folder import write_clip_folder
 from tests.conftest import ROOT
 from tests.hosts.mmseg.synthetic_trees import pairs, write_tree
 

@@ -18,7 +18,7 @@ from mmseg_g4seg.hosts.seeds.task import SeedsTask
 from mmseg_g4seg.io.formats import build_format
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.prediction import ClassList
-from tests.coarse.clip.conftest import write_clip_folder
+from tests.clip_folder import write_clip_folder
 from tests.coarse.test_cam import small_resnet
 from tests.hosts.folder.conftest import contents
 
