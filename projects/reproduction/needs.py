@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmseg_g4seg.coarse import ClipSegmentor, CLIPESSource
+from mmseg_g4seg.coarse import CLIPESSource, ClipSegmentor
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 

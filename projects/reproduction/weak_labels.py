@@ -1,4 +1,4 @@
-"""Tables II to IV, VIII and IX: seeds of weakly supervised methods on VOC12's training images, and the method's parts."""
+"""Tables II to IV, VIII and IX: seeds on VOC12's training images, and the parts of the method."""
 
 from collections.abc import Mapping
 from typing import Any
