@@ -83,7 +83,7 @@ class SeedWorker(Worker):
     def _make(self, path: Path, shown: list[int]) -> tuple[bytes, dict[str, Any]]:
         classes = self.task.classes
         # as the folder host names images, so that what is drawn at random is the same there
-        found = self.source.predict_present(read_image(path).to(self.task.device), classes, shown, key=path.name)
+        found = self.source.predict_present(read_image(path), classes, shown, key=path.name)
         covered = present_classes(found.label_map, len(classes))
         record = {
             'classes': [classes.labels[c] for c in shown],
