@@ -125,6 +125,15 @@ def test_prompts_and_merge_are_those_of_a_plain_loop(models, kind):
     hook.remove()
 
 
+@pytest.mark.parametrize('kind', ['sam', 'sam2'])
+def test_every_prompt_counts_and_none_is_needed(models, kind):
+    image, coarse = torch.rand(3, *SIZE), blocks()
+    choices = [['box'], ['points'], ['mask'], ['box', 'points', 'mask']]
+    found = [SAMRefiner(models[kind], prompts=p).refine(image, coarse, CLASSES).probs for p in choices]
+    for i, one in enumerate(found):
+        assert all((one - other).abs().max() > 0.01 for other in found[i + 1 :])
+
+
 class Boxes(torch.nn.Module):
     """Answers with the box that it is asked about, with its left half, and with nothing, in the image's own pixels."""
 
