@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from projects.reproduction.paper import Row, SeedRun, Table
 from projects.reproduction.plans import Plan, plan_row
+from projects.reproduction.records import Row, SeedRun, Table
 from projects.reproduction.runs import read_figures, run_plan
 from projects.reproduction.seeds import find_seeds
 from projects.reproduction.table import describe, fill
