@@ -1,5 +1,6 @@
 """Models of the real architectures, small and with random weights; no download, no GPU."""
 
+import gc
 import os
 import random
 from functools import cache
@@ -18,6 +19,16 @@ from tests.random_prior import NAMES, RandomParts, as_prior, build_random_parts
 
 ROOT = Path(__file__).parents[1]
 IMAGE_SIZE = 32
+
+# the libraries' millions of objects are walked again and again for rubbish: a fifth of the time of some tests
+gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """What is there before the first test stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)
