@@ -39,12 +39,13 @@ class WordEncoder:
 
     @torch.no_grad()
     def __call__(self, words: Sequence[str]) -> Tensor:
-        """Encodes words: V texts -> (V, E) float32 of length 1."""
+        """Encodes words: V texts -> (V, E) float32 of length 1, on the CPU."""
         for word in words:
             if word not in self._known:
                 prompts = self._prompts(word)
                 parts = [prompts[i : i + PROMPTS_AT_ONCE] for i in range(0, len(prompts), PROMPTS_AT_ONCE)]
-                self._known[word] = mean_direction(torch.cat([self.encode(part).float() for part in parts]))
+                # on the CPU: the encoder may move between two words
+                self._known[word] = mean_direction(torch.cat([self.encode(part).float() for part in parts])).cpu()
         return torch.stack([self._known[word] for word in words])
 
     def _prompts(self, word: str) -> list[str]:
