@@ -5,8 +5,9 @@ import torch
 from transformers import BatchEncoding, GroupViTConfig, GroupViTModel
 
 import mmseg_g4seg.coarse.groupvit as groupvit
-from mmseg_g4seg.coarse import GroupViTSegmentor
+from mmseg_g4seg.coarse import GroupViTSegmentor, build_source
 from mmseg_g4seg.coarse.groupvit import group_affinity
+from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer, write_vocabulary
 from mmseg_g4seg.prediction import ClassList
 from tests.oracle_files import load_oracle
 
@@ -110,6 +111,22 @@ def test_where_the_background_stands_does_not_matter(model):
     first = build(model).predict(image, CLASSES)
     moved = build(model).predict(image, ClassList(last))
     assert torch.equal(moved.probs, first.probs.roll(-1, dims=0))
+
+
+def test_a_folder_as_the_hub_has_it(tmp_path):
+    words = build_tokenizer(['sky', 'tree', 'bush', 'ball'])
+    config = small_config()
+    config.text_config.update(dict(vocab_size=len(words), eos_token_id=words.eos_token_id, max_position_embeddings=77))
+    torch.manual_seed(0)
+    GroupViTModel(config).save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    if not (tmp_path / 'vocab.json').exists():  # transformers 4 has written it
+        write_vocabulary(words, tmp_path)
+    source = build_source('groupvit', dict(model=str(tmp_path), image_scale=(96, 32), window=(32, 16)))
+    found = source.predict(torch.rand(3, 40, 56), CLASSES)
+    assert found.probs.shape == (4, 40, 56)
+    assert source.words(['sky', 'tree']).shape == (2, 32)
+    assert not source.words(['sky']).allclose(source.words(['tree']), atol=1e-3)
 
 
 def test_a_folder_without_a_layer_is_refused(model, tmp_path):

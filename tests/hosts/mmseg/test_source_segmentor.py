@@ -94,6 +94,21 @@ def test_the_picture_and_its_key():
     assert [asked[3] for asked in source.asked] == ['a.jpg', 'b.png']
 
 
+def test_words_of_a_file(tmp_path):
+    """They call the data set's classes otherwise: no word says `background`, and yet it is one."""
+    file, source = tmp_path / 'words.txt', Uniform()
+    file.write_text('wall, floor\nsky\ntree, bush\nball\n')
+    model = SourceSegmentor(source, 4, class_names=str(file), data_preprocessor=PREPROCESSOR)
+    model.dataset_meta = dict(classes=tuple(NAMES))
+    predict(model, sample())
+    assert source.asked[0][:2] == ([('wall', 'floor'), ('sky',), ('tree', 'bush'), ('ball',)], 0)
+    file.write_text('wall, floor\nsky\n')
+    short = SourceSegmentor(source, 4, class_names=str(file), data_preprocessor=PREPROCESSOR)
+    short.dataset_meta = dict(classes=tuple(NAMES))
+    with pytest.raises(ValueError, match='names: expected 4, one a class, got 2'):
+        predict(short, sample())
+
+
 class TestCheckpoint:
     def test_has_none(self):
         model = MODELS.build(dict(type='SourceSegmentor', method='SeeDiff', num_classes=4, source=dict(prior='tiny')))
