@@ -26,7 +26,7 @@ LIKELY = 5
 
 @register
 class GroupViTSegmentor(CoarseSource):
-    """Each pixel takes the words of its group; where no group is like any, it is background."""
+    """Compares groups of patches with words; a pixel has the scores of its group."""
 
     def __init__(
         self,
@@ -68,7 +68,14 @@ class GroupViTSegmentor(CoarseSource):
         window: "tuple[int, int] | Literal['whole']" = (448, 224),
         background_score: float = 0.95,
     ) -> 'GroupViTSegmentor':
-        """Loads a model from a folder or a hub id.
+        """Loads a model, and its tokenizer with it.
+
+        Args:
+            model: a folder or a hub id.
+            templates: as the constructor, like all below.
+            image_scale: likewise.
+            window: likewise.
+            background_score: likewise.
 
         Raises:
             ValueError: if weights are missing, which transformers leaves random with a warning.

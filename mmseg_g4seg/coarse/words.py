@@ -41,6 +41,7 @@ class WordEncoder:
     def __call__(self, words: Sequence[str]) -> Tensor:
         """Encodes words: V texts -> (V, E) float32 of length 1, on the CPU."""
         for word in words:
+            # word by word: in one batch, rounding would hang on the words beside, and labels on what was asked before
             if word not in self._known:
                 prompts = self._prompts(word)
                 parts = [prompts[i : i + PROMPTS_AT_ONCE] for i in range(0, len(prompts), PROMPTS_AT_ONCE)]

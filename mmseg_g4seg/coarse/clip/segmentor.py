@@ -29,7 +29,7 @@ PAMR_DILATIONS = (8, 16)
 
 @register
 class ClipSegmentor(CoarseSource):
-    """Asks of every patch which of all classes' words it is like; it needs not be told what an image shows.
+    """Compares each patch with the words of all classes. It need not be told which classes an image shows.
 
     Examples:
         >>> source = load_source('sclip')
@@ -100,7 +100,19 @@ class ClipSegmentor(CoarseSource):
         area_threshold: float | None = None,
         pamr_iterations: int | None = None,
     ) -> 'ClipSegmentor':
-        """Builds a model by its open_clip name and pretrained tag, or the path of a local weights file.
+        """Loads a model, and its tokenizer with it.
+
+        Args:
+            model: its open_clip name, such as `ViT-L-14-quickgelu`; `local-dir:FOLDER` or `hf-hub:ID`.
+            pretrained: open_clip's tag, or the path of a weights file; not read of a folder or a hub id.
+            method: as the constructor, like all below.
+            templates: likewise.
+            image_scale: likewise.
+            window: likewise.
+            logit_scale: likewise.
+            background_score: likewise.
+            area_threshold: likewise.
+            pamr_iterations: likewise.
 
         Raises:
             ImportError: if open_clip is missing.

@@ -1,6 +1,8 @@
 """Masks from CLIP and words; V words, C classes, E embedding channels, H W image size."""
 
+import copy
 import json
+import pickle
 
 import pytest
 import torch
@@ -110,6 +112,16 @@ class TestWords:
     def test_templates_without_a_place(self, templates):
         with pytest.raises(ValueError, match=r"templates: expected prompts with one '\{name\}' in each"):
             WordEncoder(torch.zeros, templates)
+
+
+def test_a_copy_stands_on_its_own(model):
+    """Processes that share the work get copies: one whose words came from the first one's model would follow it."""
+    source = build(model)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(build(model, tokenizer=tokenizer))))
+    assert copied.words.encode.__self__ is copied
+    assert copied.model is not source.model
+    image = torch.rand(3, 40, 56)
+    assert copied.predict(image, CLASSES).probs.equal(source.predict(image, CLASSES).probs)
 
 
 class TestMethods:
