@@ -227,6 +227,7 @@ def test_nothing_of_projects_is_installed(tmp_path):
     assert {p.split('/')[0] for p in built} == {'mmseg_g4seg'}
     assert {'mmseg_g4seg/.mim/tools/test.py', 'mmseg_g4seg/.mim/configs/_base_/refiners/g4seg_tiny.py'} <= built
     assert {'mmseg_g4seg/py.typed', 'mmseg_g4seg/.mim/model-index.yml'} <= built
+    assert 'mmseg_g4seg/.mim/configs/_base_/classes/voc21.txt' in built, 'words that configs name'
 
 
 def test_fixed_names_are_where_they_were_promised():
