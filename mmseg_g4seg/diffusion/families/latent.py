@@ -79,6 +79,8 @@ class LatentPrior(DiffusionPrior):
         for network in (vae, denoiser):
             use_channels_last(network)
         self.vae, self.denoiser, self.scheduler = vae, denoiser, scheduler
+        # asked once: diffusers walks every module for hooks each time, milliseconds that a pass would wait for
+        self._dtype, self._vae_dtype = denoiser.dtype, vae.dtype
         self.guidance_scale = self.default_guidance if reads_guidance and guidance_scale is None else guidance_scale
         self.num_train_timesteps = int(scheduler.config.num_train_timesteps)
         self.latent_channels = int(vae.config.latent_channels)
@@ -90,11 +92,11 @@ class LatentPrior(DiffusionPrior):
 
     @property
     def device(self) -> torch.device:
-        return self.denoiser.device
+        return next(self.denoiser.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.denoiser.dtype
+        return self._dtype
 
     def to(self: Self, device: torch.device | str) -> Self:
         if torch.device(device) != self.device:
@@ -131,19 +133,19 @@ class LatentPrior(DiffusionPrior):
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
         self.check_image_size(images.shape[-2:])
-        pixels = (images * 2 - 1).to(self.vae.device, self.vae.dtype)
+        pixels = (images * 2 - 1).to(self.device, self._vae_dtype)
         encoded = self.vae.encode(pixels)
         # a tiny autoencoder has no distribution
         latents = encoded.latents if hasattr(encoded, 'latents') else encoded.latent_dist.mode()
-        self.finite.note('autoencoder (encoder)', self.vae.dtype, latents)
+        self.finite.note('autoencoder (encoder)', self._vae_dtype, latents)
         offset, scale = self._normalisation(latents)
         return (latents.float() - offset) * scale
 
     @torch.no_grad()
     def decode_latents(self, latents: Tensor) -> Tensor:
         offset, scale = self._normalisation(latents)
-        scaled = (latents / scale + offset).to(self.vae.device, self.vae.dtype)
-        decoded = self.finite.note('autoencoder (decoder)', self.vae.dtype, self.vae.decode(scaled).sample)
+        scaled = (latents / scale + offset).to(self.device, self._vae_dtype)
+        decoded = self.finite.note('autoencoder (decoder)', self._vae_dtype, self.vae.decode(scaled).sample)
         return ((decoded.float() + 1) / 2).clamp(0, 1)
 
     def _normalisation(self, latents: Tensor) -> tuple[float | Tensor, float | Tensor]:
