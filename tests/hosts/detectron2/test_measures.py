@@ -129,7 +129,14 @@ def test_panoptic_figures_are_those_of_detectron2(run, tmp_path):
         assert ours[f'coarse_{name}'] == round(before[other], 2)
     assert ours['PQ'] > 0
     files = sorted(path.name for path in (tmp_path / 'own/panoptic_seg').iterdir())
-    assert files == ['classes.csv', 'images.csv', 'metrics.json', 'table.txt']
+    assert files == ['classes.csv', 'images.csv', 'metrics.json', 'report.html', 'report_data.json', 'table.txt']
+    page = (tmp_path / 'own/panoptic_seg/report.html').read_text()
+    assert 'RQ of each class' in page
+    changed = [image['name'] for image in json.loads((tmp_path / 'own/panoptic_seg/metrics.json').read_text())['images']
+               if image['coarse'] != image['refined']]  # fmt: skip
+    assert changed
+    assert page.count('<figure') == len(changed)
+    assert page.count('--photo: url') == len(changed)
 
 
 def test_instances_have_an_ap(dataset, tmp_path):
@@ -148,6 +155,9 @@ def test_instances_have_an_ap(dataset, tmp_path):
     found = evaluate(RefinementEvaluator(NAME, tmp_path, measures=['instances']), inputs, outputs)['refinement']
     assert (found['coarse_AP'], found['AP'], found['AP50']) == (50.0, 100.0, 100.0)
     assert found['gain_low'] == found['gain_high'] == 50.0
+    page = (tmp_path / 'instances/report.html').read_text()
+    assert page.count('<figure') == COUNT
+    assert 'raised mask AP by 50.00 points' in page
 
 
 def test_a_data_set_without_truth_is_named(dataset):
