@@ -11,6 +11,7 @@ options want another OUT.
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--refiners', nargs='+', default=['tiny'], help='what `load_refiner` takes')
     parser.add_argument('--soften', type=float, default=SEGMENT_BORDER, help='of hard segments')
+    parser.add_argument(
+        '--evidence-power', type=float, default=1.0, help="of the queries' masks; 0.5 makes plain shares of them"
+    )
     parser.add_argument('--scenes-at-most', type=int)
     return parser.parse_args(arguments)
 
@@ -51,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for quality, own in records.items():
             if case.name not in {record.name for record in own}:
                 coarse = degrade(case, quality, len(names))
+                coarse = replace(coarse, masks=coarse.masks**args.evidence_power)
                 own.append(refine_all(case, coarse, refiners, ClassList(names), soften=args.soften))
                 content = json.dumps([record.as_dict() for record in own])
                 atomic_write(args.out / f'{quality.name}.json', content)
