@@ -18,10 +18,11 @@ class Widen(Refiner):
     """Moves every object a pixel to the right, or removes it, and notes what it was given."""
 
     def __init__(self, vanish=False):
-        self.vanish, self.seen = vanish, []
+        self.vanish, self.seen, self.batches = vanish, [], []
 
     def refine_batch(self, images, predictions, classes, *, keys=None):
-        self.seen.append((predictions[0], classes, keys))
+        self.seen += [(prediction, classes, [key]) for prediction, key in zip(predictions, keys, strict=True)]
+        self.batches.append(len(predictions))
         return [Prediction(p.probs, p.label_map.roll(1, 1) * (not self.vanish)) for p in predictions]
 
 
@@ -51,6 +52,24 @@ def test_each_against_the_rest(instances):
     assert refined.scores.equal(instances.scores[:2])
     assert refined.pred_boxes.tensor.tolist() == [[5, 4, 13, 12], [9, 8, 21, 20]]
     assert instances.pred_boxes.tensor[0, 0] == 3.5
+
+
+def test_those_of_a_class_are_refined_together(instances):
+    """As each alone: order, class and overlap are kept."""
+    masks = torch.zeros(12, *SIZE, dtype=torch.bool)
+    for i in range(12):
+        masks[i, i : i + 6, 2 * i : 2 * i + 6] = True
+    classes = torch.tensor([1, 0] * 2 + [1] * 8)
+    many = Instances(SIZE, pred_masks=masks, pred_classes=classes, scores=torch.linspace(1, 0.1, 12))
+    refiner, image = Widen(), torch.rand(3, *SIZE)
+    refined = refine_instances(refiner, image, many, NAMES)
+    assert refiner.batches == [2, 8, 2]
+    assert refined.pred_masks.equal(masks.roll(1, 2))
+    real = build_refiner(dict(type='PAMRRefiner'))
+    together = refine_instances(real, image, many, NAMES).pred_masks
+    alone = [refine_instances(real, image, many[i : i + 1], NAMES).pred_masks for i in range(12)]
+    assert together.equal(torch.cat(alone))
+    assert not together.equal(masks)
 
 
 def test_what_does_not_change_keeps_its_box(instances):
