@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mmseg_g4seg.ops.masks import BORDER_WIDTH, soften_labels
+from mmseg_g4seg.ops.masks import soften_labels
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
 if TYPE_CHECKING:
     from detectron2.structures import Instances
@@ -26,6 +27,7 @@ def refine_instances(
     instances: 'Instances',
     names: ClassList | Sequence[ClassName],
     *,
+    soften: float = SEGMENT_BORDER,
     key: Key = 0,
 ) -> 'Instances':
     """Refines the masks of one image, each against the rest of it, since instances may overlap.
@@ -35,6 +37,7 @@ def refine_instances(
         image: (3, H, W) float RGB in [0, 1].
         instances: `pred_masks` (N, H, W) bool, or 0 and 1, and `pred_classes` (N,), after postprocessing.
         names: of the classes that `pred_classes` counts.
+        soften: how wide borders of masks are unsure, see `refine_panoptic`.
         key: of the image.
 
     Returns:
@@ -59,7 +62,7 @@ def refine_instances(
     for label in sorted(set(labels)):
         # classes of their own: a refiner's batch has one list of classes
         own = (instances.pred_classes == label).to(refined.device)
-        refined[own] = refine_masks(refiner, image, refined[own], names, label, key)
+        refined[own] = refine_masks(refiner, image, refined[own], names, label, soften, key)
     found = instances[:]  # a copy: evaluators of the coarse masks read the given ones
     found.pred_masks = refined.to(masks)
     changed = (found.pred_masks != masks).flatten(1).any(dim=1)
@@ -69,7 +72,9 @@ def refine_instances(
     return found[found.pred_masks.flatten(1).any(dim=1)]
 
 
-def refine_masks(refiner: Refiner, image: Tensor, masks: Tensor, names: ClassList, label: int, key: Key = 0) -> Tensor:
+def refine_masks(
+    refiner: Refiner, image: Tensor, masks: Tensor, names: ClassList, label: int, soften: float, key: Key
+) -> Tensor:
     """Refines the masks of objects of one class, each against the rest of the image; an empty one stays empty.
 
     Args:
@@ -78,6 +83,7 @@ def refine_masks(refiner: Refiner, image: Tensor, masks: Tensor, names: ClassLis
         masks: (n, H, W) bool.
         names: of all classes.
         label: the objects' class; one that the prior does not know, or the background, is left as it is.
+        soften: see `refine_instances`.
         key: of the image.
 
     Returns:
@@ -88,14 +94,14 @@ def refine_masks(refiner: Refiner, image: Tensor, masks: Tensor, names: ClassLis
         return refined
     classes = ClassList(['background', names[label]], background=0)
     for batch in masks.flatten(1).any(dim=1).nonzero()[:, 0].split(MASKS_PER_BATCH):
-        coarse = [_soften(masks[i]) for i in batch.tolist()]
+        coarse = [_soften(masks[i], soften) for i in batch.tolist()]
         images, keys = [image.to(masks.device)] * len(coarse), [key] * len(coarse)
         found = refiner.refine_batch(images, coarse, classes, keys=keys)
         refined[batch] = torch.stack([prediction.label_map == 1 for prediction in found])
     return refined
 
 
-def _soften(mask: Tensor) -> Prediction:
+def _soften(mask: Tensor, soften: float) -> Prediction:
     """A mask (H, W) bool as two classes, the object second."""
     label_map = mask.long()
-    return Prediction(soften_labels(label_map, 2, BORDER_WIDTH * max(mask.shape)), label_map)
+    return Prediction(soften_labels(label_map, 2, soften * max(mask.shape)), label_map)

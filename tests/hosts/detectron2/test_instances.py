@@ -40,7 +40,7 @@ def instances():
 
 def test_each_against_the_rest(instances):
     refiner, image = Widen(), torch.rand(3, *SIZE)
-    refined = refine_instances(refiner, image, instances, NAMES, key='a')
+    refined = refine_instances(refiner, image, instances, NAMES, soften=0.015, key='a')
     assert [list(classes) for _, classes, _ in refiner.seen] == [['background', 'person'], ['background', 'fish']]
     assert all(classes.background == 0 and keys == ['a'] for _, classes, keys in refiner.seen)
     coarse = refiner.seen[0][0]
@@ -52,6 +52,17 @@ def test_each_against_the_rest(instances):
     assert refined.scores.equal(instances.scores[:2])
     assert refined.pred_boxes.tensor.tolist() == [[5, 4, 13, 12], [9, 8, 21, 20]]
     assert instances.pred_boxes.tensor[0, 0] == 3.5
+
+
+def test_borders_are_as_wide_as_those_of_segments():
+    """Good masks lose by a semantic mask's border: at 200 pixels a Gaussian of one pixel, not of three."""
+    masks = torch.zeros(1, 200, 200, dtype=torch.bool)
+    masks[0, :, :100] = True
+    one = Instances((200, 200), pred_masks=masks, pred_classes=torch.tensor([0]), scores=torch.ones(1))
+    refiner = Widen()
+    refine_instances(refiner, torch.rand(3, 200, 200), one, NAMES)
+    unsure = (refiner.seen[0][0].probs[1, 0] - 0.5).abs() < 0.49
+    assert 2 <= int(unsure.sum()) <= 6
 
 
 def test_those_of_a_class_are_refined_together(instances):
@@ -88,7 +99,8 @@ def test_a_real_refiner(instances):
     instances.remove('pred_boxes')
     image = torch.zeros(3, *SIZE)
     image[:, 8:20, 9:21] = 1.0
-    refined = refine_instances(build_refiner(dict(type='DenseCRFRefiner')), image, instances[1:2], NAMES)
+    crf = build_refiner(dict(type='DenseCRFRefiner'))
+    refined = refine_instances(crf, image, instances[1:2], NAMES, soften=0.015)
     assert refined.pred_masks.dtype == torch.float32
     wrong = [int((own[0] != image[0]).sum()) for own in (instances.pred_masks[1:], refined.pred_masks)]
     assert wrong[1] < wrong[0] / 2
