@@ -7,8 +7,11 @@ from mmseg_g4seg.evaluation.panoptic import measure_panoptic
 from mmseg_g4seg.evaluation.panoptic_quality import mean_pq
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
 from mmseg_g4seg.ops.panoptic import segment_labels
+from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.base import Refiner
 from projects.demo.scenes import CLASSES
 from projects.demo.scenes.folder import write_split
+from projects.experiments.panoptic import instances
 from projects.experiments.panoptic.__main__ import main
 from projects.experiments.panoptic.measure import CONTROL, gains
 from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, degrade, read_cases
@@ -85,3 +88,36 @@ def test_gains_over_the_control(cases):
     assert over_coarse[REFINED].gain == over_coarse[CONTROL].gain > 0
     assert list(over_control) == [REFINED]
     assert over_control[REFINED].gain == 0
+
+
+def test_instances_gain_what_a_refiner_gains(cases):
+    class Truth(Refiner):
+        """Gives one object's true mask, or what it was given."""
+
+        def __init__(self, right):
+            self.right = right
+
+        def refine_batch(self, images, predictions, classes, *, keys=None):
+            true = [max((case.true_map == s['id'] for s in case.true_segments), key=lambda m, p=p: int((m & p).sum()))
+                    for p in (p.label_map.bool() for p in predictions)]  # fmt: skip
+            return [Prediction(p.probs, t.long()) if self.right else p for p, t in zip(predictions, true, strict=True)]
+
+    case = cases[0]
+    coarse, classes = degrade(case, WEAK, len(CLASSES)), ClassList(CLASSES)
+    assert set(instances.gains(Truth(False), case, coarse, classes, 0.015)) == {0.0}
+    found = instances.gains(Truth(True), case, coarse, classes, 0.015)
+    objects = [s for s in coarse.segments if CLASSES[s['category_id']] not in STUFF]
+    assert 1 < len(found) <= len(objects)
+    assert min(found) > 0
+
+
+def test_widths_are_compared(scenes, capsys, tmp_path):
+    config = tmp_path / 'pamr.py'
+    config.write_text("refiner = dict(type='PAMRRefiner', dilations=(1, 2))\n")
+    command = [str(scenes), '--split', 'panoptic', '--scenes-at-most', '1', '--refiner', str(config)]
+    instances.main([*command, '--soften', '0', '0.03'])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(':')[0] for line in lines] == [
+        f'{quality} masks, soften {soften}' for quality in ('weak', 'good') for soften in (0.0, 0.03)
+    ]
+    assert lines[0].split(':')[1] != lines[1].split(':')[1]
