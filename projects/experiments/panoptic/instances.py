@@ -3,8 +3,8 @@
     python -m projects.demo.make_scenes work_dirs/panoptic_scenes tune=5
     python -m projects.experiments.panoptic.instances work_dirs/panoptic_scenes --split tune --soften 0.005 0.015
 
-Masks are those of the degraded scenes, hard, as Mask R-CNN gives them; each is refined against the rest of the image, as
-`refine_instances` does. What is printed is the mean gain in IoU of a mask, and its standard error.
+Masks are those of the degraded scenes, hard, as Mask R-CNN gives them. Each is refined against the rest of the image,
+as `refine_instances` does. What is printed is the mean gain in IoU of a mask, and its standard error.
 
 Shapes: n objects of one class, H W image size.
 """

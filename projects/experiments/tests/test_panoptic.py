@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from projects.demo.scenes import CLASSES
 from projects.demo.scenes.folder import write_split
-from projects.experiments.panoptic import instances
 from projects.experiments.panoptic.__main__ import main
 from projects.experiments.panoptic.measure import CONTROL, gains
 from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, degrade, read_cases
@@ -90,7 +90,13 @@ def test_gains_over_the_control(cases):
     assert over_control[REFINED].gain == 0
 
 
-def test_instances_gain_what_a_refiner_gains(cases):
+@pytest.fixture
+def instances():
+    pytest.importorskip('detectron2', reason='Detectron2 is not installed')
+    return import_module('projects.experiments.panoptic.instances')
+
+
+def test_instances_gain_what_a_refiner_gains(instances, cases):
     class Truth(Refiner):
         """Gives one object's true mask, or what it was given."""
 
@@ -111,7 +117,7 @@ def test_instances_gain_what_a_refiner_gains(cases):
     assert min(found) > 0
 
 
-def test_widths_are_compared(scenes, capsys, tmp_path):
+def test_widths_are_compared(instances, scenes, capsys, tmp_path):
     config = tmp_path / 'pamr.py'
     config.write_text("refiner = dict(type='PAMRRefiner', dilations=(1, 2))\n")
     command = [str(scenes), '--split', 'panoptic', '--scenes-at-most', '1', '--refiner', str(config)]
