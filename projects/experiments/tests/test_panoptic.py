@@ -12,6 +12,7 @@ from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from projects.demo.scenes import CLASSES
 from projects.demo.scenes.folder import write_split
+from projects.experiments.panoptic import calibration
 from projects.experiments.panoptic.__main__ import main
 from projects.experiments.panoptic.measure import CONTROL, gains
 from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, degrade, read_cases
@@ -127,3 +128,20 @@ def test_widths_are_compared(instances, scenes, capsys, tmp_path):
         f'{quality} masks, soften {soften}' for quality in ('weak', 'good') for soften in (0.0, 0.03)
     ]
     assert lines[0].split(':')[1] != lines[1].split(':')[1]
+
+
+def test_shares_are_calibrated_by_a_power(cases, scenes, capsys):
+    case = cases[0]
+    coarse = degrade(case, WEAK, len(CLASSES))
+    true, largest = calibration.shares(case, coarse, 1.0)
+    plain = coarse.masks / coarse.masks.sum(dim=0)
+    assert largest.abs().max() == pytest.approx(float(plain.amax(dim=0)[coarse.id_map > 0].max()), abs=1e-4)
+    right = largest > 0
+    torch.testing.assert_close(true[right], largest[right])
+    assert (true[~right] < largest[~right].abs()).all()
+    nats, share = calibration.summarise([(torch.tensor([0.5, 0.25]), torch.tensor([0.75, -0.75]))])
+    assert (nats, share) == (pytest.approx(1.0397, abs=1e-4), 50)
+    calibration.main([str(scenes), '--split', 'panoptic'])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * len(calibration.POWERS)
+    assert lines[0].startswith('weak masks, power 1.0: ')

@@ -19,6 +19,7 @@ from mmseg_g4seg.evaluation.mask_ap import Masks
 from mmseg_g4seg.evaluation.panoptic import build_panoptic_report, measure_panoptic
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
 from mmseg_g4seg.prediction import ClassList
+from tests.evaluation.html import test_page as rules
 from tests.evaluation.html.parsed import ParsedPage
 from tests.evaluation.html.test_page import assert_figures
 
@@ -73,6 +74,9 @@ def test_a_page_of_pq_has_every_figure(panoptic_run):
     assert [picture.name for picture in pictures] == ['0.png', '1.png', '2.png']
     assert '0.png' in page.text
     assert len(page.all('figure')) == 3
+    rules.test_links_lead_somewhere(page)  # no link to the gains by initial IoU, which segments do not have
+    rules.test_headings_go_down_by_one(page)
+    assert len(page.all('caption')) == len(page.all('table'))
 
 
 def test_gains_of_classes_have_intervals(panoptic_run):
