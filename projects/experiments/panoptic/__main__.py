@@ -1,7 +1,7 @@
 """Measures panoptic refinement on procedural scenes, beside the control that fills void and refines nothing.
 
-    python -m projects.demo.make_scenes work_dirs/panoptic_scenes panoptic=32
-    python -m projects.experiments.panoptic work_dirs/panoptic_scenes --out work_dirs/panoptic
+    python -m projects.demo.make_scenes work_dirs/panoptic_scenes val=24
+    python -m projects.experiments.panoptic work_dirs/panoptic_scenes --split val --out work_dirs/panoptic
 
 Predictions of two qualities are made from the truth. OUT/QUALITY.json has the record of every scene, OUT/table.md the
 table. A gain is a refiner's only where it goes beyond the control's. Called again it goes on where it stopped; other
@@ -31,7 +31,7 @@ from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, Quality, deg
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('scenes', type=Path, help='folder of `projects.demo.make_scenes`')
-    parser.add_argument('--split', default='panoptic')
+    parser.add_argument('--split', default='val')
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--refiners', nargs='+', default=['tiny'], help='what `load_refiner` takes')
     parser.add_argument('--soften', type=float, default=SEGMENT_BORDER, help='of hard segments')

@@ -21,13 +21,13 @@ from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, degrade, rea
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('scenes')
-    list(write_split(folder, 'panoptic', 3, size=64))
+    list(write_split(folder, 'val', 3, size=64))
     return folder
 
 
 @pytest.fixture(scope='module')
 def cases(scenes):
-    return list(read_cases(scenes, 'panoptic', CLASSES))
+    return list(read_cases(scenes, 'val', CLASSES))
 
 
 def test_objects_are_segments_of_their_own(cases):
@@ -121,7 +121,7 @@ def test_instances_gain_what_a_refiner_gains(instances, cases):
 def test_widths_are_compared(instances, scenes, capsys, tmp_path):
     config = tmp_path / 'pamr.py'
     config.write_text("refiner = dict(type='PAMRRefiner', dilations=(1, 2))\n")
-    command = [str(scenes), '--split', 'panoptic', '--scenes-at-most', '1', '--refiner', str(config)]
+    command = [str(scenes), '--split', 'val', '--scenes-at-most', '1', '--refiner', str(config)]
     instances.main([*command, '--soften', '0', '0.03'])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(':')[0] for line in lines] == [
@@ -141,7 +141,7 @@ def test_shares_are_calibrated_by_a_power(cases, scenes, capsys):
     assert (true[~right] < largest[~right].abs()).all()
     nats, share = calibration.summarise([(torch.tensor([0.5, 0.25]), torch.tensor([0.75, -0.75]))])
     assert (nats, share) == (pytest.approx(1.0397, abs=1e-4), 50)
-    calibration.main([str(scenes), '--split', 'panoptic'])
+    calibration.main([str(scenes), '--split', 'val'])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * len(calibration.POWERS)
     assert lines[0].startswith('weak masks, power 1.0: ')
