@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from detectron2.structures import Boxes, Instances
 
 from mmseg_g4seg import build_refiner
 from mmseg_g4seg.hosts.detectron2.instances import refine_instances
+from mmseg_g4seg.hosts.detectron2.outputs import OutputRefiner
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 
@@ -63,6 +66,25 @@ def test_borders_are_as_wide_as_those_of_segments():
     refine_instances(refiner, torch.rand(3, 200, 200), one, NAMES)
     unsure = (refiner.seen[0][0].probs[1, 0] - 0.5).abs() < 0.49
     assert 2 <= int(unsure.sum()) <= 6
+
+
+def test_borders_are_as_wide_as_the_config_says(instances):
+    """By the node's key, of instances and of hard segments."""
+    unsure = {}
+    for soften in (0.005, 0.1):
+        refiner, segments = Widen(), torch.ones(SIZE, dtype=torch.long)
+        segments[:, 16:] = 2
+        info = [dict(id=1, category_id=0), dict(id=2, category_id=1)]
+        metadata = SimpleNamespace(name='toy', thing_classes=NAMES, stuff_classes=NAMES)
+        refine = OutputRefiner(
+            refiner, outputs=['panoptic_seg', 'instances'], input_format='RGB', score_type=None,
+            metadata=lambda own=metadata: own, soften=soften,
+        )  # fmt: skip
+        given = {'panoptic_seg': (segments, info), 'instances': instances}
+        refine({'image': 255 * torch.rand(3, *SIZE)}, given, device=torch.device('cpu'))
+        unsure[soften] = [int((p.probs.amax(dim=0) < 0.99).sum()) for p, _, _ in refiner.seen]
+    assert len(unsure[0.1]) == 3
+    assert all(wide > narrow for wide, narrow in zip(unsure[0.1], unsure[0.005], strict=True))
 
 
 def test_those_of_a_class_are_refined_together(instances):

@@ -235,6 +235,11 @@ class TestConfig:
             (dict(REFINER='no/refiner.py'), FileNotFoundError, r'MODEL.G4SEG.REFINER \(no/refiner.py\): .* no such'),
             (dict(REFINER='tinny'), FileNotFoundError, r"MODEL.G4SEG.REFINER .*expected one of \['tiny'\]"),
             (dict(SCORE_TYPE='logit'), ValueError, "MODEL.G4SEG.SCORE_TYPE: expected 'auto', .*got 'logit'"),
+            (
+                dict(SOFTEN=-0.1),
+                ValueError,
+                r"MODEL.G4SEG.SOFTEN: expected a share of the image's longer side, got -0.1",
+            ),
             (dict(OUTPUTS=['semseg']), ValueError, r"MODEL.G4SEG.OUTPUTS: expected some of .*, got \['semseg'\]"),
         ],
     )
