@@ -7,6 +7,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
+
 from .interrupt import interruptible
 
 
@@ -24,6 +26,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--score-type', default='auto', help='what sem_seg holds: logits, softmax, sigmoid, sum')
     parser.add_argument(
         '--outputs', default='sem_seg', help='which are refined, with commas: sem_seg, panoptic_seg, instances'
+    )
+    parser.add_argument(
+        '--soften',
+        type=float,
+        default=SEGMENT_BORDER,
+        help="how wide borders of hard segments and instances are unsure, share of the image's longer side",
     )
     return parser
 
@@ -48,6 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         num_machines=args.num_machines,
         machine_rank=args.machine_rank,
         dist_url=args.dist_url,
-        args=(own.script, args, Refinement(own.refiner, own.score_type, tuple(own.outputs.split(',')))),
+        args=(own.script, args, Refinement(own.refiner, own.score_type, tuple(own.outputs.split(',')), own.soften)),
     )
     return 0

@@ -5,8 +5,8 @@
         --labels TRUE_PNGS --labels-json panoptic_val.json
 
 Called again after a kill it goes on where it stopped. OUT/predictions and OUT/predictions.json are in the same format.
-With --labels the table shows PQ, SQ and RQ before and after, and OUT/metrics.json has them. What cannot be read goes
-into OUT/report.json, the run goes on, and the exit code is 1 at the end.
+With --labels the table shows PQ, SQ and RQ before and after, OUT/metrics.json has them, and OUT/report.html shows them
+with pictures. What cannot be read goes into OUT/report.json, the run goes on, and the exit code is 1 at the end.
 """
 
 import argparse

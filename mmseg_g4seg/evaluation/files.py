@@ -45,14 +45,12 @@ def write_page(
     pictures: Sequence[Picture] = (),
     scratch: Path | None = None,
 ) -> None:
-    """Writes `metrics.json` and, of label maps with a truth, `report.html` and what is needed to write that again.
-
-    Panoptic quality and mask AP have no page: its charts are of IoU.
+    """Writes `metrics.json` and, of a run with a truth, `report.html` and what is needed to write that again.
 
     Arguments as for `write_report`; `scratch` as for `atomic_write`.
     """
     atomic_write(folder / METRICS, as_json(report), scratch=scratch)
-    if report.gain is None or report.headline != 'mIoU':
+    if report.gain is None:
         return
     notes = notes or RunNotes(folder.resolve().name)
     data = {'notes': asdict(notes), 'pictures': [asdict(picture) for picture in pictures]}

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .build import mean_seconds
 from .mask_ap import ClassMatches, Masks, average_precision, match_masks
 from .records import COARSE
 from .report import EvaluationReport, ImageFigures
-from .statistics import Comparison, resample_weights
+from .statistics import compare_figures, resample_weights
 
+FIGURES = ('AP', 'AP50', 'AP75')
+"""Over all IoU thresholds, at the first, and at the sixth of them."""
 RESAMPLES = 500
 """Fewer than for mIoU: every resample ranks all detections anew, minutes for COCO's 5,000 images."""
 
@@ -34,6 +37,12 @@ class InstanceRecord:
     pixels: int
     stages: Mapping[str, Mapping[int, ClassMatches]]
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def before_after(self) -> tuple[float, float]:
+        """AP within the image before and after, per cent; NaN where it has no true mask."""
+        before, *_, after = (_alone(matches) for matches in self.stages.values())
+        return before, after
 
 
 def measure_instances(
@@ -60,31 +69,37 @@ def build_instance_report(
     if not records:
         raise ValueError('expected the record of one image at least, got none')
     count, num_classes = len(records), len(class_names)
-    whole = np.ones((1, count))
     drawn = resample_weights(count, resamples=RESAMPLES, block=block).numpy()
-    weights = np.concatenate([whole, drawn])
-    precision = {
-        stage: _precision(records, stage, num_classes, weights) for stage in records[0].stages
-    }  # (1 + R, T, C)
-    alone = {stage: _alone(records, stage) for stage in records[0].stages}
+    figures = {
+        stage: [
+            _figures(_precision(records, stage, num_classes, np.ones((1, count)))[0]),
+            _figures(_precision(records, stage, num_classes, drawn)),
+            _figures(np.concatenate([_precision([r], stage, num_classes, np.ones((1, 1))) for r in records])),
+        ]
+        for stage in records[0].stages
+    }
+    gains = {
+        name: {
+            stage: compare_figures(*([a[name], b[name]] for a, b in zip(figures[COARSE], own, strict=True)))
+            for stage, own in figures.items()
+            if stage != COARSE
+        }
+        for name in FIGURES
+    }
+    alone = {stage: (own[2][FIGURES[0]].nanmean(dim=-1) * 100).tolist() for stage, own in figures.items()}
     return EvaluationReport(
         class_names=class_names,
         images=[
-            ImageFigures(r.name, {stage: figures[i] for stage, figures in alone.items()}, r.pixels, None)
+            ImageFigures(r.name, {stage: values[i] for stage, values in alone.items()}, r.pixels, None)
             for i, r in enumerate(records)
         ],
         class_pixels={},
         labelled=torch.zeros(num_classes, dtype=torch.long),
         mean_classes=range(num_classes),
-        per_class={
-            stage: {'AP': own[0].mean(axis=0), 'AP50': own[0, 0], 'AP75': own[0, 5]} for stage, own in precision.items()
-        },
-        gains={
-            stage: _compare(precision[COARSE], own, alone[COARSE], alone[stage])
-            for stage, own in precision.items()
-            if stage != COARSE
-        },
+        per_class={stage: {name: f.numpy() for name, f in own[0].items()} for stage, own in figures.items()},
+        gains=gains.pop(FIGURES[0]),
         boundary_gains={},
+        further_gains=gains,
         seconds=mean_seconds([r.seconds for r in records]),
         prefix='',
     )
@@ -96,32 +111,13 @@ def _precision(records: Sequence[InstanceRecord], stage: str, num_classes: int, 
     return np.stack(own, axis=-1)
 
 
-def _alone(records: Sequence[InstanceRecord], stage: str) -> list[float]:
-    """AP within each image, per cent; NaN where it has no true mask."""
-    return [
-        100 * _nanmean(np.array([average_precision([own], np.ones((1, 1))).mean() for own in r.stages[stage].values()]))
-        for r in records
-    ]
+def _figures(precision: np.ndarray) -> dict[str, Tensor]:
+    """AP, AP50 and AP75 of (..., T, C) precisions: (..., C) each."""
+    values = torch.from_numpy(precision)
+    return dict(zip(FIGURES, (values.mean(dim=-2), values[..., 0, :], values[..., 5, :]), strict=True))
 
 
-def _compare(before: np.ndarray, after: np.ndarray, alone: Sequence[float], refined: Sequence[float]) -> Comparison:
-    """Of (1 + R, T, C) precisions, the first of all images as they are, and of the images alone."""
-    means = [[100 * _nanmean(sample.mean(axis=0)) for sample in own] for own in (before, after)]
-    differences = np.array(means[1]) - np.array(means[0])
-    low, high = np.nanquantile(differences[1:], [0.025, 0.975]).tolist()
-    changes = np.array(refined) - np.array(alone)
-    return Comparison(
-        before=means[0][0],
-        after=means[1][0],
-        gain=float(differences[0]),
-        interval=(low, high),
-        better=int((changes > 0).sum()),
-        worse=int((changes < 0).sum()),
-        by_initial_iou=(),
-    )
-
-
-def _nanmean(values: np.ndarray) -> float:
-    """Mean of what is there; NaN, without a warning, where nothing is."""
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else float('nan')
+def _alone(matches: Mapping[int, ClassMatches]) -> float:
+    """AP within an image, per cent; NaN where it has no true mask."""
+    own = [average_precision([m], np.ones((1, 1))).mean() for m in matches.values()]
+    return 100 * float(torch.tensor(own, dtype=torch.float64).nanmean())

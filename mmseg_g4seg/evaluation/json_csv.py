@@ -15,6 +15,9 @@ from .report import ACCURACY, EvaluationReport, ImageFigures
 from .rows import csv_text
 from .statistics import INITIAL_IOU_BINS, Comparison
 
+GAIN_KEYS = {'mBIoU': 'boundary_gain'}
+"""What the gain of a mean is called beside `gain`, where not by the mean's name."""
+
 
 def as_json(report: EvaluationReport) -> str:
     """What `as_dict` has."""
@@ -32,14 +35,11 @@ def as_dict(report: EvaluationReport) -> dict[str, Any]:
         }
         content[stage] = {**{name: _rounded(mean) for name, mean in means.items()}, 'classes': by_class}
     content.update(report.changes)
-    if report.gain is not None:
-        gain = report.gain
-        bins = {'by_initial_iou': _bins(gain)} if gain.by_initial_iou else {}
-        by_class = {'classes': _by_class('IoU', gain, report.class_names)} if gain.by_class else {}
-        content['gain'] = {**_gain(report.headline, gain), **bins, **by_class}
-    if report.boundary_gain is not None:
-        by_class = _by_class('BIoU', report.boundary_gain, report.class_names)
-        content['boundary_gain'] = {**_gain('mBIoU', report.boundary_gain), 'classes': by_class}
+    for name, gain in report.refined_gains.items():
+        key = GAIN_KEYS.get(name, f'{name}_gain') if name != report.headline else 'gain'
+        bins = {'by_initial_iou': _bins(gain)} if gain.by_initial_iou and key == 'gain' else {}
+        by_class = _by_class(name.removeprefix(report.prefix), gain, report.class_names)
+        content[key] = {**_gain(name, gain), **bins, 'classes': by_class}
     content.update({key: [_listed(image) for image in images] for key, images in report.largest_changes.items()})
     content['seconds'] = report.seconds
     # not rounded: changes of 0.001 would be counted above, and look the same here

@@ -15,7 +15,7 @@ from .build import mean_seconds
 from .panoptic_quality import SegmentInfo, mean_pq, panoptic_counts, panoptic_quality
 from .records import COARSE
 from .report import EvaluationReport, ImageFigures
-from .statistics import Comparison, paired_interval
+from .statistics import compare_counts
 
 Segmentation = tuple[Tensor, Sequence[SegmentInfo]]
 """An id map, (H, W) integer, and its segments."""
@@ -42,6 +42,12 @@ class PanopticRecord:
     classes: Tensor
     counts: Tensor
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def before_after(self) -> tuple[float, float]:
+        """PQ of the image before and after, per cent; NaN where it has no segment."""
+        before, *_, after = (mean_pq(self.counts) * 100).tolist()
+        return before, after
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it: `counts` by stage, lists over `classes`."""
@@ -125,7 +131,11 @@ def build_panoptic_report(
     num_classes = len(class_names)
     counts = {stage: _dense(records, i, num_classes) for i, stage in enumerate(records[0].stages)}  # (N, 4, C)
     stuff = [c for c in range(num_classes) if c not in set(things)]
-    refined = {stage: own for stage, own in counts.items() if stage != COARSE}
+    gains = {
+        stage: compare_counts(counts[COARSE], own, panoptic_quality, block=block)
+        for stage, own in counts.items()
+        if stage != COARSE
+    }
     return EvaluationReport(
         class_names=class_names,
         images=_images(records, counts),
@@ -136,8 +146,9 @@ def build_panoptic_report(
             stage: {name: figure.numpy() for name, figure in panoptic_quality(own.sum(dim=0)).items()}
             for stage, own in counts.items()
         },
-        gains={stage: _compare(counts[COARSE], own, block) for stage, own in refined.items()},
+        gains={stage: own['PQ'] for stage, own in gains.items()},
         boundary_gains={},
+        further_gains={name: {stage: own[name] for stage, own in gains.items()} for name in ('SQ', 'RQ')},
         seconds=mean_seconds([record.seconds for record in records]),
         prefix='',
         groups={'things': things, 'stuff': stuff} if things and stuff else {},
@@ -158,18 +169,3 @@ def _images(records: Sequence[PanopticRecord], counts: Mapping[str, Tensor]) -> 
         ImageFigures(r.name, {stage: values[i] for stage, values in quality.items()}, r.pixels, r.changed)
         for i, r in enumerate(records)
     ]
-
-
-def _compare(before: Tensor, after: Tensor, block: int) -> Comparison:
-    """Of (N, 4, C) counts."""
-    totals = [float(mean_pq(own.sum(dim=0))) * 100 for own in (before, after)]
-    change = mean_pq(after) - mean_pq(before)
-    return Comparison(
-        before=totals[0],
-        after=totals[1],
-        gain=totals[1] - totals[0],
-        interval=paired_interval(before, after, mean_pq, block=block),
-        better=int((change > 0).sum()),
-        worse=int((change < 0).sum()),
-        by_initial_iou=(),
-    )

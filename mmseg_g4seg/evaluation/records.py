@@ -57,7 +57,7 @@ class ImageRecord:
     seconds: Mapping[str, float]
 
     @property
-    def mean_ious(self) -> tuple[float, float]:
+    def before_after(self) -> tuple[float, float]:
         """Mean IoU of the first and of the last mask, over the labelled classes, per cent; NaN where there are none."""
         if self.areas is None:
             return math.nan, math.nan

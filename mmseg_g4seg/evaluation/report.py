@@ -60,6 +60,7 @@ class EvaluationReport:
             and `aAcc`, one fraction.
         gains: by stage after the coarse one, the comparison with the coarse masks.
         boundary_gains: likewise, of boundary IoU; empty where boundaries were not measured.
+        further_gains: likewise, of other figures by name, such as SQ and RQ.
         seconds: an image, of `coarse`, every refiner and, together, `refine`.
         prefix: what the mean of a figure has before its name: mIoU, but PQ.
         groups: classes with means of their own, such as `things`.
@@ -76,11 +77,19 @@ class EvaluationReport:
     seconds: Mapping[str, float]
     prefix: str = 'm'
     groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    further_gains: Mapping[str, Mapping[str, Comparison]] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
         """The mean that gains are of."""
-        return self.prefix + next(iter(self.shown_figures), 'IoU')
+        # not the leading figure of label maps: a host that measures Dice has gains of IoU all the same
+        return 'mIoU' if self.prefix else next(iter(self.shown_figures))
+
+    @property
+    def refined_gains(self) -> dict[str, Comparison]:
+        """Of the refined masks over the coarse ones, by the mean that it is of, the headline's first."""
+        named = {self.headline: self.gains, 'mBIoU': self.boundary_gains, **self.further_gains}
+        return {name: by_stage[REFINED] for name, by_stage in named.items() if REFINED in by_stage}
 
     @property
     def gain(self) -> Comparison | None:

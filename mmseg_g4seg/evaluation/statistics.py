@@ -3,7 +3,7 @@
 Shapes: N images, C classes, F counts of a class, R resamples. Areas are (N, 3, C) int64, see `areas`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ INITIAL_IOU_BINS = ((0, 40), (40, 80), (80, 100))
 
 @dataclass(frozen=True)
 class Comparison:
-    """Attributes (gains and mIoU, or PQ in a panoptic report, in per cent):
+    """Attributes (gains and mIoU, or the figure of another kind of report, such as PQ, in per cent):
     before: mIoU of the coarse masks.
     after: mIoU of the refined ones.
     gain: their difference.
@@ -27,8 +27,8 @@ class Comparison:
     worse: images where it fell.
     by_initial_iou: for each of `INITIAL_IOU_BINS` the mean gain of the masks (one a class and
         image) that started in it, and their number.
-    by_class: for each of C classes its gain in IoU, and the bounds of the gain's bootstrap 95 % interval; NaN for a
-        class that does not count, or that no image labels.
+    by_class: for each of C classes its gain in that figure, and the bounds of the gain's bootstrap 95 % interval; NaN
+        for a class that does not count, or that no image labels.
     """
 
     before: float
@@ -111,33 +111,59 @@ def _bootstrap_iou(areas: Tensor, classes: Sequence[int], resamples: int, seed: 
     return class_iou(totals).where((totals[:, 2] > 0) | never_labelled, torch.nan)
 
 
-def paired_interval(
+def compare_counts(
     before: Tensor,
     after: Tensor,
-    mean: Callable[[Tensor], Tensor],
+    figures: Callable[[Tensor], Mapping[str, Tensor]],
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
     block: int = 1,
-) -> tuple[float, float]:
-    """Percentile interval (95 %) of the gain in a mean of counts that add up over images; per cent.
+) -> dict[str, Comparison]:
+    """Compares two sets of counts that add up over images, by each figure that follows from them.
 
     Args:
         before: (N, F, C) counts of the images.
         after: (N, F, C) likewise, of the same images.
-        mean: (R, F, C) float64 totals of R resamples -> (R,), NaN where there is none.
+        figures: (..., F, C) float64 counts -> by name (..., C) fractions, NaN for a class that has none.
         resamples: R.
         seed: of the draws.
         block: see `bootstrap_interval`.
     """
     weights = resample_weights(len(before), resamples=resamples, seed=seed, block=block)
     # the same draws for both: a hard image counts on both sides, so that only what it gained matters
-    gains = [mean((weights @ counts.flatten(1).double()).unflatten(1, counts.shape[1:])) for counts in (after, before)]
-    return _interval(gains[0] - gains[1])
+    drawn = [figures((weights @ own.flatten(1).double()).unflatten(1, own.shape[1:])) for own in (before, after)]
+    whole, alone = [figures(own.sum(dim=0)) for own in (before, after)], [figures(own) for own in (before, after)]
+    return {
+        name: compare_figures(*([own[name] for own in pair] for pair in (whole, drawn, alone))) for name in whole[0]
+    }
+
+
+def compare_figures(whole: Sequence[Tensor], drawn: Sequence[Tensor], alone: Sequence[Tensor]) -> Comparison:
+    """Compares a figure of classes before and after: fractions, NaN for a class that has none.
+
+    Args:
+        whole: (C,) float twice, of all images.
+        drawn: (R, C) float twice, of each resample.
+        alone: (N, C) float twice, of each image.
+    """
+    before, after = (float(own.nanmean()) * 100 for own in whole)
+    change = alone[1].nanmean(dim=-1) - alone[0].nanmean(dim=-1)
+    gains, drawn_gains = ((whole[1] - whole[0]) * 100).tolist(), drawn[1] - drawn[0]
+    return Comparison(
+        before=before,
+        after=after,
+        gain=after - before,
+        interval=_interval(drawn[1].nanmean(dim=-1) - drawn[0].nanmean(dim=-1)),
+        better=int((change > 0).sum()),
+        worse=int((change < 0).sum()),
+        by_initial_iou=(),
+        by_class=tuple((gain, *_interval(drawn_gains[:, c])) for c, gain in enumerate(gains)),
+    )
 
 
 def resample_weights(count: int, *, resamples: int, seed: int = 0, block: int = 1) -> Tensor:
-    """How often each of N images is drawn in each of R resamples: (R, N) float64; arguments as `paired_interval`."""
+    """How often each of N images is drawn in each of R resamples: (R, N) float64; arguments as `compare_counts`."""
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
     drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]

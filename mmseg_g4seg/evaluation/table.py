@@ -81,9 +81,9 @@ def seconds_line(report: EvaluationReport) -> str:
 def gain_text(report: EvaluationReport) -> str:
     """The gains with their intervals, that of masks by their initial IoU, and the images that changed most."""
     lines = []
-    for name, gain in ((report.headline, report.gain), ('mBIoU', report.boundary_gain)):
-        lines += [_gain_line(name, gain)] if gain is not None else []
-        if name == report.headline and gain is not None and any(count for _, count in gain.by_initial_iou):
+    for name, gain in report.refined_gains.items():
+        lines.append(_gain_line(name, gain))
+        if name == report.headline and any(count for _, count in gain.by_initial_iou):
             lines.append(f'mean gain of masks by initial IoU (number): {_bins(gain)}')
     for title, images in report.largest_changes.items():
         figure = report.headline.replace('mIoU', 'mean IoU')

@@ -41,8 +41,8 @@ def segments_to_prediction(labels: Tensor, evidence: Tensor | None, num_segments
 
     Args:
         labels: (H, W) int64 of `segment_labels`.
-        evidence: (S, H, W) float of at least 0 for each segment, such as score times mask of its query; hard labels
-            are softened where there is none.
+        evidence: (S, H, W) float of at least 0 for each segment, such as score times mask of its query, whose squares
+            the segments' probabilities are in proportion to; hard labels are softened where there is none.
         num_segments: S, at least 1.
         deviation: of that softening, pixels; see `soften_labels`.
 
@@ -66,13 +66,17 @@ def segments_to_prediction(labels: Tensor, evidence: Tensor | None, num_segments
 
 
 def _shares(labels: Tensor, evidence: Tensor) -> Tensor:
-    """Evidence as shares of the segments, each the largest at its own pixels: (S, H, W) -> (S, H, W) float32."""
+    """Shares of the squared evidence, a segment's the largest at its own pixels: (S, H, W) -> (S, H, W) float32."""
     probs = evidence.to(torch.float32, copy=True)
     best, first = probs.max(dim=0)
     own = labels.clamp_min(0)[None]
     # a pixel that the query of another segment wins: argmax in a refiner would move it, whatever it saw
     lost = (labels != VOID) & (first != labels)
     probs.scatter_(0, own, torch.where(lost, (best * 1.001).clamp_min(1e-6), probs.gather(0, own)[0])[None])
+    probs.div_(probs.sum(dim=0).clamp_min(1e-12))
+    # two masks that meet say p and 1 - p of a pixel: p / (p + 1 - p) is what one of them says alone, and both together
+    # have twice its log-odds. Of plain shares of 0.7 to 0.8, 88 % were right, and refiners moved borders that were good
+    probs.square_()
     return probs.div_(probs.sum(dim=0).clamp_min(1e-12))
 
 

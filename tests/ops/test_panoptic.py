@@ -50,12 +50,26 @@ def test_evidence_becomes_shares_and_each_segment_leads_at_home():
     given = evidence.clone()
     probs = segments_to_prediction(labels, evidence, 2, 0.0).probs
     assert evidence.equal(given)
-    torch.testing.assert_close(probs[:, 0, 0], torch.tensor([0.75, 0.25]))
+    torch.testing.assert_close(probs[:, 0, 0], torch.tensor([0.9, 0.1]))
     # the second pixel is the first segment's by the model's rule, whatever its queries say; the third has no evidence
-    assert 0.5 < probs[0, 0, 1] < 0.501
+    assert 0.5 < probs[0, 0, 1] < 0.502
     assert probs[:, 0, 2].tolist() == [0, 1]
     assert probs[:, 0, 3].tolist() == [0, 1]
     assert probs.argmax(dim=0)[:, :3].equal(labels[:, :3])
+
+
+def test_two_masks_that_meet_have_the_log_odds_of_both():
+    logits = torch.tensor([[0.2, 1.0, 2.0]])
+    evidence = torch.stack([logits.sigmoid(), (-logits).sigmoid()])
+    probs = segments_to_prediction(torch.zeros(1, 3, dtype=torch.long), evidence, 2, 0.0).probs
+    torch.testing.assert_close(probs.logit()[0], 2 * logits)
+
+
+def test_faint_evidence_has_shares_that_sum_to_one():
+    """In half precision the faintest is 6e-8, whose square is less than what sums are kept away from 0 by."""
+    evidence = torch.full((3, 1, 2), 6e-8, dtype=torch.float16)
+    probs = segments_to_prediction(torch.zeros(1, 2, dtype=torch.long), evidence, 3, 0.0).probs
+    torch.testing.assert_close(probs.sum(dim=0), torch.ones(1, 2))
 
 
 def test_void_stays_and_segments_stay_segments():

@@ -2,10 +2,11 @@
 
 from bisect import insort
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from mmseg_g4seg.evaluation.records import ImageRecord
+from .pictures import Measured, Picture
 
-from .pictures import Picture
+MEASURED = TypeVar('MEASURED', bound=Measured)
 
 PICTURES = 6
 """Of the images that gained most, and as many of those that lost most, where nothing else is asked for."""
@@ -32,9 +33,9 @@ class Extremes:
         """The best, then the worst, the largest change first."""
         return [*self.best, *self.worst]
 
-    def wants(self, record: ImageRecord) -> bool:
+    def wants(self, record: Measured) -> bool:
         """Whether an image's picture would be kept: one that is not need not be drawn."""
-        before, after = record.mean_ious
+        before, after = record.before_after
         if not (after > before or after < before):  # nothing changed, or nothing is labelled
             return False
         kept = self.best if after > before else self.worst
@@ -52,9 +53,9 @@ class Extremes:
             del kept[self.count :]
 
 
-def extreme_records(records: Sequence[ImageRecord], count: int) -> list[ImageRecord]:
+def extreme_records(records: Sequence[MEASURED], count: int) -> list[MEASURED]:
     """Of a run that is over, the records whose pictures an `Extremes` would have kept, in its order."""
-    changes = [(after - before, record) for record in records for before, after in [record.mean_ious]]
+    changes = [(after - before, record) for record in records for before, after in [record.before_after]]
     ranked = sorted(changes, key=lambda change: _order(change[0], change[1].name))
     best = [record for gain, record in ranked if gain > 0][:count]
     return best + [record for gain, record in ranked if gain < 0][:count]

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
-from mmseg_g4seg.evaluation.report import BOUNDARY, REFINE
+from mmseg_g4seg.evaluation.report import REFINE
 
 from .charts import Scale, axis, bar, image_bars
 from .figures import Figures, as_text
@@ -24,19 +24,29 @@ MOST_IMAGES = 500
 """Rows of the table of images; of more, those in the middle are in `images.csv` alone."""
 
 
+TITLES = {'mIoU': 'Mean IoU', 'mBIoU': 'Boundary IoU', 'AP': 'Mask AP'}
+"""What a reader calls the means whose short names do not say it; PQ and others go by their own."""
+
+
 @dataclass(frozen=True)
 class ClassChart:
-    """Gains of classes as bars.
+    """A gain, and those of the classes as bars.
 
     Attributes:
         key: of the gain in `metrics.json`.
-        figure: of a class, that is shown before and after.
-        gained: figure that the gain is in.
+        mean: its name there, such as `mIoU`.
+        title: the mean as a reader calls it.
+        shown: the mean that is shown before and after; the leading one where gains are of another figure.
+        figure: of a class, likewise.
+        gained: figure that the classes' gains are in.
         names: of the classes, the largest gain first; those without a gain last.
         scale: of the bars.
     """
 
     key: str
+    mean: str
+    title: str
+    shown: str
     figure: str
     gained: str
     names: Sequence[str]
@@ -59,9 +69,7 @@ def render_page(metrics: Mapping[str, Any], notes: RunNotes, pictures: Sequence[
     images = [(_gain(image), i) for i, image in enumerate(metrics['images'])]
     ranked = sorted(((gain, i) for gain, i in images if gain is not None), key=lambda entry: -entry[0])
     lead = next(iter(metrics[COARSE]['classes']))
-    charts = [_class_chart(metrics, 'gain', lead, 'IoU')]
-    if 'boundary_gain' in metrics:
-        charts.append(_class_chart(metrics, 'boundary_gain', BOUNDARY, BOUNDARY))
+    charts = [_class_chart(metrics, key, lead) for key, value in metrics.items() if _is_gain(value)]
     seconds = {name: value for name, value in metrics['seconds'].items() if name != REFINE}
     template = _environment().get_template('page.html.jinja')
     page = template.render(
@@ -75,9 +83,10 @@ def render_page(metrics: Mapping[str, Any], notes: RunNotes, pictures: Sequence[
         stages=_stages(metrics),
         lead=lead,
         charts=charts,
-        bin_scale=Scale.over(
-            [entry['gain'] for entry in metrics['gain']['by_initial_iou'] if entry['gain'] is not None]
-        ),
+        # within a sentence: PQ stays in capitals
+        measured={'mIoU': 'mean IoU', 'AP': 'mask AP'}.get(charts[0].mean, charts[0].mean),
+        bin_scale=Scale.over([entry['gain'] for entry in _bins(metrics) if entry['gain'] is not None]),
+        bins=_bins(metrics),
         seconds=list(seconds),
         total_seconds=sum(seconds.values()),
         ranked=ranked,
@@ -106,19 +115,33 @@ def _environment() -> Environment:
 def _stages(metrics: Mapping[str, Any]) -> list[str]:
     """Names of the stages, the coarse mask's first."""
     named = [key for key, value in metrics.items() if isinstance(value, Mapping) and 'classes' in value]
-    return [key for key in named if key not in ('gain', 'boundary_gain')]
+    return [key for key in named if not _is_gain(metrics[key])]
+
+
+def _is_gain(value: Any) -> bool:
+    return isinstance(value, Mapping) and 'interval' in value
+
+
+def _bins(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Gains by initial IoU; of label maps alone."""
+    return metrics['gain'].get('by_initial_iou', ())
 
 
 def _gain(image: Mapping[str, Any]) -> float | None:
     return None if image[COARSE] is None else image[REFINED] - image[COARSE]
 
 
-def _class_chart(metrics: Mapping[str, Any], key: str, figure: str, gained: str) -> ClassChart:
-    classes = metrics[key]['classes']
+def _class_chart(metrics: Mapping[str, Any], key: str, lead: str) -> ClassChart:
+    mean, classes = next(iter(metrics[key])), metrics[key]['classes']
+    gained = mean.removeprefix('m')
     gains = {name: entry[gained] for name, entry in classes.items()}
     names = sorted(gains, key=lambda name: (gains[name] is None, -(gains[name] or 0)))
     bounds = [bound for entry in classes.values() for bound in (entry[gained], *entry['interval'])]
-    return ClassChart(key, figure, gained, names, Scale.over([bound for bound in bounds if bound is not None]))
+    # label maps that lead with Dice have gains of IoU beside them
+    shown, figure = (mean, gained) if mean in metrics[COARSE] else (f'm{lead}', lead)
+    title = TITLES.get(mean, mean) if shown == mean else f'Mean {lead}'
+    scale = Scale.over([bound for bound in bounds if bound is not None])
+    return ClassChart(key, mean, title, shown, figure, gained, names, scale)
 
 
 def _ends(rows: Sequence[Any], most: int) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:

@@ -7,12 +7,13 @@ import io
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord
+from mmseg_g4seg.evaluation.records import COARSE, REFINED
 from mmseg_g4seg.ops.palettes import voc_palette
 from mmseg_g4seg.prediction import ClassList
 
@@ -29,13 +30,25 @@ BUDGET = 70_000
 """Bytes of one picture with its layers: 50 of them, as text in a page, stay below 5 MB."""
 
 
+class Measured(Protocol):
+    """What was measured of an image: an `ImageRecord`, or the record of segments or of instances."""
+
+    @property
+    def name(self) -> str:
+        """Of the image."""
+
+    @property
+    def before_after(self) -> tuple[float, float]:
+        """The leading figure of its coarse mask and of its refined one, per cent; NaN where there is none."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """One image for a page; all of it is JSON.
 
     Attributes:
         name: of the image.
-        before: mean IoU of its coarse mask, per cent.
+        before: leading figure of its coarse mask, such as mean IoU, per cent.
         after: of its refined one.
         size: width and height in pixels.
         photo: WebP file in base64; empty where the image could not be read.
@@ -62,7 +75,7 @@ class Picture:
 
 
 def draw_picture(
-    record: ImageRecord,
+    record: Measured,
     image: np.ndarray | None,
     label_maps: Mapping[str, ArrayLike],
     truth: ArrayLike,
@@ -88,7 +101,7 @@ def draw_picture(
     right, wrong = (((maps[TRUTH] == maps[stage]) & counted) for stage in (REFINED, COARSE))
     colours = voc_palette(len(classes)) if classes.palette is None else np.array(classes.palette, np.uint8)
     size, photo, layers = _encode(maps, image, colours, classes.background)
-    before, after = record.mean_ious
+    before, after = record.before_after
     return Picture(
         name=record.name,
         before=before,
@@ -171,4 +184,5 @@ def _occurring(maps: Iterable[np.ndarray], classes: ClassList, colours: np.ndarr
     """Names and colours of the classes of (H, W) maps, the background left out: it has no colour in the layers."""
     found = sorted({int(index) for labels in maps for index in np.unique(labels)})
     shown = [i for i in found if 0 <= i < len(classes) and i != classes.background]
-    return [(classes.labels[i], '#{:02x}{:02x}{:02x}'.format(*colours[i].tolist())) for i in shown]
+    named = [(classes.labels[i], '#{:02x}{:02x}{:02x}'.format(*colours[i].tolist())) for i in shown]
+    return list(dict.fromkeys(named))  # segments of one class have one name and colour

@@ -1,33 +1,25 @@
-"""Refines saved panoptic predictions image by image; a run that was killed goes on where it stopped.
-
-Shapes: H W image size.
-"""
+"""Refines saved panoptic predictions image by image; a run that was killed goes on where it stopped."""
 
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from mmseg_g4seg.evaluation.files import write_report
 from mmseg_g4seg.evaluation.panoptic import PanopticRecord, build_panoptic_report, measure_panoptic
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
-from mmseg_g4seg.evaluation.report import EvaluationReport
 from mmseg_g4seg.evaluation.table import as_text
 from mmseg_g4seg.hosts.folder.run_state import RunState
 from mmseg_g4seg.hosts.folder.shares import Work, Worker, spread
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.images import read_image
-from mmseg_g4seg.io.panoptic_files import PanopticJSON, panoptic_png, read_panoptic_png
+from mmseg_g4seg.io.panoptic_files import panoptic_png
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
-from mmseg_g4seg.refiners.panoptic import refine_panoptic, remaining_segments
+from mmseg_g4seg.refiners.panoptic import refine_panoptic
 
+from .page import write_run_report
+from .predictions import read_prediction, read_truth
 from .saved import PREDICTIONS, PanopticJob, SavedPanoptic
-
-Segments = Sequence[Mapping[str, Any]]
 
 
 def refine_saved_panoptic(task: SavedPanoptic, *, workers: int = 1, overwrite: bool = False) -> dict[str, Any]:
@@ -84,7 +76,7 @@ class PanopticWorker(Worker):
         if not job.images:
             raise ValueError(f'no image of the name {job.name} in {self.task.images}')
         entry = self.task.predictions.annotations[job.image_id]
-        id_map, segments = self._read(job.masks[0], entry['segments_info'])
+        id_map, segments = read_prediction(self.task, job.masks[0], entry['segments_info'])
         image = read_image(job.images[0]).to(self.task.device)
         refined, left = refine_panoptic(
             self.refiner,
@@ -104,30 +96,9 @@ class PanopticWorker(Worker):
         }
         if self.task.truth is not None:
             stages = {COARSE: (id_map, segments), REFINED: (refined, left)}
-            truth = self._true(job.image_id, self.task.truth)
+            truth = read_truth(self.task, job.image_id)
             record['quality'] = measure_panoptic(job.name, stages, truth, len(self.task.classes)).as_dict()
         return panoptic_png(refined), record
-
-    def _read(self, path: Path, segments: Segments) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Ids (H, W), and the segments that have a pixel, their category as a class's place."""
-        unknown = sorted({s['category_id'] for s in segments} - set(self.task.places))
-        if unknown:
-            raise ValueError(f'{path.name}: expected category ids of the JSON, got {unknown}')
-        id_map = read_panoptic_png(path)
-        unlisted = set(id_map.unique().tolist()) - {0, *(s['id'] for s in segments)}
-        if unlisted:
-            raise ValueError(f'{path.name}: expected ids that segments_info lists, got {sorted(unlisted)[:8]}')
-        placed = [{**s, 'category_id': self.task.places[s['category_id']]} for s in segments]
-        return id_map, remaining_segments(id_map, placed)
-
-    def _true(self, image_id: Any, truth: PanopticJSON) -> tuple[Tensor, list[dict[str, Any]]]:
-        """Likewise of the truth, whose segments may have no pixel."""
-        assert self.task.labels is not None
-        if image_id not in truth.annotations:
-            raise ValueError(f'{truth.path.name}: expected the truth of image {image_id}, found none')
-        entry = truth.annotations[image_id]
-        segments = [{**s, 'category_id': self.task.places[s['category_id']]} for s in entry['segments_info']]
-        return read_panoptic_png(self.task.labels / entry['file_name']), segments
 
 
 def _finish(task: SavedPanoptic, state: RunState, jobs: Sequence[PanopticJob]) -> dict[str, Any]:
@@ -145,22 +116,17 @@ def _finish(task: SavedPanoptic, state: RunState, jobs: Sequence[PanopticJob]) -
     ]
     content = {**task.predictions.content, 'categories': task.categories, 'annotations': annotations}
     atomic_write(task.out / f'{PREDICTIONS}.json', json.dumps(content), scratch=state.scratch)
-    quality = evaluate(report['images'], task)
     table = summarise(report, task)
-    if quality is not None:
-        write_report(quality, task.out)
+    records = [
+        PanopticRecord.from_dict({**i['quality'], 'name': i['name']}) for i in report['images'] if 'quality' in i
+    ]
+    if records:
+        names = [str(category['name']) for category in task.categories]
+        quality = build_panoptic_report(records, names, things=task.things)
+        write_run_report(quality, records, task, written, segments)
         table = f'{as_text(quality)}\n{table}'
     state.close()
     return {**report, 'table': table}
-
-
-def evaluate(images: Sequence[Mapping[str, Any]], task: SavedPanoptic) -> EvaluationReport | None:
-    """PQ before and after, where there is a truth and an image."""
-    records = [PanopticRecord.from_dict({**i['quality'], 'name': i['name']}) for i in images if 'quality' in i]
-    if not records:
-        return None
-    names = [str(category['name']) for category in task.categories]
-    return build_panoptic_report(records, names, things=task.things)
 
 
 def summarise(report: Mapping[str, Any], task: SavedPanoptic) -> str:

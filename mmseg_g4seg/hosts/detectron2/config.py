@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
+from mmseg_g4seg.registry import NUMBER, expect_option
+
 NODE = 'MODEL.G4SEG'
 """Where a message says that a setting is."""
 OUTPUTS = ('sem_seg', 'panoptic_seg', 'instances')
@@ -26,7 +29,17 @@ def add_g4seg_config(cfg: CfgNode) -> None:
     node.SCORE_TYPE = 'auto'
     # which of the outputs are refined, out of sem_seg, panoptic_seg, instances
     node.OUTPUTS = ['sem_seg']
+    # how wide borders of hard segments and instances are unsure, see `refine_panoptic`
+    node.SOFTEN = SEGMENT_BORDER
     cfg.MODEL.G4SEG = node
+
+
+def check_soften(soften: float) -> float:
+    """Gives the width of unsure borders back; raises ValueError unless it is a share of an image."""
+    width: float = expect_option(
+        f'{NODE}.SOFTEN', soften, NUMBER, "a share of the image's longer side", holds=lambda v: 0 <= v <= 1
+    )
+    return width
 
 
 def check_outputs(outputs: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from detectron2.utils.file_io import PathManager
 from torch import Tensor
 
+from mmseg_g4seg.io.images import read_pixels
 from mmseg_g4seg.ops.masks import resize_maps
 
 FORMATS = ('BGR', 'RGB')
@@ -56,3 +59,11 @@ def image_key(inputs: Mapping[str, Any]) -> str:
     # DefaultPredictor gives no name: every picture gets the same noise, and a second call the same masks
     name = str(inputs.get('file_name') or '')
     return Path(name).name if name else 'image'
+
+
+def read_picture(path: str) -> np.ndarray | None:
+    """Reads a file of a data set: (H, W, 3) uint8 RGB; None where it cannot be read."""
+    try:
+        return read_pixels(Path(PathManager.get_local_path(path)))
+    except (OSError, ValueError):  # of 16 bits, or taken away: the masks are shown without it
+        return None

@@ -13,6 +13,8 @@ from detectron2.data import DatasetCatalog
 from detectron2.structures import Instances, polygons_to_bitmask
 from torch import Tensor
 
+from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
+from mmseg_g4seg.evaluation.html.segments import draw_segments, paint_instances
 from mmseg_g4seg.evaluation.instances import InstanceRecord, build_instance_report, measure_instances
 from mmseg_g4seg.evaluation.mask_ap import Masks
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
@@ -20,6 +22,7 @@ from mmseg_g4seg.evaluation.report import EvaluationReport
 from mmseg_g4seg.prediction import ClassList
 
 from .class_names import instance_names, read_metadata
+from .images import read_picture
 from .measures import Measure, measures
 from .outputs import COARSE as BEFORE
 from .outputs import SECONDS
@@ -36,7 +39,8 @@ class InstanceMeasure(Measure):
         Raises:
             ValueError: if it has no names, or an image no annotations.
         """
-        self.names = ClassList(instance_names(read_metadata(dataset_name))).labels
+        self.classes = ClassList(instance_names(read_metadata(dataset_name)))
+        self.extremes = Extremes(PICTURES)
         self._items = {str(item['file_name']): item for item in DatasetCatalog.get(dataset_name)}
         without = next((name for name, item in self._items.items() if 'annotations' not in item), None)
         if without is not None:
@@ -47,16 +51,17 @@ class InstanceMeasure(Measure):
         refined = output['instances']
         coarse = output.get('instances' + BEFORE, refined)
         item = self._items[str(inputs['file_name'])]
-        return measure_instances(
-            Path(str(inputs['file_name'])).name,
-            {COARSE: _predicted(coarse), REFINED: _predicted(refined)},
-            _true(item, refined.image_size),
-            seconds=output.get('instances' + SECONDS),
-        )
+        stages = {COARSE: _predicted(coarse), REFINED: _predicted(refined)}
+        truth, name = _true(item, refined.image_size), Path(str(inputs['file_name'])).name
+        record = measure_instances(name, stages, truth, seconds=output.get('instances' + SECONDS))
+        if self.extremes.wants(record):
+            image, (true,) = read_picture(str(inputs['file_name'])), paint_instances({'': truth}).values()
+            self.extremes.add([draw_segments(record, image, paint_instances(stages), true, self.classes)])
+        return record
 
     def report(self, records: Sequence[InstanceRecord]) -> EvaluationReport:
         """Sums up."""
-        return build_instance_report(records, self.names)
+        return build_instance_report(records, self.classes.labels)
 
 
 def _predicted(instances: Instances) -> Masks:

@@ -16,8 +16,9 @@ from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 from torch import nn
 
 from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
-from .config import OUTPUTS, check_outputs
+from .config import OUTPUTS, check_outputs, check_soften
 from .evaluator import BeforeRefinement, RefinementEvaluator
 from .model import RefinedModel, read_refiner
 
@@ -30,11 +31,13 @@ class Refinement:
         refiner: what `load_refiner` takes; or built.
         score_type: what `sem_seg` holds, or `auto`.
         outputs: which are refined.
+        soften: how wide borders of hard segments and of instances are unsure, see `refine_panoptic`.
     """
 
     refiner: 'str | Refiner | None'
     score_type: str = 'auto'
     outputs: Sequence[str] = OUTPUTS[:1]
+    soften: float = SEGMENT_BORDER
 
     def behind(self, model: nn.Module, cfg: CfgNode) -> RefinedModel:
         """Puts the refiner behind a script's model; a config with the node has built a refined one itself."""
@@ -45,6 +48,7 @@ class Refinement:
             dataset=cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else '',
             score_type=self.score_type,
             outputs=self.outputs,
+            soften=self.soften,
         )
 
 
@@ -65,7 +69,10 @@ def run_script(script: Path, args: Namespace, refinement: Refinement) -> Any:
     """
     # before the script, which builds its model first: a misspelt name should not cost that
     refinement = replace(
-        refinement, refiner=read_refiner(refinement.refiner), outputs=check_outputs(refinement.outputs)
+        refinement,
+        refiner=read_refiner(refinement.refiner),
+        outputs=check_outputs(refinement.outputs),
+        soften=check_soften(refinement.soften),
     )
     module = _load(script)
     trainer = _find_trainer(module, script)

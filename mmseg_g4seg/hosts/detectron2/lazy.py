@@ -8,6 +8,8 @@ from typing import Any
 from detectron2.config import LazyCall
 from omegaconf import DictConfig, OmegaConf
 
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
+
 from .model import RefinedModel
 
 
@@ -19,6 +21,7 @@ def refined(
     input_format: str = '',
     score_type: str = 'auto',
     outputs: Sequence[str] = ('sem_seg',),
+    soften: float = SEGMENT_BORDER,
 ) -> DictConfig:
     """The node of a refined model in place of a plain one's: `model = refined(model, refiner='tiny', dataset=...)`.
 
@@ -29,6 +32,7 @@ def refined(
         input_format: likewise; the `image_format` of the test loader's mapper.
         score_type: likewise.
         outputs: likewise.
+        soften: likewise.
     """
     plain = copy.deepcopy(node)
     # interpolations are read from the root of a config: inside another node they would find nothing
@@ -40,4 +44,5 @@ def refined(
         input_format=input_format,
         score_type=score_type,
         outputs=list(outputs),
+        soften=soften,
     )

@@ -19,7 +19,7 @@ class Measure(ABC):
     output: ClassVar[str]
     """Which of the outputs is measured; the files go into a folder of this name."""
     extremes: Extremes
-    """Pictures of a run for the report's page, by a measure that draws some; an evaluator starts it anew."""
+    """Pictures of a run for the report's page, which `record` draws; an evaluator starts it anew."""
 
     @abstractmethod
     def __init__(self, dataset_name: str) -> None:

@@ -18,9 +18,10 @@ from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
+from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
 from .class_names import read_metadata
-from .config import NODE, check_outputs
+from .config import NODE, check_outputs, check_soften
 from .images import check_format
 from .outputs import OutputRefiner
 from .semantic import check_score_type, find_score_type
@@ -47,6 +48,7 @@ class RefinedModel(nn.Module):
         dataset: str = '',
         score_type: str = 'auto',
         outputs: Sequence[str] = ('sem_seg',),
+        soften: float = SEGMENT_BORDER,
     ) -> None:
         """Args:
             model: the plain model, built.
@@ -56,6 +58,7 @@ class RefinedModel(nn.Module):
                 own metadata.
             score_type: what `sem_seg` holds, a `ScoreType` or `auto`.
             outputs: which are refined, out of `sem_seg`, `panoptic_seg`, `instances`.
+            soften: how wide borders of hard segments and of instances are unsure, see `refine_panoptic`.
 
         Raises:
             FileNotFoundError: if there is no such refiner.
@@ -65,7 +68,7 @@ class RefinedModel(nn.Module):
         self.model = model
         self.refiner = read_refiner(refiner)
         self.dataset = dataset
-        self.outputs = check_outputs(outputs)
+        self.outputs, self.soften = check_outputs(outputs), check_soften(soften)
         self.input_format = input_format or getattr(model, 'input_format', '')
         self.score_type = score_type
         self._recorder: Any = None
@@ -80,6 +83,7 @@ class RefinedModel(nn.Module):
             input_format=self.input_format,
             score_type=cast(ScoreType, self.score_type),
             metadata=self._metadata,
+            soften=self.soften,
         )
         if 'panoptic_seg' in self.outputs:
             from .queries import QueryRecorder
@@ -104,6 +108,7 @@ class RefinedModel(nn.Module):
             'dataset': cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else '',
             'score_type': node.SCORE_TYPE,
             'outputs': outputs,
+            'soften': node.SOFTEN,
         }
 
     def around(self, model: nn.Module) -> 'RefinedModel':
@@ -119,6 +124,7 @@ class RefinedModel(nn.Module):
             dataset=self.dataset,
             score_type=self.score_type,
             outputs=self.outputs,
+            soften=self.soften,
         )
 
     def __getattr__(self, name: str) -> Any:

@@ -40,6 +40,7 @@ class OutputRefiner:
         input_format: str,
         score_type: ScoreType | None,
         metadata: Callable[[], Any],
+        soften: float,
     ) -> None:
         """Args:
         refiner: what does the work.
@@ -47,10 +48,11 @@ class OutputRefiner:
         input_format: channel order of the inputs.
         score_type: of `sem_seg`, where that is refined.
         metadata: gives the data set's; asked at the first image, since a model may be built before its data set.
+        soften: of hard segments and of instances, see `refine_panoptic`.
         """
         self.refiner, self.outputs = refiner, outputs
         self.input_format, self.score_type = input_format, score_type
-        self._find_metadata = metadata
+        self._find_metadata, self._soften = metadata, soften
 
     def __call__(
         self,
@@ -132,6 +134,7 @@ class OutputRefiner:
             names.classes.with_options(self.refiner.class_options),
             query_masks=queries.masks if queries else None,
             label_divisor=getattr(metadata, 'label_divisor', None),
+            soften=self._soften,
             key=image_key(inputs),
         )
         given = {segment['id']: segment['category_id'] for segment in segments_info or ()}
@@ -142,7 +145,7 @@ class OutputRefiner:
 
         names = ClassList(instance_names(self._metadata)).with_options(self.refiner.class_options)
         image = self._image(inputs, instances.image_size, device)
-        return refine_instances(self.refiner, image, instances, names, key=image_key(inputs))
+        return refine_instances(self.refiner, image, instances, names, soften=self._soften, key=image_key(inputs))
 
     @cached_property
     def _metadata(self) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
+from mmseg_g4seg.evaluation.html.segments import draw_segments
 from mmseg_g4seg.evaluation.panoptic import PanopticRecord, Segmentation, build_panoptic_report, measure_panoptic
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
 from mmseg_g4seg.evaluation.report import EvaluationReport
@@ -15,6 +17,7 @@ from mmseg_g4seg.ops.panoptic import decode_panoptic_deeplab
 from mmseg_g4seg.refiners.panoptic import remaining_segments
 
 from .class_names import read_metadata, segment_names
+from .images import read_picture
 from .measures import Measure, measures
 from .outputs import COARSE as BEFORE
 from .outputs import SECONDS
@@ -49,6 +52,7 @@ class PanopticMeasure(Measure):
         self.places |= {i: self.names.index({'category_id': c, 'isthing': True}) for i, c in things.items()}
         self.things = sorted(self.places[i] for i in things)
         self._contiguous_things = set(things.values())
+        self.extremes = Extremes(PICTURES)
 
     def record(self, inputs: Mapping[str, Any], output: Mapping[str, Any]) -> PanopticRecord:
         """Counts the segments of one image: `panoptic_seg` is ids (H, W) and their segments."""
@@ -58,13 +62,19 @@ class PanopticMeasure(Measure):
         if entry is None:
             raise ValueError(f'{self.truth.path}: expected the truth of image {inputs["image_id"]!r}, found none')
         true = [{**s, 'category_id': self.places[s['category_id']]} for s in entry['segments_info']]
-        return measure_panoptic(
+        stages = {COARSE: self._placed(*coarse), REFINED: self._placed(*refined)}
+        truth = read_panoptic_png(self.root / entry['file_name']), true
+        record = measure_panoptic(
             Path(str(inputs['file_name'])).name,
-            {COARSE: self._placed(*coarse), REFINED: self._placed(*refined)},
-            (read_panoptic_png(self.root / entry['file_name']), true),
+            stages,
+            truth,
             len(self.names.classes),
             seconds=output.get('panoptic_seg' + SECONDS),
         )
+        if self.extremes.wants(record):
+            image = read_picture(str(inputs['file_name']))
+            self.extremes.add([draw_segments(record, image, stages, truth, self.names.classes)])
+        return record
 
     def report(self, records: Sequence[PanopticRecord]) -> EvaluationReport:
         """Sums up, things and stuff apart, too."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from detectron2.data import DatasetCatalog
 from detectron2.utils.file_io import PathManager
 from torch import Tensor
@@ -17,12 +16,12 @@ from mmseg_g4seg.evaluation.html.extremes import PICTURES, Extremes
 from mmseg_g4seg.evaluation.html.pictures import draw_picture
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord, measure_image
 from mmseg_g4seg.evaluation.report import EvaluationReport
-from mmseg_g4seg.io.images import read_pixels
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.prediction import IGNORE_INDEX
 
 from . import outputs
 from .class_names import read_metadata, semantic_classes
+from .images import read_picture
 from .measures import Measure, measures
 
 
@@ -74,7 +73,7 @@ class SemanticMeasure(Measure):
             seconds=output.get('sem_seg' + outputs.SECONDS),
         )
         if self.extremes.wants(record):
-            image = _pixels(str(inputs['file_name']))
+            image = read_picture(str(inputs['file_name']))
             picture = draw_picture(record, image, maps, truth, self.classes, ignore_index=self.ignore_label)
             self.extremes.add([picture])
         return record
@@ -94,11 +93,3 @@ class SemanticMeasure(Measure):
         if truth.shape != tuple(size):
             raise ValueError(f'{path}: expected a truth {tuple(size)} as the output has, got {tuple(truth.shape)}')
         return truth
-
-
-def _pixels(path: str) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB of an image file; None where it cannot be read."""
-    try:
-        return read_pixels(Path(PathManager.get_local_path(path)))
-    except (OSError, ValueError):  # of 16 bits, or taken away: the masks are shown without it
-        return None

@@ -1,7 +1,7 @@
 """Measures panoptic refinement on procedural scenes, beside the control that fills void and refines nothing.
 
-    python -m projects.demo.make_scenes work_dirs/panoptic_scenes panoptic=32
-    python -m projects.experiments.panoptic work_dirs/panoptic_scenes --out work_dirs/panoptic
+    python -m projects.demo.make_scenes work_dirs/panoptic_scenes val=24
+    python -m projects.experiments.panoptic work_dirs/panoptic_scenes --split val --out work_dirs/panoptic
 
 Predictions of two qualities are made from the truth. OUT/QUALITY.json has the record of every scene, OUT/table.md the
 table. A gain is a refiner's only where it goes beyond the control's. Called again it goes on where it stopped; other
@@ -11,6 +11,7 @@ options want another OUT.
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, Quality, deg
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('scenes', type=Path, help='folder of `projects.demo.make_scenes`')
-    parser.add_argument('--split', default='panoptic')
+    parser.add_argument('--split', default='val')
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--refiners', nargs='+', default=['tiny'], help='what `load_refiner` takes')
     parser.add_argument('--soften', type=float, default=SEGMENT_BORDER, help='of hard segments')
+    parser.add_argument(
+        '--evidence-power', type=float, default=1.0, help="of the queries' masks; 0.5 makes plain shares of them"
+    )
     parser.add_argument('--scenes-at-most', type=int)
     return parser.parse_args(arguments)
 
@@ -51,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for quality, own in records.items():
             if case.name not in {record.name for record in own}:
                 coarse = degrade(case, quality, len(names))
+                coarse = replace(coarse, masks=coarse.masks**args.evidence_power)
                 own.append(refine_all(case, coarse, refiners, ClassList(names), soften=args.soften))
                 content = json.dumps([record.as_dict() for record in own])
                 atomic_write(args.out / f'{quality.name}.json', content)

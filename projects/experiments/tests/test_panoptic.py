@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 
 import pytest
 import torch
@@ -7,8 +8,11 @@ from mmseg_g4seg.evaluation.panoptic import measure_panoptic
 from mmseg_g4seg.evaluation.panoptic_quality import mean_pq
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
 from mmseg_g4seg.ops.panoptic import segment_labels
+from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.base import Refiner
 from projects.demo.scenes import CLASSES
 from projects.demo.scenes.folder import write_split
+from projects.experiments.panoptic import calibration
 from projects.experiments.panoptic.__main__ import main
 from projects.experiments.panoptic.measure import CONTROL, gains
 from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, degrade, read_cases
@@ -17,13 +21,13 @@ from projects.experiments.panoptic.scenes import GOOD, STUFF, WEAK, degrade, rea
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp('scenes')
-    list(write_split(folder, 'panoptic', 3, size=64))
+    list(write_split(folder, 'val', 3, size=64))
     return folder
 
 
 @pytest.fixture(scope='module')
 def cases(scenes):
-    return list(read_cases(scenes, 'panoptic', CLASSES))
+    return list(read_cases(scenes, 'val', CLASSES))
 
 
 def test_objects_are_segments_of_their_own(cases):
@@ -85,3 +89,59 @@ def test_gains_over_the_control(cases):
     assert over_coarse[REFINED].gain == over_coarse[CONTROL].gain > 0
     assert list(over_control) == [REFINED]
     assert over_control[REFINED].gain == 0
+
+
+@pytest.fixture
+def instances():
+    pytest.importorskip('detectron2', reason='Detectron2 is not installed')
+    return import_module('projects.experiments.panoptic.instances')
+
+
+def test_instances_gain_what_a_refiner_gains(instances, cases):
+    class Truth(Refiner):
+        """Gives one object's true mask, or what it was given."""
+
+        def __init__(self, right):
+            self.right = right
+
+        def refine_batch(self, images, predictions, classes, *, keys=None):
+            true = [max((case.true_map == s['id'] for s in case.true_segments), key=lambda m, p=p: int((m & p).sum()))
+                    for p in (p.label_map.bool() for p in predictions)]  # fmt: skip
+            return [Prediction(p.probs, t.long()) if self.right else p for p, t in zip(predictions, true, strict=True)]
+
+    case = cases[0]
+    coarse, classes = degrade(case, WEAK, len(CLASSES)), ClassList(CLASSES)
+    assert set(instances.gains(Truth(False), case, coarse, classes, 0.015)) == {0.0}
+    found = instances.gains(Truth(True), case, coarse, classes, 0.015)
+    objects = [s for s in coarse.segments if CLASSES[s['category_id']] not in STUFF]
+    assert 1 < len(found) <= len(objects)
+    assert min(found) > 0
+
+
+def test_widths_are_compared(instances, scenes, capsys, tmp_path):
+    config = tmp_path / 'pamr.py'
+    config.write_text("refiner = dict(type='PAMRRefiner', dilations=(1, 2))\n")
+    command = [str(scenes), '--split', 'val', '--scenes-at-most', '1', '--refiner', str(config)]
+    instances.main([*command, '--soften', '0', '0.03'])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(':')[0] for line in lines] == [
+        f'{quality} masks, soften {soften}' for quality in ('weak', 'good') for soften in (0.0, 0.03)
+    ]
+    assert lines[0].split(':')[1] != lines[1].split(':')[1]
+
+
+def test_shares_are_calibrated_by_a_power(cases, scenes, capsys):
+    case = cases[0]
+    coarse = degrade(case, WEAK, len(CLASSES))
+    true, largest = calibration.shares(case, coarse, 1.0)
+    plain = coarse.masks / coarse.masks.sum(dim=0)
+    assert largest.abs().max() == pytest.approx(float(plain.amax(dim=0)[coarse.id_map > 0].max()), abs=1e-4)
+    right = largest > 0
+    torch.testing.assert_close(true[right], largest[right])
+    assert (true[~right] < largest[~right].abs()).all()
+    nats, share = calibration.summarise([(torch.tensor([0.5, 0.25]), torch.tensor([0.75, -0.75]))])
+    assert (nats, share) == (pytest.approx(1.0397, abs=1e-4), 50)
+    calibration.main([str(scenes), '--split', 'val'])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * len(calibration.POWERS)
+    assert lines[0].startswith('weak masks, power 1.0: ')

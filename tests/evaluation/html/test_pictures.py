@@ -60,7 +60,7 @@ def test_photograph_is_the_image():
     record = measure_image('0.png', maps, truth, len(CLASSES))
     picture = draw_picture(record, image, maps, truth, CLASSES, ignore_index=255)
     assert np.abs(decoded(picture.photo).astype(int) - image).mean() < 4
-    assert (picture.before, picture.after) == record.mean_ious
+    assert (picture.before, picture.after) == record.before_after
     assert ('sun & moon', '#f0f078') in picture.classes
 
 
@@ -97,7 +97,7 @@ class TestExtremes:
         cases = records_of(self.GAINS)
         expected = [record.name for record in extreme_records([case[0] for case in cases], 3)]
         assert expected == ['03.png', '09.png', '04.png', '08.png', '01.png', '10.png']
-        for order in (cases, cases[::-1], sorted(cases, key=lambda case: case[0].mean_ious[1])):
+        for order in (cases, cases[::-1], sorted(cases, key=lambda case: case[0].before_after[1])):
             assert [picture.name for picture in self.kept(order, 3).pictures] == expected
 
     def test_processes_keep_together_what_one_would(self):

@@ -89,6 +89,15 @@ def test_what_is_written_can_be_evaluated(saved, finished):
     assert f'PQ gain {metrics["gain"]["PQ"]:+.2f}' in (out / 'table.txt').read_text()
 
 
+def test_a_page_shows_what_was_gained(saved, finished):
+    out, _ = finished
+    page = (out / 'report.html').read_text()
+    assert 'Segments of pred' in page
+    assert 'raised PQ by' in page
+    assert page.count('<figure') == COUNT
+    assert page.count('--photo: url') == COUNT
+
+
 def test_void_stays_and_segments_keep_their_ids(saved, finished):
     out, _ = finished
     written = read_panoptic_json(out / 'predictions.json')

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from detectron2.structures import Boxes, Instances
 
 from mmseg_g4seg import build_refiner
 from mmseg_g4seg.hosts.detectron2.instances import refine_instances
+from mmseg_g4seg.hosts.detectron2.outputs import OutputRefiner
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 
@@ -18,10 +21,11 @@ class Widen(Refiner):
     """Moves every object a pixel to the right, or removes it, and notes what it was given."""
 
     def __init__(self, vanish=False):
-        self.vanish, self.seen = vanish, []
+        self.vanish, self.seen, self.batches = vanish, [], []
 
     def refine_batch(self, images, predictions, classes, *, keys=None):
-        self.seen.append((predictions[0], classes, keys))
+        self.seen += [(prediction, classes, [key]) for prediction, key in zip(predictions, keys, strict=True)]
+        self.batches.append(len(predictions))
         return [Prediction(p.probs, p.label_map.roll(1, 1) * (not self.vanish)) for p in predictions]
 
 
@@ -39,7 +43,7 @@ def instances():
 
 def test_each_against_the_rest(instances):
     refiner, image = Widen(), torch.rand(3, *SIZE)
-    refined = refine_instances(refiner, image, instances, NAMES, key='a')
+    refined = refine_instances(refiner, image, instances, NAMES, soften=0.015, key='a')
     assert [list(classes) for _, classes, _ in refiner.seen] == [['background', 'person'], ['background', 'fish']]
     assert all(classes.background == 0 and keys == ['a'] for _, classes, keys in refiner.seen)
     coarse = refiner.seen[0][0]
@@ -51,6 +55,54 @@ def test_each_against_the_rest(instances):
     assert refined.scores.equal(instances.scores[:2])
     assert refined.pred_boxes.tensor.tolist() == [[5, 4, 13, 12], [9, 8, 21, 20]]
     assert instances.pred_boxes.tensor[0, 0] == 3.5
+
+
+def test_borders_are_as_wide_as_those_of_segments():
+    """Good masks lose by a semantic mask's border: at 200 pixels a Gaussian of one pixel, not of three."""
+    masks = torch.zeros(1, 200, 200, dtype=torch.bool)
+    masks[0, :, :100] = True
+    one = Instances((200, 200), pred_masks=masks, pred_classes=torch.tensor([0]), scores=torch.ones(1))
+    refiner = Widen()
+    refine_instances(refiner, torch.rand(3, 200, 200), one, NAMES)
+    unsure = (refiner.seen[0][0].probs[1, 0] - 0.5).abs() < 0.49
+    assert 2 <= int(unsure.sum()) <= 6
+
+
+def test_borders_are_as_wide_as_the_config_says(instances):
+    """By the node's key, of instances and of hard segments."""
+    unsure = {}
+    for soften in (0.005, 0.1):
+        refiner, segments = Widen(), torch.ones(SIZE, dtype=torch.long)
+        segments[:, 16:] = 2
+        info = [dict(id=1, category_id=0), dict(id=2, category_id=1)]
+        metadata = SimpleNamespace(name='toy', thing_classes=NAMES, stuff_classes=NAMES)
+        refine = OutputRefiner(
+            refiner, outputs=['panoptic_seg', 'instances'], input_format='RGB', score_type=None,
+            metadata=lambda own=metadata: own, soften=soften,
+        )  # fmt: skip
+        given = {'panoptic_seg': (segments, info), 'instances': instances}
+        refine({'image': 255 * torch.rand(3, *SIZE)}, given, device=torch.device('cpu'))
+        unsure[soften] = [int((p.probs.amax(dim=0) < 0.99).sum()) for p, _, _ in refiner.seen]
+    assert len(unsure[0.1]) == 3
+    assert all(wide > narrow for wide, narrow in zip(unsure[0.1], unsure[0.005], strict=True))
+
+
+def test_those_of_a_class_are_refined_together(instances):
+    """As each alone: order, class and overlap are kept."""
+    masks = torch.zeros(12, *SIZE, dtype=torch.bool)
+    for i in range(12):
+        masks[i, i : i + 6, 2 * i : 2 * i + 6] = True
+    classes = torch.tensor([1, 0] * 2 + [1] * 8)
+    many = Instances(SIZE, pred_masks=masks, pred_classes=classes, scores=torch.linspace(1, 0.1, 12))
+    refiner, image = Widen(), torch.rand(3, *SIZE)
+    refined = refine_instances(refiner, image, many, NAMES)
+    assert refiner.batches == [2, 8, 2]
+    assert refined.pred_masks.equal(masks.roll(1, 2))
+    real = build_refiner(dict(type='PAMRRefiner'))
+    together = refine_instances(real, image, many, NAMES).pred_masks
+    alone = [refine_instances(real, image, many[i : i + 1], NAMES).pred_masks for i in range(12)]
+    assert together.equal(torch.cat(alone))
+    assert not together.equal(masks)
 
 
 def test_what_does_not_change_keeps_its_box(instances):
@@ -69,7 +121,8 @@ def test_a_real_refiner(instances):
     instances.remove('pred_boxes')
     image = torch.zeros(3, *SIZE)
     image[:, 8:20, 9:21] = 1.0
-    refined = refine_instances(build_refiner(dict(type='DenseCRFRefiner')), image, instances[1:2], NAMES)
+    crf = build_refiner(dict(type='DenseCRFRefiner'))
+    refined = refine_instances(crf, image, instances[1:2], NAMES, soften=0.015)
     assert refined.pred_masks.dtype == torch.float32
     wrong = [int((own[0] != image[0]).sum()) for own in (instances.pred_masks[1:], refined.pred_masks)]
     assert wrong[1] < wrong[0] / 2

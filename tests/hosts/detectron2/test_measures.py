@@ -14,8 +14,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOPanopticEvaluator, DatasetEvaluators
 from detectron2.structures import Boxes, BoxMode, Instances
 
+from mmseg_g4seg.cli.refine_panoptic import main as refine_panoptic
 from mmseg_g4seg.hosts.detectron2 import BeforeRefinement, RefinedModel, RefinementEvaluator
 from mmseg_g4seg.io.panoptic_files import panoptic_png
+from tests.conftest import ROOT
 
 from .mask2former import build_mask2former, random_inputs
 
@@ -129,7 +131,36 @@ def test_panoptic_figures_are_those_of_detectron2(run, tmp_path):
         assert ours[f'coarse_{name}'] == round(before[other], 2)
     assert ours['PQ'] > 0
     files = sorted(path.name for path in (tmp_path / 'own/panoptic_seg').iterdir())
-    assert files == ['classes.csv', 'images.csv', 'metrics.json', 'table.txt']
+    assert files == ['classes.csv', 'images.csv', 'metrics.json', 'report.html', 'report_data.json', 'table.txt']
+    page = (tmp_path / 'own/panoptic_seg/report.html').read_text()
+    assert 'RQ of each class' in page
+    changed = [image['name'] for image in json.loads((tmp_path / 'own/panoptic_seg/metrics.json').read_text())['images']
+               if image['coarse'] != image['refined']]  # fmt: skip
+    assert changed
+    assert page.count('<figure') == len(changed)
+    assert page.count('--photo: url') == len(changed)
+
+
+def test_predictions_that_detectron2_saves_are_refined_by_a_command(run, dataset, tmp_path, capsys):
+    """By the guide's recipe: the evaluator deletes its PNGs when it is done."""
+    inputs, _, plain = run
+    guide = (ROOT / 'docs/guides/detectron2.md').read_text()
+    (recipe,) = [block for block in guide.split('```python\n') if 'class KeepingEvaluator' in block]
+    names = {}
+    exec(recipe.split('```')[0], names)
+    folder = tmp_path / 'out'
+    theirs = evaluate(names['KeepingEvaluator'](NAME, str(folder)), inputs, copies(plain))['panoptic_seg']
+    assert len(list((folder / 'pngs').iterdir())) == COUNT
+    config = tmp_path / 'pamr.py'
+    config.write_text("refiner = dict(type='PAMRRefiner')\n")
+    metadata = MetadataCatalog.get(NAME)
+    command = ['--images', metadata.panoptic_root, '--panoptic', folder / 'pngs', '--json', folder / 'predictions.json',
+               '--labels', metadata.panoptic_root, '--labels-json', metadata.panoptic_json, '--refiner', config,
+               '--out', tmp_path / 'refined']  # fmt: skip
+    assert refine_panoptic([str(word) for word in command]) == 0, capsys.readouterr().err
+    metrics = json.loads((tmp_path / 'refined/metrics.json').read_text())
+    assert metrics['coarse']['PQ'] == round(theirs['PQ'], 2)
+    assert metrics['refined']['PQ'] != metrics['coarse']['PQ']
 
 
 def test_instances_have_an_ap(dataset, tmp_path):
@@ -148,6 +179,9 @@ def test_instances_have_an_ap(dataset, tmp_path):
     found = evaluate(RefinementEvaluator(NAME, tmp_path, measures=['instances']), inputs, outputs)['refinement']
     assert (found['coarse_AP'], found['AP'], found['AP50']) == (50.0, 100.0, 100.0)
     assert found['gain_low'] == found['gain_high'] == 50.0
+    page = (tmp_path / 'instances/report.html').read_text()
+    assert page.count('<figure') == COUNT
+    assert 'raised mask AP by 50.00 points' in page
 
 
 def test_a_data_set_without_truth_is_named(dataset):
