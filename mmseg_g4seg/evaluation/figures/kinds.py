@@ -39,13 +39,11 @@ def masks(refiner: Refiner, subject: Subject, options: Options) -> np.ndarray:
 def inversion(refiner: Refiner, subject: Subject, options: Options) -> np.ndarray:
     """Reconstruction in one step, and by null-text inversion (Fig. 5): (height, width, 3) uint8."""
     g4seg = g4seg_stage(refiner)
+    null_text = NullTextInversion(steps=options.steps, guidance=options.guidance)
     panels = [('image', photo(subject.image)), ('coarse', subject.masked(subject.coarse.label_map))]
     for title, way in (
         ('one step', OneStep()),
-        (
-            f'null-text inversion, {options.steps} steps',
-            NullTextInversion(steps=options.steps, guidance=options.guidance),
-        ),
+        (f'null-text inversion, {options.steps} steps', null_text),
     ):
         rebuilt = g4seg.reconstruct(subject.image, subject.coarse, subject.classes, key=subject.key, reconstruction=way)
         panels.append((title, photo(rebuilt)))
