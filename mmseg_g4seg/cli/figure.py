@@ -1,8 +1,9 @@
 """Draws what a refinement does to one image, as the paper's figures do: masks, correspondences, reconstructions.
 
+    g4seg figure regions --out regions.png                                   # of a scene that ships
     g4seg figure masks IMAGE MASK --classes classes.txt --out masks.png
     g4seg figure correspondence IMAGE MASK --classes sky,tree --point 40,60 --out points.png
-    g4seg figure regions IMAGE MASK --classes sky,tree --truth TRUTH --out regions.png
+    g4seg figure layouts IMAGE SCORES --format npz --classes classes.txt --truth TRUTH --out layouts.png
 
 masks            coarse mask, the mask after each refiner, truth (Fig. 3, 10-12)
 correspondence   points of the reconstruction, their matches in the image, maps of similarity (Fig. 6)
@@ -14,11 +15,13 @@ inversion        reconstruction in one step, and by null-text inversion (Fig. 5)
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
+import mmseg_g4seg
 from mmseg_g4seg.evaluation.figures import FIGURES, Options, Subject
 from mmseg_g4seg.hosts.arrays import load_refiner
 from mmseg_g4seg.io.atomic import atomic_write
@@ -32,20 +35,23 @@ from mmseg_g4seg.prediction import ClassList
 
 from .interrupt import interruptible
 
+SCENE_FOLDER = Path(mmseg_g4seg.__file__).parent / 'assets' / 'scenes'
+SCENES = ('star', 'mushroom', 'trees')
+
 
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('name', choices=FIGURES, metavar='NAME', help=f'one of {", ".join(FIGURES)}')
-    parser.add_argument('image', type=Path)
-    parser.add_argument('mask', type=Path, help='the coarse mask')
+    parser.add_argument('image', type=Path, nargs='?', help='default: that of --scene, with its mask and truth')
+    parser.add_argument('mask', type=Path, nargs='?', help='the coarse mask')
     parser.add_argument('--out', type=Path, required=True, help='PNG')
-    parser.add_argument(
-        '--classes', required=True, help='file of class names, one a line, or names with commas between'
-    )
+    parser.add_argument('--scene', choices=SCENES, default=SCENES[0], help='that ships with the package')
+    parser.add_argument('--classes', help='file of names, one a line, or names with commas between')
     parser.add_argument('--background', help="class that is never refined; default: the one called 'background'")
     parser.add_argument('--palette', type=Path, help="file of colours, 'R G B' a line")
     parser.add_argument('--format', choices=[*LABELS, *SCORES], default='index-png', help='of the mask')
+    parser.add_argument('--any-size', action='store_true', help='scores may lie on another grid than the image')
     parser.add_argument('--truth', type=Path, help='true labels, an index PNG')
     parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
     parser.add_argument('--device', default='cpu')
@@ -60,7 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
 @interruptible()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with the given arguments, the command line's by default; returns the exit code."""
-    args = build_parser().parse_args(arguments)
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    if args.image is None:
+        _take_scene(args)
+    elif args.mask is None or args.classes is None:
+        parser.error('MASK and --classes are needed beside IMAGE')
     try:
         draw(args)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
@@ -79,17 +90,37 @@ def draw(args: argparse.Namespace) -> None:
     """
     named = read_classes(args.classes, background=args.background, palette=args.palette)
     options = Options(args.point, _class_index(args.class_name, named), args.timesteps, args.steps, args.guidance)
-    image = read_image(args.image)
+    with _named(args.image):
+        image = read_image(args.image)
     size = (image.shape[1], image.shape[2])
-    mask = build_format(args.format, named).read(args.mask)
-    coarse = make_prediction(mask, size, len(named), soften=BORDER_WIDTH)
-    truth = None if args.truth is None else read_index_png(args.truth, len(named), named.ignore_index)
-    if truth is not None and tuple(truth.shape) != size:
-        raise ValueError(f'{args.truth}: expected labels {size} as the image has, got {tuple(truth.shape)}')
+    with _named(args.mask):
+        mask = build_format(args.format, named).read(args.mask)
+        coarse = make_prediction(mask, size, len(named), soften=BORDER_WIDTH, any_size=args.any_size)
+    truth = None
+    if args.truth is not None:
+        with _named(args.truth):
+            truth = read_index_png(args.truth, len(named), named.ignore_index)
+            if tuple(truth.shape) != size:
+                raise ValueError(f'expected labels {size} as the image has, got {tuple(truth.shape)}')
     refiner = load_refiner(args.refiner, device=args.device).refiner
     classes = named.with_options(refiner.class_options)
     picture = FIGURES[args.name](refiner, Subject(image, coarse, classes, args.image.name, truth), options)
     atomic_write(args.out, png_bytes(Image.fromarray(picture)))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Puts the file's name before what is wrong with it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def _take_scene(args: argparse.Namespace) -> None:
+    start = SCENE_FOLDER / args.scene
+    args.image, args.mask, args.truth = (Path(f'{start}{end}') for end in ('.png', '_coarse.npz', '_truth.png'))
+    args.classes, args.format, args.any_size = f'{start}_classes.txt', 'npz', True
 
 
 def _class_index(name: str | None, classes: ClassList) -> int | None:
