@@ -17,6 +17,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
@@ -28,7 +29,7 @@ from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.formats import LABELS, SCORES, build_format
 from mmseg_g4seg.io.images import read_image
-from mmseg_g4seg.io.label_files import png_bytes, read_index_png
+from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import make_prediction
 from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.prediction import ClassList
@@ -37,6 +38,7 @@ from .interrupt import interruptible
 
 SCENE_FOLDER = Path(mmseg_g4seg.__file__).parent / 'assets' / 'scenes'
 SCENES = ('star', 'mushroom', 'trees')
+KINDS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('name', choices=FIGURES, metavar='NAME', help=f'one of {", ".join(FIGURES)}')
     parser.add_argument('image', type=Path, nargs='?', help='default: that of --scene, with its mask and truth')
     parser.add_argument('mask', type=Path, nargs='?', help='the coarse mask')
-    parser.add_argument('--out', type=Path, required=True, help='PNG')
+    parser.add_argument('--out', type=Path, required=True, help='PNG, JPEG or WebP, by its ending')
     parser.add_argument('--scene', choices=SCENES, default=SCENES[0], help='that ships with the package')
     parser.add_argument('--classes', help='file of names, one a line, or names with commas between')
     parser.add_argument('--background', help="class that is never refined; default: the one called 'background'")
@@ -88,6 +90,9 @@ def draw(args: argparse.Namespace) -> None:
         OSError: if a file is missing, or cannot be written.
         ValueError: if a file or an argument does not fit.
     """
+    kind = KINDS.get(args.out.suffix.lower())
+    if kind is None:
+        raise ValueError(f'--out: expected a file that ends with one of {", ".join(KINDS)}, got {args.out}')
     named = read_classes(args.classes, background=args.background, palette=args.palette)
     options = Options(args.point, _class_index(args.class_name, named), args.timesteps, args.steps, args.guidance)
     with _named(args.image):
@@ -105,7 +110,9 @@ def draw(args: argparse.Namespace) -> None:
     refiner = load_refiner(args.refiner, device=args.device).refiner
     classes = named.with_options(refiner.class_options)
     picture = FIGURES[args.name](refiner, Subject(image, coarse, classes, args.image.name, truth), options)
-    atomic_write(args.out, png_bytes(Image.fromarray(picture)))
+    file = BytesIO()
+    Image.fromarray(picture).save(file, kind)
+    atomic_write(args.out, file.getvalue())
 
 
 @contextmanager

@@ -33,7 +33,9 @@ def same_but_for_rounding(said, before):
         if line.startswith('seconds per image'):
             continue
         assert NUMBER.sub('#', line).replace(' ', '') == NUMBER.sub('#', old).replace(' ', '')
-        assert [float(n) for n in NUMBER.findall(line)] == pytest.approx([float(n) for n in NUMBER.findall(old)], abs=0.5)
+        assert [float(n) for n in NUMBER.findall(line)] == pytest.approx(
+            [float(n) for n in NUMBER.findall(old)], abs=0.5
+        )
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)

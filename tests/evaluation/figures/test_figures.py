@@ -176,6 +176,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ('arguments', 'message'),
         [
+            (['--out', 'a.pdf'], '--out: expected a file that ends with one of .png, .jpg, .jpeg, .webp, got a.pdf'),
             (['--class', 'cat'], "--class: expected one of ['sky', 'brick wall'"),
             (['--truth', 'TRUTH'], 'truth.png: expected labels (32, 32) as the image has, got (4, 4)'),
             (['--format', 'npz'], 'mask.png: expected a file of numpy.save'),
