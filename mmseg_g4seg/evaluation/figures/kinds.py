@@ -186,7 +186,7 @@ def _class_mask(subject: Subject, label_map: Tensor, class_index: int) -> np.nda
 
 def _two_regions(subject: Subject, over: Tensor, under: Tensor) -> np.ndarray:
     """(H, W) bool twice -> (s H, s W, 3) uint8, over the image in grey, where both colours show."""
-    colours = np.where(over.cpu().numpy()[..., None], np.uint8(OVER), np.uint8(UNDER))
+    colours = np.where(over.cpu().numpy()[..., None], np.array(OVER, np.uint8), np.array(UNDER, np.uint8))
     grey = subject.image.mean(dim=0, keepdim=True).expand(3, -1, -1)
     return painted(grey, colours, (over | under).cpu().numpy(), opacity=0.85)
 
