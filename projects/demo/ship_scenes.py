@@ -1,7 +1,7 @@
 """Writes the scenes that ship with `g4seg app`: python -m projects.demo.ship_scenes mmseg_g4seg/assets/scenes.
 
-`NAME.png` RGB, `NAME_classes.txt` the classes that occur in the true or in the coarse mask, one a line, `NAME_coarse.npz`
-their scores by the demo's segmentor on a grid of 32 x 32, `NAME_truth.png` their true indices.
+`NAME.png` RGB, `NAME_classes.txt` the classes of the true and of the coarse mask, one a line, `NAME_coarse.npz` their
+scores by the demo's segmentor on a grid of 32 x 32, `NAME_truth.png` their true indices.
 
 Shapes: C classes, K classes that occur, H W image size.
 """
