@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .hub import is_hub_id
+from .hub import is_hub_id, refuse_missing_weights
 
 SUFFIXES = ('.safetensors', '.ckpt')
 CONFIGS = ('*.json', '*/*.json', '*/*.txt', '*/*.model')
@@ -103,14 +103,11 @@ class SingleFile:
         network, weights = make(cls, name, prefix)
         weights = {key: value.to(dtype) if value.is_floating_point() else value for key, value in weights.items()}
         try:
-            missing = network.load_state_dict(weights, strict=False, assign=True).missing_keys
+            unlike = network.load_state_dict(weights, strict=False, assign=True)
         except RuntimeError as error:  # shapes
             raise ValueError(f'{self.path}: the part {name!r} does not fit the base {self.folder}: {error}') from error
-        if missing:
-            raise ValueError(
-                f'{self.path}: the part {name!r} lacks {len(missing)} weights of the base {self.folder}, such as '
-                f'{missing[0]!r}'
-            )
+        info = {'missing_keys': unlike.missing_keys, 'unexpected_keys': unlike.unexpected_keys}
+        refuse_missing_weights(info, f'{self.path}: the part {name!r}, by the base {self.folder}', network)
         return network
 
     def _diffusers_network(self, cls: Any, name: str, prefix: str) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -127,12 +124,6 @@ class SingleFile:
             raise ValueError(
                 f'{self.path}: the part {name!r} lacks {error}, which the base {self.folder} has'
             ) from error
-        unknown = sorted(set(weights) - set(network.state_dict()))
-        if unknown:
-            raise ValueError(
-                f'{self.path}: the part {name!r} has {len(unknown)} weights more than the base {self.folder}, such as '
-                f'{unknown[0]!r}'
-            )
         return network, weights
 
     def _text_encoder(self, cls: Any, name: str, prefix: str) -> tuple[nn.Module, dict[str, Tensor]]:

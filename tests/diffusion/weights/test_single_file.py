@@ -23,6 +23,7 @@ from tests.diffusion.pipelines import (
 )
 from tests.diffusion.weights.original_layout import original
 
+LAYER = 'cond_stage_model.transformer.text_model.encoder.layers.{}.layer_norm1.weight'
 KINDS = ('sd1', 'sd2', 'sdxl')
 
 
@@ -163,11 +164,11 @@ def without(tensors, prefix):
     [
         (lambda t: without(t, 'first_stage_model.'), 'expected U-Net, autoencoder and text encoders of Stable Diff'),
         (lambda _: {'lora_unet_x': torch.zeros(1)}, 'of anything else give the folder in diffusers layout'),
-        (lambda t: without(t, 'model.diffusion_model.out.2'), "the part 'unet' lacks 2 weights of the base"),
-        (lambda t: without(t, 'first_stage_model.quant_conv'), "the part 'vae' lacks 2 weights of the base"),
+        (lambda t: without(t, 'model.diffusion_model.out.2'), "the part 'unet', by the base .* 2 are missing"),
+        (lambda t: without(t, 'first_stage_model.quant_conv'), "the part 'vae', by the base .* 2 are missing"),
         (
             lambda t: without(t, 'cond_stage_model.transformer.text_model.final_layer_norm'),
-            "the part 'text_encoder' lacks 2 weights of the base",
+            "the part 'text_encoder', by the base .* 2 are missing",
         ),
         (
             lambda t: {**t, 'model.diffusion_model.input_blocks.0.0.weight': torch.zeros(16, 9, 3, 3)},
@@ -175,7 +176,11 @@ def without(tensors, prefix):
         ),
         (
             lambda t: {**t, 'model.diffusion_model.input_blocks.1.1.norm.weight': torch.zeros(16)},
-            "the part 'unet' has 1 weights more than the base",
+            "the part 'unet', by the base .* of every layer that there are weights of, 1 weights",
+        ),
+        (
+            lambda t: {**t, LAYER.format(3): t[LAYER.format(2)].clone()},
+            "the part 'text_encoder', by the base .* of every layer that there are weights of, 1 weights",
         ),
         (lambda t: {**t, 'edm_mean': torch.zeros(4)}, "priors of EDM are not supported, and 'edm_mean' says"),
     ],
