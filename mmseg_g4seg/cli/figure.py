@@ -22,7 +22,6 @@ from pathlib import Path
 
 from PIL import Image
 
-import mmseg_g4seg
 from mmseg_g4seg.evaluation.figures import FIGURES, Options, Subject
 from mmseg_g4seg.hosts.arrays import load_refiner
 from mmseg_g4seg.io.atomic import atomic_write
@@ -36,7 +35,7 @@ from mmseg_g4seg.prediction import ClassList
 
 from .interrupt import interruptible
 
-SCENE_FOLDER = Path(mmseg_g4seg.__file__).parent / 'assets' / 'scenes'
+SCENE_FOLDER = Path(__file__).parents[1] / 'assets' / 'scenes'
 SCENES = ('star', 'mushroom', 'trees')
 KINDS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 

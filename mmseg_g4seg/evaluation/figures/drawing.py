@@ -18,27 +18,33 @@ Panel = tuple[str, np.ndarray]
 
 PANEL_SIDE = 320
 """Least shorter side of a panel, pixels: smaller images are enlarged by a whole number."""
+LONGEST = 960
+"""Most that its longer side may be."""
 TITLE, LINE = 28, 28
 """Height of titles, and of a line of the legend."""
 OPACITY = 0.6
 
 
-def enlarged(pixels: np.ndarray, *, smooth: bool = False) -> np.ndarray:
-    """Enlarges what is too small to look at: (H, W, 3) uint8 -> (s H, s W, 3), s a whole number.
+def fitted(pixels: np.ndarray, *, smooth: bool = False) -> np.ndarray:
+    """Brings a picture to the size of a panel: (H, W, 3) uint8 -> (s H, s W, 3), s a whole number where it grows.
 
     Args:
         pixels: of a picture.
         smooth: bicubic, for photographs; else pixels stay squares, since colours of classes must not mix.
     """
     height, width = pixels.shape[:2]
-    scale = max(1, -(-PANEL_SIDE // min(height, width)))
+    grown = max(1, -(-PANEL_SIDE // min(height, width)))
+    # four street scenes of 2048 x 1024 in a row would be 8,000 pixels wide
+    scale = min(grown, LONGEST / max(height, width))
     resample = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(pixels).resize((width * scale, height * scale), resample))
+    return np.asarray(
+        Image.fromarray(pixels).resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
+    )
 
 
 def photo(image: Tensor) -> np.ndarray:
     """(3, H, W) float RGB in [0, 1] -> (s H, s W, 3) uint8."""
-    return enlarged(to_pixels(image), smooth=True)
+    return fitted(to_pixels(image), smooth=True)
 
 
 def painted(image: Tensor, colours: np.ndarray, where: np.ndarray, *, opacity: float = OPACITY) -> np.ndarray:
@@ -53,8 +59,8 @@ def painted(image: Tensor, colours: np.ndarray, where: np.ndarray, *, opacity: f
     Returns:
         (s H, s W, 3) uint8.
     """
-    under, over = photo(image), enlarged(colours)
-    mask = enlarged(np.repeat(where[..., None].astype(np.uint8), 3, axis=2))
+    under, over = photo(image), fitted(colours)
+    mask = fitted(np.repeat(where[..., None].astype(np.uint8), 3, axis=2))
     mixed = np.where(mask > 0, under * (1 - opacity) + over * opacity, under).round().astype(np.uint8)
     # a region is told from its neighbour by the line, too: two colours may look alike on a photograph
     shown = np.where(mask > 0, over.astype(int) + 1, 0)
@@ -81,7 +87,7 @@ def heat_panel(image: Tensor, values: Tensor, low: float, high: float) -> np.nda
     """
     scaled = ((values.float().cpu() - low) / max(high - low, 1e-9)).clamp(0, 1)
     grey = photo(image.mean(dim=0, keepdim=True).expand(3, -1, -1))
-    return (0.25 * grey + 0.75 * enlarged(heat_colours(scaled.numpy()), smooth=True)).round().astype(np.uint8)
+    return (0.25 * grey + 0.75 * fitted(heat_colours(scaled.numpy()), smooth=True)).round().astype(np.uint8)
 
 
 def numbered(panel: np.ndarray, places: Mapping[int, tuple[int, int]], size: Sequence[int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmseg_g4seg.cli import figure
 from mmseg_g4seg.evaluation.figures import FIGURES, Options, Subject
-from mmseg_g4seg.evaluation.figures.drawing import PANEL_SIDE, TITLE, heat_panel, numbered, painted, sheet
+from mmseg_g4seg.evaluation.figures.drawing import PANEL_SIDE, TITLE, heat_panel, numbered, painted, photo, sheet
 from mmseg_g4seg.evaluation.figures.kinds import OVER, UNDER
 from mmseg_g4seg.evaluation.figures.subject import deepest
 from mmseg_g4seg.ops.palettes import HEAT, MUTED
@@ -146,6 +146,14 @@ class TestDrawing:
         probs = torch.full((30, 1, 60), 1 / 30)
         colours = Subject(torch.zeros(3, 1, 60), Prediction(probs, labels), ClassList(names)).colours
         assert len({tuple(c) for c in colours.tolist()}) == 30
+
+    @pytest.mark.parametrize(
+        ('size', 'expected'), [((1024, 2048), (480, 960)), ((500, 400), (500, 400)), ((10, 400), (24, 960))]
+    )
+    def test_large_and_narrow_images(self, size, expected):
+        assert photo(torch.rand(3, *size)).shape == (*expected, 3)
+        where = np.ones(size, bool)
+        assert painted(torch.rand(3, *size), np.zeros((*size, 3), np.uint8), where).shape == (*expected, 3)
 
     def test_opacity(self):
         colours = np.full((32, 32, 3), 100, np.uint8)
