@@ -239,3 +239,19 @@ def test_places_that_there_are_not(made, tmp_path):
 def test_the_only_variant_of_a_repository(monkeypatch, files, expected):
     monkeypatch.setattr('huggingface_hub.HfApi.list_repo_files', lambda *_: files)
     assert hub_variant('owner/name') == expected
+
+
+def test_a_repository_with_half_precision_alone_is_downloaded_so(made, monkeypatch):
+    asked = []
+
+    def download(source, **options):
+        asked.append((source, options))
+        return made['sd1'][0]
+
+    files = ['unet/diffusion_pytorch_model.fp16.safetensors']
+    monkeypatch.setattr('huggingface_hub.HfApi.list_repo_files', lambda *_: files)
+    monkeypatch.setattr('diffusers.DiffusionPipeline.download', download)
+    load_prior('owner/name')
+    with pytest.raises(FileNotFoundError, match="the part 'vae' could not be loaded"):
+        load_prior('owner/name', variant='bf16')  # what a user names is asked for, whatever there is
+    assert asked == [('owner/name', {'variant': 'fp16'}), ('owner/name', {'variant': 'bf16'})]
