@@ -1,7 +1,5 @@
-"""Loads a prior from a folder or hub id in diffusers layout; the family is read from its index."""
+"""Loads a prior from a folder or hub id in diffusers layout, or from a single file; an index names the family."""
 
-import importlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,16 +14,11 @@ from . import families as families  # whose parts are registered by that
 from .acceleration import compile_blocks
 from .families.latent import LatentPrior
 from .prior import DiffusionPrior
-from .weights.hub import (
-    find_variant,
-    fitting_releases,
-    has_accelerate,
-    is_hub_id,
-    refuse_missing_weights,
-    without_loading_bar,
-)
+from .weights.hub import hub_variant, is_hub_id
 from .weights.lora import find_lora, fuse_lora
+from .weights.parts import load_part, part_class, read_config
 from .weights.schedulers import check_scheduler
+from .weights.single_file import SingleFile, single_file
 from .weights.tiny_autoencoder import load_tiny_autoencoder
 
 EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
@@ -33,6 +26,9 @@ EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
 
 _LOADED: ContextVar[dict[tuple[Any, ...], DiffusionPrior] | None] = ContextVar('loaded priors', default=None)
 """Those of the refiner that is being built, by what they were loaded from."""
+
+NETWORKS = ('unet', 'vae', 'text_encoder')
+"""How the names of parts begin that a single file holds the weights of."""
 
 DtypeName = Literal['float32', 'bfloat16', 'float16']
 
@@ -42,6 +38,7 @@ def load_prior(
     *,
     dtype: DtypeName = 'float32',
     variant: str | None = None,
+    base: str | Path | None = None,
     lora: str | Path | None = None,
     guidance_scale: float | None = None,
     autoencoder: str | Path | None = None,
@@ -51,10 +48,13 @@ def load_prior(
     """Loads a frozen prior on the CPU; inside `loaded_once`, one of the same source and options once.
 
     Args:
-        source: `tiny` for the embedded prior, a folder in diffusers layout, or a hub id such as
-            `stable-diffusion-v1-5/stable-diffusion-v1-5`.
+        source: `tiny` for the embedded prior, a folder in diffusers layout, a hub id such as
+            `stable-diffusion-v1-5/stable-diffusion-v1-5`, or a `.safetensors` or `.ckpt` file in the original layout of
+            Stable Diffusion 1, 2 or XL.
         dtype: of the weights and of all passes.
-        variant: file variant, such as `fp16`, where the source offers some; a folder's only one is found by itself.
+        variant: file variant, such as `fp16`, where the source offers some; its only one is found by itself.
+        base: of a single file: folder or hub id of the model that it was made from, whose configs and tokenizers are
+            read; recognised where the file says enough.
         lora: file, folder or hub id of a LoRA that is added to the weights, such as
             `latent-consistency/lcm-lora-sdv1-5`.
         guidance_scale: for denoisers that were distilled to read one (LCM, FLUX.1 [dev]); their
@@ -75,12 +75,16 @@ def load_prior(
         raise ValueError(f'dtype: expected one of {get_args(DtypeName)}, got {dtype!r}')
     # found before the prior, which may be a download of 5 GB
     lora_file = None if lora is None else find_lora(lora)
-    folder = _resolve(source, variant)
+    file = single_file(source)
+    if base is not None and file is None:
+        raise ValueError(f'base: expected None beside a folder or hub id, which is whole by itself, got {str(base)!r}')
+    place = file or _resolve(source, variant)
     loaded = _LOADED.get()
-    key = (folder.resolve(), lora_file, str(autoencoder), dtype, variant, guidance_scale, tiling, compiled)
+    key = (place.resolve(), str(base), lora_file, str(autoencoder), dtype, variant, guidance_scale, tiling, compiled)
     if loaded is not None and key in loaded:
         return loaded[key]
-    prior = _load(folder, getattr(torch, dtype), variant, lora_file, autoencoder, guidance_scale)
+    checkpoint = None if file is None else SingleFile(file, base)
+    prior = _load(checkpoint or place, getattr(torch, dtype), variant, lora_file, autoencoder, guidance_scale)
     if tiling:
         prior.vae.enable_tiling()
     if compiled:
@@ -107,13 +111,14 @@ def loaded_once() -> Iterator[None]:
 
 
 def _load(
-    folder: Path,
+    source: Path | SingleFile,
     dtype: torch.dtype,
     variant: str | None,
     lora_file: Path | None,
     autoencoder: str | Path | None,
     guidance_scale: float | None,
 ) -> LatentPrior:
+    folder = source.folder if isinstance(source, SingleFile) else source
     prior_class, present = _family(folder)
     parts: dict[str, tuple[str, str]] = prior_class.parts
     loaded: dict[str, Any] = {}
@@ -121,7 +126,12 @@ def _load(
         own = read_config(folder / 'vae' / 'config.json')
         loaded['vae'] = load_tiny_autoencoder(autoencoder, own, dtype=dtype)
     for name in (name for name in present if name not in loaded):
-        loaded[name] = _load_part(folder, name, *parts[name], dtype, variant)
+        library, class_name = parts[name]
+        if isinstance(source, SingleFile) and name.startswith(NETWORKS):
+            loaded[name] = source.build(name, part_class(library, class_name), dtype)
+            continue
+        changes = source.scheduler if isinstance(source, SingleFile) and name == 'scheduler' else {}
+        loaded[name] = load_part(folder, name, library, class_name, dtype, variant, changes)
     if lora_file is not None:
         fuse_lora({name: part for name, part in loaded.items() if isinstance(part, torch.nn.Module)}, lora_file)
     return prior_class(**loaded, guidance_scale=guidance_scale)
@@ -158,6 +168,7 @@ def _resolve(source: str | Path, variant: str | None) -> Path:
         )
     from diffusers import DiffusionPipeline
 
+    variant = variant or hub_variant(str(source))
     options = {} if variant is None else {'variant': variant}
     try:
         return Path(DiffusionPipeline.download(str(source), **options))
@@ -185,48 +196,3 @@ def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
         settings = folder / 'scheduler' / 'scheduler_config.json'
         check_scheduler(read_config(settings), family.parts['scheduler'][1], str(settings))
     return family, present
-
-
-def read_config(file: Path) -> dict[str, Any]:
-    """Reads a JSON file of a prior.
-
-    Raises:
-        FileNotFoundError: if it is missing.
-        ValueError: if it is damaged.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f'prior {file.parent}: expected {file.name}, which is missing')
-    try:
-        return dict(json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f'{file}: expected a JSON object, which it is not: {error}') from error
-
-
-def _load_part(folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None) -> Any:
-    try:
-        cls = getattr(importlib.import_module(library), class_name)
-    except (ImportError, AttributeError, RuntimeError) as error:  # the last two where torch is too old for it
-        raise ImportError(f'loading a prior needs {library} ({error}); {fitting_releases(library)}') from error
-    options: dict[str, Any] = {}
-    variant = variant or find_variant(folder / name)
-    if library == 'diffusers' and name != 'scheduler':
-        options = {'torch_dtype': dtype, 'variant': variant, 'low_cpu_mem_usage': has_accelerate()}
-    elif name.startswith('text_encoder'):
-        options = {'torch_dtype': dtype, 'variant': variant}
-    has_weights = bool(options)
-    if has_weights:
-        options['output_loading_info'] = True
-    try:
-        with without_loading_bar(library):
-            part = cls.from_pretrained(folder / name, **options)
-    except ImportError as error:  # a class that stands for one whose torch is too old
-        raise ImportError(f'loading a prior needs {library} ({error}); {fitting_releases(library)}') from error
-    except (OSError, ValueError, RuntimeError) as error:
-        hint = '' if variant else "; of a repository with half precision alone, give variant='fp16'"
-        raise FileNotFoundError(f'prior {folder}: the part {name!r} could not be loaded: {error}{hint}') from error
-    if not has_weights:
-        return part
-    part, info = part
-    refuse_missing_weights(info, f'prior {folder}: the part {name!r}', part)
-    # without accelerate, diffusers keeps SD 3's float32 weights as they are in the file
-    return part if part.dtype == dtype else part.to(dtype)

@@ -74,35 +74,44 @@ def _plain(text: str) -> str:
     return text.encode('ascii', 'replace').decode()
 
 
-def lay_out(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+def lay_out(panels: Sequence[tuple[str, np.ndarray]], *, title_height: int = TITLE_HEIGHT) -> np.ndarray:
     """Puts titled pictures of one height in a row, pixel by pixel as they are.
 
     Args:
         panels: title and (H, W, 3) uint8 RGB of each.
+        title_height: least T, pixels.
 
     Returns:
         (T + H, n (W + GAP) - GAP, 3) uint8 RGB for n panels of one width: titles T pixels high, black on white.
     """
-    height = max(TITLE_HEIGHT, round(panels[0][1].shape[0] * TITLE_SHARE))
-    columns = [np.concatenate([_title(title, picture.shape[1], height), picture]) for title, picture in panels]
+    height = max(title_height, round(panels[0][1].shape[0] * TITLE_SHARE))
+    columns = [np.concatenate([text_strip(title, picture.shape[1], height), picture]) for title, picture in panels]
     row = [columns[0]]
     for column in columns[1:]:
         row += [np.full((len(column), GAP, 3), 255, np.uint8), column]
     return np.concatenate(row, axis=1)
 
 
-def _title(text: str, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8: the text as large as fits."""
-    font = ImageFont.load_default()
+def text_strip(text: str, width: int, height: int) -> np.ndarray:
+    """A line of black text on white, as large as fits: (height, width, 3) uint8."""
+    drawn = draw_text(text, round(0.7 * height))
+    if drawn.width > width - 6:
+        drawn = drawn.resize((max(1, width - 6), max(1, round(drawn.height * (width - 6) / drawn.width))))
+        # scaled far down, thin strokes turn to a light grey
+        drawn = drawn.point([max(0, 255 - 3 * (255 - value)) for value in range(256)])
+    strip = Image.new('L', (width, height), 255)
+    strip.paste(drawn, (2, (height - drawn.height) // 2))
+    return np.asarray(strip.convert('RGB'))
+
+
+def draw_text(text: str, height: int) -> Image.Image:
+    """A line of black text on white, of a height in pixels: a grey picture of its own width."""
+    try:
+        font = ImageFont.load_default(2 * height)
+    except TypeError:  # Pillow below 10.1: one font of one size, without letters beyond Latin-1
+        font, text = ImageFont.load_default(), _plain(text)
     left, _, right, _ = font.getbbox(text)
     _, top, _, bottom = font.getbbox('Ag')  # by the line, not by the letters: 'coarse' has none above the others
     drawn = Image.new('L', (int(right - left) + 2, int(bottom - top) + 2), 255)
     ImageDraw.Draw(drawn).text((1 - left, 1 - top), text, fill=0, font=font)
-    # the default font has one size in older releases of Pillow: it is drawn once and scaled
-    scale = min(0.7 * height / drawn.height, max(1, width - 6) / drawn.width)
-    drawn = drawn.resize((max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale))))
-    # scaled far down, thin strokes turn to a light grey
-    drawn = drawn.point([max(0, 255 - 3 * (255 - value)) for value in range(256)])
-    strip = Image.new('L', (width, height), 255)
-    strip.paste(drawn, (2, (height - drawn.height) // 2))
-    return np.asarray(strip.convert('RGB'))
+    return drawn.resize((max(1, round(drawn.width * height / drawn.height)), height))

@@ -52,6 +52,31 @@ def compared_pixels(label_map: Tensor, truth: Tensor, num_classes: int, ignore_i
     return labelled_pixels(truth, num_classes, ignore_index)
 
 
+def over_under_regions(
+    label_map: Tensor, truth: Tensor, class_index: int, ignore_index: int = IGNORE_INDEX
+) -> tuple[Tensor, Tensor]:
+    """Where a mask has too much of a class, and where too little.
+
+    Args:
+        label_map: (H, W) integer class indices.
+        truth: (H, W) integer; or a refined mask, which then stands for the truth.
+        class_index: of the class.
+        ignore_index: of pixels without a true label, which are neither.
+
+    Returns:
+        Over-segmented and under-segmented pixels, (H, W) bool each.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if label_map.shape != truth.shape:
+        raise ValueError(f'expected labels {tuple(truth.shape)} as the truth has, got {tuple(label_map.shape)}')
+    # a pixel that nobody labelled is no fault of the mask
+    known = (truth != ignore_index) & (truth >= 0)
+    given, true = label_map == class_index, truth == class_index
+    return given & ~true & known, true & ~given & known
+
+
 def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes maps: averages areas when shrinking, bilinear when growing.
 

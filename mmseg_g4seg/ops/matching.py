@@ -28,7 +28,7 @@ def match_features(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     Source:
         G4Seg, Eq. 8.
     """
-    queries, keys = _unit_rows(source, target)
+    queries, keys = unit_rows(source, target)
     best = [
         (queries[:, start : start + ROWS_PER_CHUNK] @ keys).max(dim=-1)
         for start in range(0, queries.shape[1], ROWS_PER_CHUNK)
@@ -62,7 +62,7 @@ def match_softly(source: Tensor, target: Tensor, maps: Tensor, *, temperature: f
     Returns:
         (B, K, h, w): what the matches of each location say, dtype of `maps`.
     """
-    queries, keys = _unit_rows(source, target)
+    queries, keys = unit_rows(source, target)
     values = maps.float().flatten(2).transpose(1, 2)  # (B, h*w, K)
     parts = [
         (queries[:, start : start + ROWS_PER_CHUNK] @ keys / temperature).softmax(dim=-1) @ values
@@ -88,7 +88,7 @@ def read_matches(source: Tensor, target: Tensor, maps: Tensor, *, temperature: f
     return gather_matches(maps, match_features(source, target)[0])
 
 
-def _unit_rows(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def unit_rows(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Features of unit length: (B, h*w, D) of the source, (B, D, h*w) of the target."""
     if source.shape != target.shape or source.ndim != 4:
         raise ValueError(

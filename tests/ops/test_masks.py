@@ -1,6 +1,14 @@
+import pytest
 import torch
 
-from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps, soften_labels
+from mmseg_g4seg.ops.masks import (
+    decide_labels,
+    merge_class_probs,
+    over_under_regions,
+    present_classes,
+    resize_maps,
+    soften_labels,
+)
 
 
 class TestPresentClasses:
@@ -13,6 +21,19 @@ class TestPresentClasses:
 
     def test_nothing_labelled(self):
         assert present_classes(torch.full((3, 3), 255), 5) == []
+
+
+class TestOverUnderRegions:
+    def test_known_values(self):
+        label_map = torch.tensor([[1, 1, 0, 0, 1]])
+        truth = torch.tensor([[1, 2, 1, 0, 255]])
+        over, under = over_under_regions(label_map, truth, 1)
+        assert over.tolist() == [[False, True, False, False, False]]
+        assert under.tolist() == [[False, False, True, False, False]]
+
+    def test_shapes_that_differ(self):
+        with pytest.raises(ValueError, match=r'expected labels \(1, 5\) as the truth has, got \(1, 4\)'):
+            over_under_regions(torch.zeros(1, 4).long(), torch.zeros(1, 5).long(), 1)
 
 
 class TestResizeMaps:

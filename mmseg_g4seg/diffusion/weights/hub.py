@@ -1,11 +1,11 @@
 """Sources of models: local folders, or ids on the Hugging Face hub; and what a source must have."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -51,7 +51,25 @@ def find_variant(place: str | Path) -> str | None:
 
     Half of the repositories of large models have half precision alone, and diffusers says that a `.bin` is missing.
     """
-    found = {match['variant'] for file in Path(place).glob('*') if (match := WEIGHTS.fullmatch(file.name))}
+    return _only_variant(file.name for file in Path(place).glob('*'))
+
+
+def hub_variant(source: str) -> str | None:
+    """The same of a repository, by its parts; None, too, where the hub cannot be asked: what was downloaded decides."""
+    from huggingface_hub import HfApi
+
+    try:
+        files = [PurePosixPath(name) for name in HfApi().list_repo_files(source)]
+    except Exception:  # offline, or no such repository, which the download says in better words
+        return None
+    parts = {file.parent for file in files if len(file.parts) == 2}
+    # the scheduler has no weights, and some repositories keep their small text encoder in full precision
+    variants = [_only_variant(f.name for f in files if f.parent == part) for part in sorted(parts)]
+    return next((variant for variant in variants if variant is not None), None)
+
+
+def _only_variant(names: Iterable[str]) -> str | None:
+    found = {match['variant'] for name in names if (match := WEIGHTS.fullmatch(name))}
     return None if None in found or not found else 'fp16' if 'fp16' in found else min(found)
 
 

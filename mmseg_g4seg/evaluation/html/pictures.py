@@ -14,13 +14,12 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from mmseg_g4seg.evaluation.records import COARSE, REFINED
-from mmseg_g4seg.ops.palettes import voc_palette
+from mmseg_g4seg.ops.palettes import BLUE, PURPLE, VERMILLION, voc_palette
 from mmseg_g4seg.prediction import ClassList
 
 TRUTH, CHANGES = 'truth', 'changes'
-RIGHT, WRONG, OTHER = (0, 114, 178), (213, 94, 0), (204, 121, 167)
-"""Pixels that changed: to the true class, from the true class, between wrong ones. Colour-blind readers tell them
-apart: Okabe and Ito, Color Universal Design, 2008."""
+RIGHT, WRONG, OTHER = BLUE, VERMILLION, PURPLE
+"""Pixels that changed: to the true class, from the true class, between wrong ones."""
 UNLABELLED = (128, 128, 128, 110)
 FILL, EDGE = 150, 255
 """Opacity of a region and of its border."""

@@ -1,10 +1,10 @@
 """G4Seg: refines masks by reconstructing the image under them (arXiv 2506.01539).
 
-Shapes: C classes of the data set, K classes selected in an image, H W image size, H' W' the prior's image size.
+Shapes: C classes of the data set, K classes selected in an image, H W image size, H' W' the prior's image size, c
+latent channels, h w latent grid.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ from mmseg_g4seg.diffusion.injection.attention import MaskInjector
 from mmseg_g4seg.diffusion.injection.base import Injector, injector_list
 from mmseg_g4seg.diffusion.loading import as_prior, load_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs, present_classes, resize_maps
+from mmseg_g4seg.ops.masks import present_classes, resize_maps
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
 from mmseg_g4seg.registry import NUMBER, check_option_names, expect_option, expect_part, register
 
-from .encoding import encode_images
+from .encoding import EncodedImage, encode_images
 from .passes import Passes
 from .reconstruction import OneStep, Reconstruction
-from .updates.base import ClassProbs, Update
+from .updates.base import Update, merge_update
 from .updates.correspondence import CorrespondenceUpdate
 
 
@@ -156,13 +156,36 @@ class G4SegRefiner(Refiner):
         selected = self.select(prediction, classes)
         if not selected:
             return image.float()
+        _, latents = self.generate(image, prediction, classes, selected, key=key, reconstruction=reconstruction)
+        pixels = self.prior.decode_latents(latents)[0]
+        self.prior.check_finite()
+        return resize_maps(pixels, image.shape[-2:]).to(image.device)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        image: Tensor,
+        prediction: Prediction,
+        classes: ClassList,
+        selected: Sequence[int],
+        *,
+        key: Key = 0,
+        reconstruction: Reconstruction | None = None,
+    ) -> tuple[EncodedImage, Tensor]:
+        """Generates an image anew under some classes of its mask, injected at once; other arguments as `reconstruct`.
+
+        Args:
+            selected: class indices.
+
+        Returns:
+            The image as the prior sees it, and clean latents (1, c, h, w) float32 of what it generates.
+        """
         reconstruction = reconstruction or getattr(self.update, 'reconstruction', None) or OneStep()
+        reconstruction.check(self.prior)
         passes = self.passes(classes)
         encoded = encode_images(self.prior, [image], [key], self.image_size)
         layout = passes.place(0, encoded[0], self.on_device(prediction).label_map, selected)
-        pixels = self.prior.decode_latents(reconstruction(passes, encoded, [layout]))[0]
-        self.prior.check_finite()
-        return resize_maps(pixels, image.shape[-2:]).to(image.device)
+        return encoded[0], reconstruction(passes, encoded, [layout])
 
     def to(self, device: torch.device | str) -> 'G4SegRefiner':
         """Moves prior, update and injectors to a device, in place."""
@@ -205,22 +228,6 @@ class G4SegRefiner(Refiner):
         """A prediction in float32 on the prior's device."""
         device = self.prior.device
         return Prediction(prediction.probs.to(device, torch.float32), prediction.label_map.to(device))
-
-
-def merge_update(prediction: Prediction, updated: ClassProbs, classes: ClassList) -> Prediction:
-    """Merges updated classes; a pixel whose probabilities did not change keeps its coarse label.
-
-    Args:
-        prediction: (C, H, W) probabilities and (H, W) labels before.
-        updated: K classes and their (K, H, W) probabilities.
-        classes: whose background and threshold decide.
-    """
-    probs = merge_class_probs(prediction.probs, *updated)
-    labelled = (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
-    changed = (probs != prediction.probs).any(dim=0) & labelled
-    # thresholding models call pixels background that argmax would not: their own labels stand until something changes
-    labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
-    return replace(prediction, probs=probs, label_map=torch.where(changed, labels, prediction.label_map))
 
 
 def _as_size(image_size: int | Sequence[int]) -> tuple[int, int]:

@@ -12,8 +12,8 @@ from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.build import build_refiner
 from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage, encode_images
 from mmseg_g4seg.refiners.g4seg.passes import Passes
-from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner, merge_update
-from mmseg_g4seg.refiners.g4seg.updates.base import ClassProbs, Update
+from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
+from mmseg_g4seg.refiners.g4seg.updates.base import ClassProbs, Update, merge_update
 from projects.experiments.run import ImageCase
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmseg_g4seg.evaluation.areas import class_areas
 from mmseg_g4seg.ops.masks import labelled_pixels
 from mmseg_g4seg.prediction import ClassList, Prediction
-from mmseg_g4seg.refiners.g4seg.refiner import merge_update
+from mmseg_g4seg.refiners.g4seg.updates.base import merge_update
 from mmseg_g4seg.refiners.g4seg.updates.likelihood import Evidence, LikelihoodUpdate
 
 from .open_image import OpenImage

@@ -1,16 +1,18 @@
 """What an update rule is: how what the prior says changes probabilities.
 
-Shapes: K classes of an image, H W image size.
+Shapes: C classes of the data set, K classes of an image, H W image size.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs
+from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 
@@ -47,3 +49,19 @@ class Update(ABC):
         Returns:
             For each image the classes that were updated and their probabilities, (classes, H, W) float32 in [0, 1].
         """
+
+
+def merge_update(prediction: Prediction, updated: ClassProbs, classes: ClassList) -> Prediction:
+    """Merges updated classes; a pixel whose probabilities did not change keeps its coarse label.
+
+    Args:
+        prediction: (C, H, W) probabilities and (H, W) labels before.
+        updated: K classes and their (K, H, W) probabilities.
+        classes: whose background and threshold decide.
+    """
+    probs = merge_class_probs(prediction.probs, *updated)
+    labelled = (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
+    changed = (probs != prediction.probs).any(dim=0) & labelled
+    # thresholding models call pixels background that argmax would not: their own labels stand until something changes
+    labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
+    return replace(prediction, probs=probs, label_map=torch.where(changed, labels, prediction.label_map))
