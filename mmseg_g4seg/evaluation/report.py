@@ -117,8 +117,8 @@ class EvaluationReport:
             means[stage] = {}
             for (suffix, classes), (name, values) in product(own.items(), figures.items()):
                 if name != ACCURACY:
-                    counted = np.isin(np.arange(len(self.class_names)), classes)
-                    mean = float(np.nanmean(np.where(counted, values, np.nan)) * 100)
+                    counted = np.isin(np.arange(len(self.class_names)), classes) & ~np.isnan(values)
+                    mean = float(values[counted].mean() * 100) if counted.any() else float('nan')
                     means[stage][f'{self.prefix}{name}{suffix}'] = mean
                 elif not suffix:
                     means[stage][name] = float(values * 100)
