@@ -42,6 +42,7 @@ setup(
             'evaluation/html/*.jinja',
             'evaluation/html/*.css',
             'evaluation/html/*.js',
+            'hosts/web/*.css',
         ]
     },
     install_requires=[
@@ -57,6 +58,7 @@ setup(
     entry_points={'console_scripts': ['g4seg = mmseg_g4seg.cli.command:main']},
     # none brings mmseg or Detectron2: the packages of one host would be installed over those of another
     extras_require={
+        'app': ['gradio>=6.31,<7'],
         'clip': ['open_clip_torch>=2.24'],
         'coco': ['pycocotools>=2.0.6'],
         'completion': ['shtab>=1.6'],

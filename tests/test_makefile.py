@@ -50,7 +50,11 @@ def test_an_environment_of_ones_own(fake, tmp_path):
 def test_one_that_make_makes(fake, tmp_path):
     ours = tmp_path / 'ours'
     asked = asked_by_make(tmp_path, 'env', f'VENV={ours}', f'PYTHON={fake}')
-    installs = ['-m pip install -r requirements/tested.txt', '-m pip install --no-deps -e .']
+    installs = [
+        '-m pip install -r requirements/tested.txt',
+        '-m pip install --no-deps -r requirements/app.txt',
+        '-m pip install --no-deps -e .',
+    ]
     assert asked == [f'-m venv {ours}', *installs]
     # and again after a change of the pinned set
     (ours / '.mmseg_g4seg_ready').unlink()

@@ -116,6 +116,7 @@ def test_what_the_wheel_holds(wheel):
         files = [p for p in (ROOT / folder).rglob('*') if p.is_file() and '__pycache__' not in p.parts]
         assert {f'mmseg_g4seg/.mim/{p.relative_to(ROOT)}' for p in files} <= set(names)
     wanted = {'py.typed', '.mim/model-index.yml', 'assets/prior_tiny/unet/diffusion_pytorch_model.safetensors'}
+    wanted |= {'hosts/web/page.css', 'assets/scenes/star.png'}
     assert {f'mmseg_g4seg/{name}' for name in wanted} <= set(names)
     assert len(names) == len(set(names))
 

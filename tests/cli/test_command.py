@@ -64,7 +64,7 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize(
-    ('name', 'hint'), [('tset', "did you mean 'test'?"), ('xyzzy', 'expected one of check-dataset, ')]
+    ('name', 'hint'), [('tset', "did you mean 'test'?"), ('xyzzy', 'expected one of app, check-dataset, ')]
 )
 def test_a_name_that_is_none(capsys, name, hint):
     assert command.main([name]) == 2

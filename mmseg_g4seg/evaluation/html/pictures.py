@@ -122,8 +122,8 @@ def _encode(
     The maps are (H, W) integer, the image (H, W, 3), the colours (C, 3) uint8.
     """
     for side, quality in SIZES:
-        shrunk = {name: _shrink(labels, side) for name, labels in maps.items()}
-        layers = {name: _mask_layer(labels, colours, background) for name, labels in shrunk.items()}
+        shrunk = {name: shrink_labels(labels, side) for name, labels in maps.items()}
+        layers = {name: mask_layer(labels, colours, background) for name, labels in shrunk.items()}
         layers[CHANGES] = _change_layer(**shrunk)
         height, width = shrunk[TRUTH].shape
         photo = b''
@@ -136,7 +136,7 @@ def _encode(
     return (width, height), photo, files
 
 
-def _shrink(labels: np.ndarray, side: int) -> np.ndarray:
+def shrink_labels(labels: np.ndarray, side: int) -> np.ndarray:
     """(H, W) -> (h, w) with the longer side at most `side`, by the nearest pixel: labels are not to be mixed."""
     height, width = labels.shape
     scale = min(1.0, side / max(height, width))
@@ -145,7 +145,7 @@ def _shrink(labels: np.ndarray, side: int) -> np.ndarray:
     return labels[rows[:, None], columns]
 
 
-def _mask_layer(labels: np.ndarray, colours: np.ndarray, background: int | None) -> np.ndarray:
+def mask_layer(labels: np.ndarray, colours: np.ndarray, background: int | None) -> np.ndarray:
     """Colours of the classes, opaque at borders: (h, w) integer -> (h, w, 4) uint8."""
     known = (labels >= 0) & (labels < len(colours))
     layer = np.empty((*labels.shape, 4), np.uint8)
