@@ -18,7 +18,7 @@ from mmseg_g4seg.io.mask_files import FileMask
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner, Stage
 from mmseg_g4seg.refiners.build import build_refiner
-from mmseg_g4seg.refiners.g4seg.inspection import Correspondence, correspond
+from mmseg_g4seg.refiners.g4seg.inspection import Correspondence, correspond, find_g4seg
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 
 from .inputs import Picture, as_prediction, as_tensor
@@ -96,7 +96,7 @@ class Runner:
         refiner = self._build(case.config)
         classes = case.classes.with_options(refiner.class_options)
         image, coarse = as_tensor(case.picture), as_prediction(case.mask, classes, case.picture.size)
-        g4seg = first_g4seg(refiner)
+        g4seg = find_g4seg(refiner)
         report(0.1, 'Refining')
         with counted_passes(g4seg, lambda n: report(0.1 + 0.6 * n / (n + 6), f'Refining: pass {n} of the prior')):
             stages = refiner.refine_stages([image], [coarse], classes, keys=[KEY])
@@ -150,12 +150,6 @@ class Runner:
         if not g4seg.select(coarse, classes):
             return None
         return correspond(g4seg, image, coarse, classes, key=KEY)
-
-
-def first_g4seg(refiner: Refiner) -> G4SegRefiner | None:
-    """The stage that reconstructs, or None."""
-    stages = getattr(refiner, 'refiners', [refiner])
-    return next((stage for stage in stages if isinstance(stage, G4SegRefiner)), None)
 
 
 @contextmanager

@@ -149,14 +149,19 @@ def reconstruct_at(
     return [refiner.reconstruct(image, prediction, classes, key=key, reconstruction=step) for step in steps]
 
 
+def find_g4seg(refiner: Refiner) -> G4SegRefiner | None:
+    """A refiner that is a `G4SegRefiner`, or the first one in a chain; None where nothing is reconstructed."""
+    stages: Sequence[Refiner] = getattr(refiner, 'refiners', [refiner])
+    return next((stage for stage in stages if isinstance(stage, G4SegRefiner)), None)
+
+
 def g4seg_stage(refiner: Refiner) -> G4SegRefiner:
-    """A refiner that is a `G4SegRefiner`, or the first one in a chain.
+    """What `find_g4seg` finds.
 
     Raises:
         ValueError: if there is none: dense CRF and its kind reconstruct nothing.
     """
-    stages: Sequence[Refiner] = getattr(refiner, 'refiners', [refiner])
-    found = next((stage for stage in stages if isinstance(stage, G4SegRefiner)), None)
+    found = find_g4seg(refiner)
     if found is None:
         raise ValueError(f'refiner: expected a G4SegRefiner, or a chain with one, got a {type(refiner).__name__}')
     return found
