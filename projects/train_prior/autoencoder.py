@@ -36,24 +36,25 @@ def train_autoencoder(
     that texture counts), plus a trace of KL divergence.
     """
     vae.to(device)
+    images = training.images.to(device)
 
     def loss(generator: torch.Generator) -> Tensor:
-        crops = _random_crops(training.images, batch_size, crop, generator).to(device)
+        crops = _random_crops(images, batch_size, crop, generator)
         with mixed_precision(device):
             posterior = vae.encode(crops).latent_dist
-            noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
+            noise = torch.randn(posterior.mean.shape, generator=generator).to(device, non_blocking=True)
             decoded = vae.decode(posterior.mean + posterior.std * noise).sample
         return reconstruction_loss(decoded.float(), crops) + KL_WEIGHT * posterior.kl().mean()
 
     def report(step: int) -> dict[str, float]:
-        images = _to_signed(validation.images[:16]).to(device)
-        decoded = vae.decode(vae.encode(images).latent_dist.mode()).sample
-        error = (decoded - images).square().mean() / 4
+        shown = _to_signed(validation.images[:16]).to(device)
+        decoded = vae.decode(vae.encode(shown).latent_dist.mode()).sample
+        error = (decoded - shown).square().mean() / 4
         return {'validation_psnr_db': float(-10 * error.log10())}
 
     train(vae, loss, steps=steps, learning_rate=learning_rate, folder=folder, name='vae', report=report, seed=seed)
     with torch.no_grad():
-        latents = vae.encode(_to_signed(training.images[:256:4]).to(device)).latent_dist.mode()
+        latents = vae.encode(_to_signed(images[:256:4])).latent_dist.mode()
     vae.register_to_config(scaling_factor=round(float(1 / latents.std()), 5))
 
 

@@ -9,22 +9,21 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mmseg_g4seg.diffusion.acceleration import use_channels_last
 from mmseg_g4seg.diffusion.injection import MaskInjector, RegionLayout
 from mmseg_g4seg.diffusion.injection.unet_layers import unet_attention_replaced
 from mmseg_g4seg.diffusion.prediction import add_noise, noise_target
-from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.ops.posterior import average_boxes
 
 from .architecture import PriorParts
 from .batches import Batch, LatentSet
-from .captions import draw_caption_doubts
 from .doubts import Doubts, DoubtSettings, doubt_loss, doubts_settled, draw_doubts
+from .draws import Drawer, Drawn
 from .precision import mixed_precision
 
-DOUBT_TIMESTEPS = (50, 650)
 DOUBT_WINDOW = 3
 SHARPNESS = 20.0
-"""Range of timesteps, side of the window in cells, and sharpness of the posterior: near the refiner's own."""
+"""Side of the window in cells, and sharpness of the posterior: near the refiner's own."""
 
 
 @dataclass(frozen=True)
@@ -78,74 +77,64 @@ class Denoiser(nn.Module):
     def __init__(self, parts: PriorParts, classes: Sequence[str], settings: DenoiserSettings) -> None:
         super().__init__()
         self.unet, self.text_encoder = parts.unet.to(settings.device), parts.text_encoder.to(settings.device)
-        self.scheduler, self.tokenizer = parts.scheduler, parts.tokenizer
-        self.classes, self.settings = list(classes), settings
-        self.prompt_tokenizer = PromptTokenizer(parts.tokenizer)
+        if torch.device(settings.device).type == 'cuda':
+            use_channels_last(self.unet)
+        self.scheduler, self.settings, self.drawer = parts.scheduler, settings, Drawer(parts, classes)
         self.injector = MaskInjector(cross_weight=settings.cross_weight, self_weight=settings.self_weight)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, prompts: Sequence[list[int]], masks: Tensor) -> Tensor:
         """Denoises under prompts and masks: (B, c, h, w) -> (B, c, h, w)."""
-        input_ids, token_masks = self._tokenise(prompts, masks.shape[1])
-        embeds = self.text_encoder(input_ids.to(noisy.device)).last_hidden_state
-        layout = RegionLayout(masks.to(noisy.device), token_masks.to(noisy.device))
-        with unet_attention_replaced(self.unet, self.injector, layout):
-            return self.unet(noisy, timesteps, embeds).sample
+        input_ids, token_masks = self.drawer.tokenise(prompts, masks.shape[1])
+        device = noisy.device
+        return self._denoise(noisy, timesteps, input_ids.to(device), token_masks.to(device), masks.to(device))
 
-    def loss(self, data: LatentSet, generator: torch.Generator) -> Tensor:
-        """What a step of training lowers, for a batch drawn from the generator."""
-        settings, size, doubted = self.settings, self.settings.batch_size, self.settings.doubts
-        asked = [weight for weight in (doubted.weight, doubted.caption_weight) if weight]
-        if not asked:
-            return self.error(data.draw(size, settings.shares, generator), generator)
-        loss = self.error(data.draw(max(1, size // 4), settings.shares, generator), generator)
-        # two passes a doubt: three quarters of the batch, whatever kinds there are
-        count = max(1, 3 * size // (8 * len(asked)))
-        if doubted.weight:
-            doubts = draw_doubts(data, count, generator, doubted.background, doubted.rivals)
-            loss = loss + doubted.weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
-        if doubted.caption_weight:
-            doubts = draw_caption_doubts(data, count, generator)
-            loss = loss + doubted.caption_weight * doubt_loss(self.doubt_errors(doubts, generator), doubts, SHARPNESS)
+    def draw(self, data: LatentSet, generator: torch.Generator) -> list[Drawn]:
+        """What a step of training asks."""
+        settings = self.settings
+        return self.drawer.step(
+            data, generator, batch_size=settings.batch_size, shares=settings.shares, doubts=settings.doubts
+        )
+
+    def loss(self, drawn: Sequence[Drawn]) -> Tensor:
+        """What a step of training lowers, a scalar."""
+        loss = torch.zeros((), device=self.settings.device)
+        for asked in drawn:
+            placed = asked.to(self.settings.device)
+            errors = self._squared_errors(placed)
+            # the refiner's own question, see `doubts.py`
+            value = errors.mean() if placed.truth is None else doubt_loss(_windows(errors), placed.truth, SHARPNESS)
+            loss = loss + asked.weight * value
         return loss
 
     def error(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error at random timesteps, the same for the same generator."""
-        steps = self.scheduler.config.num_train_timesteps
-        timesteps = torch.randint(steps, (len(batch.latents),), generator=generator)
-        noise = torch.randn(batch.latents.shape, generator=generator)
-        return self._squared_errors(batch, timesteps, noise).mean()
+        return self._squared_errors(self.drawer.plain(batch, generator).to(self.settings.device)).mean()
 
     def doubt_errors(self, doubts: Doubts, generator: torch.Generator) -> Tensor:
         """Errors of both layouts, averaged over windows, under the same noise at the same timesteps: (2 B, h, w)."""
-        first, second = doubts.first, doubts.second
-        timesteps = torch.randint(*DOUBT_TIMESTEPS, (len(first.latents),), generator=generator)
-        noise = torch.randn(first.latents.shape, generator=generator)
-        masks = torch.cat([first.region_masks, second.region_masks])
-        both = Batch(first.latents.repeat(2, 1, 1, 1), [*first.prompts, *second.prompts], masks)
-        errors = self._squared_errors(both, timesteps.repeat(2), noise.repeat(2, 1, 1, 1)).mean(dim=1)
-        return average_boxes(errors, [DOUBT_WINDOW])
+        return _windows(self._squared_errors(self.drawer.doubts(doubts, generator).to(self.settings.device)))
 
-    def _squared_errors(self, batch: Batch, timesteps: Tensor, noise: Tensor) -> Tensor:
+    def _squared_errors(self, drawn: Drawn) -> Tensor:
         """(B, c, h, w) float32."""
-        device = self.settings.device
-        latents, noise, alpha = batch.latents.to(device), noise.to(device), self.scheduler.alphas_cumprod[timesteps]
-        with mixed_precision(device):
-            output = self(add_noise(latents, noise, alpha), timesteps.to(device), batch.prompts, batch.region_masks)
-        target = noise_target(latents, noise, alpha, self.scheduler.config.prediction_type)
+        latents, noise, alphas = drawn.latents, drawn.noise, drawn.alphas
+        noisy = add_noise(latents, noise, alphas)
+        with mixed_precision(self.settings.device):
+            output = self._denoise(noisy, drawn.timesteps, drawn.input_ids, drawn.token_masks, drawn.region_masks)
+        target = noise_target(latents, noise, alphas, self.scheduler.config.prediction_type)
         return (output.float() - target).square()
 
-    def _tokenise(self, prompts: Sequence[list[int]], regions: int) -> tuple[Tensor, Tensor]:
-        """Tokenises class lists, no class being the empty prompt: (B, T) and (B, regions, T)."""
-        length = self.prompt_tokenizer.length
-        blank = self.tokenizer('', padding='max_length', max_length=length, return_tensors='pt').input_ids
-        input_ids, token_masks = blank.repeat(len(prompts), 1), torch.zeros(len(prompts), regions, length)
-        for row, prompt in enumerate(prompts):
-            if prompt:
-                tokenised = self.prompt_tokenizer([[self.classes[i] for i in prompt]])
-                input_ids[row] = tokenised.input_ids[0]
-                named = tokenised.token_masks[0, :regions]
-                token_masks[row, : len(named)] = named
-        return input_ids, token_masks
+    def _denoise(
+        self, noisy: Tensor, timesteps: Tensor, input_ids: Tensor, token_masks: Tensor, region_masks: Tensor
+    ) -> Tensor:
+        """(B, c, h, w), (B,), (B, T), (B, R, T) and (B, R, h, w), all on one device -> (B, c, h, w)."""
+        embeds = self.text_encoder(input_ids).last_hidden_state
+        with unet_attention_replaced(self.unet, self.injector, RegionLayout(region_masks, token_masks)):
+            return self.unet(noisy, timesteps, embeds).sample
+
+
+def _windows(errors: Tensor) -> Tensor:
+    """Averages errors over channels and windows: (B, c, h, w) -> (B, h, w)."""
+    return average_boxes(errors.mean(dim=1), [DOUBT_WINDOW])
 
 
 def validation_losses(denoiser: Denoiser, data: LatentSet) -> dict[str, float]:
@@ -177,5 +166,5 @@ def _share_settled(denoiser: Denoiser, data: LatentSet, count: int, rivals: floa
     for start in range(0, count, batch):
         drawn = min(batch, count - start)
         doubts = draw_doubts(data, drawn, generator, denoiser.settings.doubts.background, rivals)
-        shares += [doubts_settled(denoiser.doubt_errors(doubts, generator), doubts)] * drawn
+        shares += [doubts_settled(denoiser.doubt_errors(doubts, generator), doubts.truth)] * drawn
     return sum(shares) / len(shares)

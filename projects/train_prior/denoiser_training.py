@@ -7,7 +7,7 @@ from .architecture import PriorParts
 from .batches import LatentSet
 from .denoiser import Denoiser, DenoiserSettings, validation_losses
 from .images import TrainingImages
-from .loop import train
+from .loop import drawing_processes, train
 from .samples import save_samples
 
 
@@ -32,7 +32,9 @@ def train_denoiser(
 
     train(
         denoiser,
-        partial(denoiser.loss, train_set),
+        denoiser.loss,
+        draw=partial(denoiser.draw, train_set),
+        workers=drawing_processes(settings.device),
         steps=settings.steps,
         learning_rate=settings.learning_rate,
         folder=folder,

@@ -36,20 +36,29 @@ class DoubtSettings:
     """How much a training is about doubts, and which ones.
 
     Attributes:
-        weight: of `doubt_loss`, in place of three quarters of each batch; 0 without. Needs label maps.
+        weight: of `doubt_loss`, in place of a share of each batch; 0 without. Needs label maps.
         rivals: how often, in [0, 1], a doubt is about a class of another image, see `draw_doubts`.
         background: class index that the refiner gives no name, so that it has no region in doubts either.
-        caption_weight: of the doubts about captions (`captions.py`), which share the three quarters; 0 without.
+        caption_weight: of the doubts about captions (`captions.py`), which have a part of that share; 0 without.
+        share: of each batch that doubts take, in [0, 1). With less than three quarters one prior learns both at once,
+            to denoise and to settle doubts.
     """
 
     weight: float = 0.0
     rivals: float = 0.6
     background: int | None = None
     caption_weight: float = 0.0
+    share: float = 0.75
 
     def __post_init__(self) -> None:
         if not 0 <= self.rivals <= 1:
             raise ValueError(f'rivals: expected a share in [0, 1], got {self.rivals}')
+        if not 0 <= self.share < 1:
+            raise ValueError(f'share: expected a share in [0, 1), got {self.share}')
+
+    def denoised(self, batch_size: int) -> int:
+        """Entries of a batch that doubts leave to denoising, one at least."""
+        return max(1, int((1 - self.share) * batch_size))
 
 
 @dataclass(frozen=True)
@@ -124,34 +133,34 @@ def doubted_region(label_map: Tensor, generator: torch.Generator) -> Tensor:
     return (highest != lowest)[0, 0]
 
 
-def doubt_loss(errors: Tensor, doubts: Doubts, sharpness: float) -> Tensor:
+def doubt_loss(errors: Tensor, truth: Tensor, sharpness: float) -> Tensor:
     """How unlikely the true classes are, given the errors of both layouts.
 
     Args:
         errors: (2 B, h, w) float32, of the first layouts and then of the second.
-        doubts: what was drawn.
+        truth: (B, h, w), of `Doubts`.
         sharpness: of the posterior, as the refiner's.
 
     Returns:
         Mean negative log-likelihood over images and their two classes, scalar; log 2 is that of a coin.
     """
-    return _average(F.softplus(-sharpness * _margin(errors, doubts)), doubts)
+    return _average(F.softplus(-sharpness * _margin(errors, truth)), truth)
 
 
-def doubts_settled(errors: Tensor, doubts: Doubts) -> float:
-    """How often the layout that is right has the lower error, in [0, 1], averaged as `doubt_loss` is."""
-    return float(_average((_margin(errors, doubts) > 0).float(), doubts))
+def doubts_settled(errors: Tensor, truth: Tensor) -> float:
+    """How often the layout that is right has the lower error, in [0, 1]: (2 B, h, w), (B, h, w), as `doubt_loss`."""
+    return float(_average((_margin(errors, truth) > 0).float(), truth))
 
 
-def _margin(errors: Tensor, doubts: Doubts) -> Tensor:
+def _margin(errors: Tensor, truth: Tensor) -> Tensor:
     """By how much the layout that is wrong has the higher error: (B, h, w)."""
     first, second = errors.chunk(2)
-    return doubts.truth.to(errors).sign() * (second - first)
+    return truth.to(errors).sign() * (second - first)
 
 
-def _average(values: Tensor, doubts: Doubts) -> Tensor:
+def _average(values: Tensor, truth: Tensor) -> Tensor:
     """Means over the first and over the second class's cells, averaged: (B, h, w) -> scalar."""
-    truth = doubts.truth.to(values)
+    truth = truth.to(values)
     weights = torch.zeros_like(truth)
     for part in (truth.clamp_min(0), (-truth).clamp_min(0)):
         weights += part / part.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)

@@ -41,7 +41,7 @@ def measure(denoiser: Denoiser, data: LatentSet) -> dict[str, float]:
     shares = []
     for _ in range(4):
         doubts = draw_caption_doubts(data, len(entries), generator)
-        shares.append(doubts_settled(denoiser.doubt_errors(doubts, generator), doubts))
+        shares.append(doubts_settled(denoiser.doubt_errors(doubts, generator), doubts.truth))
     return {**figures, 'true captions': sum(shares) / len(shares)}
 
 

@@ -1,15 +1,31 @@
-"""One training loop for both networks: progress bar, CSV log, exponential average, resumption."""
+"""One training loop for both networks: progress bar, CSV log, exponential average, resumption.
+
+A step reads nothing back from the device: the host runs ahead of a GPU, and other processes draw ahead of the host.
+"""
 
 import csv
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mmseg_g4seg.io.atomic import atomic_file
+
+SHOWN_EVERY = 25
+"""Steps between two looks at the running loss, for which the host waits."""
+AHEAD = 4
+"""Steps that each process draws ahead, some 10 MB each, in shared memory."""
+LEAST_SHARED = 2**30
+
+Draw = Callable[[torch.Generator], Any]
 
 
 class Average:
@@ -21,12 +37,13 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, weight in self.network.state_dict().items():
-            if weight.is_floating_point():
-                self.weights[name].lerp_(weight, 1 - decay)
-            else:
-                self.weights[name].copy_(weight)
+        weights = self.network.state_dict()
+        floating = [name for name, weight in weights.items() if weight.is_floating_point()]
+        average = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        # all at once: on a GPU, one by one, hundreds of short kernels take longer than the step's backward pass
+        average([self.weights[name] for name in floating], [weights[name] for name in floating], step)
+        for name in weights.keys() - set(floating):
+            self.weights[name].copy_(weights[name])
 
     def swap(self) -> None:
         """Exchanges the network's weights and the averages."""
@@ -37,8 +54,10 @@ class Average:
 
 def train(
     network: nn.Module,
-    loss: Callable[[torch.Generator], Tensor],
+    loss: Callable[[Any], Tensor],
     *,
+    draw: Draw = lambda generator: generator,
+    workers: int = 0,
     steps: int,
     learning_rate: float,
     folder: Path,
@@ -57,7 +76,9 @@ def train(
 
     Args:
         network: what to train.
-        loss: draws a batch from the generator and returns its scalar loss.
+        loss: scalar loss of what was drawn for a step.
+        draw: draws that from the step's generator, on the CPU; without it `loss` is given the generator.
+        workers: processes that draw ahead; their draws are those that this one would make. 0 draws here.
         steps: how many steps in all; the learning rate falls to a tenth along a cosine.
         learning_rate: AdamW's highest.
         folder: where `NAME_state.pt` and `NAME_log.csv` go.
@@ -66,48 +87,90 @@ def train(
         report_every: steps between reports.
         save_every: steps between saved states.
         warm_up: steps of linear warm-up.
-        max_minutes: stop after this long, as if `steps` were reached.
+        max_minutes: stop after this long in all, as if `steps` were reached; the cosine ends then, too.
         seed: of the draws; step i draws from the generator seeded by (seed, i).
     """
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
     average = Average(network)
     state_path, log_path = folder / f'{name}_state.pt', folder / f'{name}_log.csv'
-    first = _load_state(state_path, network, optimizer, average) if state_path.exists() else 0
-    deadline = time.monotonic() + 60 * max_minutes
+    first, spent = _load_state(state_path, network, optimizer, average) if state_path.exists() else (0, 0.0)
+    begun, limit = time.monotonic() - spent, 60 * max_minutes
     network.train()
     bar = tqdm(range(first, steps), name, initial=first, total=steps, mininterval=5)
-    running: float | None = None
-    for step in bar:
+    running: Tensor | None = None
+    for step, drawn in zip(bar, _drawn_ahead(draw, range(first, steps), seed, workers, network), strict=True):
+        passed = max(step / steps, (time.monotonic() - begun) / limit if limit else 1.0)
         for group in optimizer.param_groups:
-            group['lr'] = learning_rate * _rate(step, steps, warm_up)
-        current = _descend(network, optimizer, loss(torch.Generator().manual_seed(seed * 1_000_003 + step)))
+            group['lr'] = learning_rate * _rate(min(1.0, passed), (step + 1) / warm_up)
+        current = _descend(network, optimizer, loss(drawn))
         average.update(step)
         running = current if running is None else 0.98 * running + 0.02 * current
-        bar.set_postfix(loss=f'{running:.4f}', refresh=False)
-        last = step + 1 == steps or time.monotonic() > deadline
+        seconds = time.monotonic() - begun
+        last = step + 1 == steps or seconds > limit
+        if (step + 1) % SHOWN_EVERY == 0 or last:
+            bar.set_postfix(loss=f'{running.item():.4f}', refresh=False)
         if (step + 1) % report_every == 0 or last:
-            _log(log_path, step + 1, running, _report(network, average, report, step + 1))
+            _log(log_path, step + 1, running.item(), _report(network, average, report, step + 1))
         if (step + 1) % save_every == 0 or last:
-            _save_state(state_path, network, optimizer, average, step + 1)
+            _save_state(state_path, network, optimizer, average, (step + 1, seconds))
         if last:
             break
     average.swap()
     network.eval()
 
 
-def _rate(step: int, steps: int, warm_up: int) -> float:
-    """Share of the highest learning rate: a linear warm-up, then a cosine that falls to a tenth."""
-    cosine = float(torch.cos(torch.tensor(step / steps * torch.pi)))
-    return min(1.0, (step + 1) / warm_up) * (0.55 + 0.45 * cosine)
+def drawing_processes(device: str) -> int:
+    """How many processes draw ahead of a training: none for a CPU, which computes with all its cores.
+
+    Half of the cores for a GPU, so that two trainings may share it.
+    """
+    shared = Path('/dev/shm')
+    if torch.device(device).type == 'cpu' or not shared.is_dir() or shutil.disk_usage(shared).free < LEAST_SHARED:
+        return 0
+    return max(1, len(os.sched_getaffinity(0)) // 2 - 1)
 
 
-def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor) -> float:
-    """One step down a scalar loss; gives it back as a number."""
+class _Draws(Dataset):
+    """Item i is what step i asks, drawn from the generator seeded by (seed, i)."""
+
+    def __init__(self, draw: Draw, seed: int) -> None:
+        self.draw, self.seed = draw, seed
+
+    def __getitem__(self, step: int) -> Any:
+        return self.draw(torch.Generator().manual_seed(self.seed * 1_000_003 + step))
+
+
+def _drawn_ahead(draw: Draw, steps: range, seed: int, workers: int, network: nn.Module) -> Iterable[Any]:
+    """What the steps ask, in order."""
+    draws = _Draws(draw, seed)
+    if not workers:
+        return (draws[step] for step in steps)
+    pinned = next(network.parameters()).device.type == 'cuda'
+    # forked: the images are in the parent's memory, and need not be copied to each process
+    return DataLoader(
+        draws,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        pin_memory=pinned,
+        prefetch_factor=AHEAD,
+        multiprocessing_context='fork',
+    )
+
+
+def _rate(passed: float, warmed_up: float) -> float:
+    """Share of the highest learning rate: a linear warm-up, then a cosine over the training that falls to a tenth."""
+    cosine = float(torch.cos(torch.tensor(passed * torch.pi)))
+    return min(1.0, warmed_up) * (0.55 + 0.45 * cosine)
+
+
+def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor) -> Tensor:
+    """One step down a scalar loss, which is given back, float64, where it is."""
     optimizer.zero_grad(set_to_none=True)
     value.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
-    return value.item()
+    return value.detach().double()
 
 
 def _report(network: nn.Module, average: Average, report: Callable, step: int) -> dict[str, float]:
@@ -131,21 +194,27 @@ def _log(path: Path, step: int, running: float, figures: dict[str, float]) -> No
     tqdm.write('  '.join(f'{k} {v}' for k, v in row.items()))
 
 
-def _load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average) -> int:
-    """Puts a saved state back; the number of steps that it had taken."""
-    state = torch.load(path, weights_only=True)
+def _load_state(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average
+) -> tuple[int, float]:
+    """Puts a saved state back, of whichever device; the number of steps that it had taken, and their seconds."""
+    state = torch.load(path, map_location='cpu', weights_only=True)
     network.load_state_dict(state['network'])
     optimizer.load_state_dict(state['optimizer'])
-    average.weights = state['average']
-    return int(state['step'])
+    for name, weight in state['average'].items():
+        average.weights[name].copy_(weight)
+    return int(state['step']), float(state.get('seconds', 0.0))
 
 
-def _save_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average, step: int) -> None:
+def _save_state(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average, taken: tuple[int, float]
+) -> None:
     state = {
         'network': network.state_dict(),
         'optimizer': optimizer.state_dict(),
         'average': average.weights,
-        'step': step,
+        'step': taken[0],
+        'seconds': taken[1],
     }
     with atomic_file(path) as file:
         torch.save(state, file)

@@ -84,7 +84,7 @@ def test_training_tells_true_names_from_others(parts, latents):
     denoiser, doubts = Denoiser(parts, CLASSES, DenoiserSettings(cross_weight=3.0)), draw(latents, 2)
 
     def unlikely():
-        return doubt_loss(denoiser.doubt_errors(doubts, torch.Generator().manual_seed(1)), doubts, 20.0)
+        return doubt_loss(denoiser.doubt_errors(doubts, torch.Generator().manual_seed(1)), doubts.truth, 20.0)
 
     before = unlikely().item()
     optimizer = torch.optim.AdamW([w for w in denoiser.parameters() if w.requires_grad], 1e-3)
@@ -101,7 +101,8 @@ def test_the_training_loss_has_its_share_of_captions(parts, latents):
     def loss(weight):
         settings = DenoiserSettings(batch_size=4, doubts=DoubtSettings(caption_weight=weight), cross_weight=3.0)
         with torch.no_grad():
-            return Denoiser(parts, CLASSES, settings).loss(latents, torch.Generator().manual_seed(0)).item()
+            denoiser = Denoiser(parts, CLASSES, settings)
+            return denoiser.loss(denoiser.draw(latents, torch.Generator().manual_seed(0))).item()
 
     doubts = loss(2.0) - loss(1.0)
     assert 0.1 < doubts < 5
