@@ -110,4 +110,7 @@ def noise_target(
 
 def _per_image(alpha_cumprod: Tensor | float, latents: Tensor) -> Tensor:
     """Shapes a scalar or (B,) to (1 or B, 1, 1, 1), on the latents' device and in their dtype."""
-    return torch.as_tensor(alpha_cumprod, device=latents.device, dtype=latents.dtype).reshape(-1, 1, 1, 1)
+    if isinstance(alpha_cumprod, Tensor):
+        return alpha_cumprod.to(latents, non_blocking=True).reshape(-1, 1, 1, 1)
+    # filled on the device: a number that is copied there makes the host wait for all that it has queued
+    return latents.new_full((1, 1, 1, 1), alpha_cumprod)

@@ -33,8 +33,8 @@ class PassBench:
         self.clock = partial(seconds_on, prior.device)
 
     @torch.no_grad()
-    def injection(self, case: Case) -> InjectionCost:
-        """One pass over as many classes as go through the denoiser at once, plain and under their masks."""
+    def calls(self, case: Case) -> dict[str, Call]:
+        """One pass over as many classes as go through the denoiser at once, `plain` and `injected` with their masks."""
         labels, total = case.prediction.label_map, len(case.class_names)
         classes = present_classes(labels, total, background_index=BACKGROUND)[: self.options.passes_per_batch]
         size, timestep = (self.options.size, self.options.size), OneStep().timestep
@@ -45,14 +45,19 @@ class PassBench:
         prompts, masks = passes.condition(layouts, timestep)
         generator = torch.Generator().manual_seed(self.options.seed)
         noisy = torch.randn(len(classes), *clean.shape[1:], generator=generator).to(clean)
-        calls: dict[str, Call] = {
+        return {
             'plain': lambda: self.prior.denoise(noisy, timestep, prompts),
             'injected': lambda: self.prior.denoise(noisy, timestep, prompts, masks),
         }
+
+    @torch.no_grad()
+    def injection(self, case: Case) -> InjectionCost:
+        """What masks cost in a pass, see `calls`."""
+        calls, total = self.calls(case), len(case.class_names) - 1
         flops = {name: self._flops(call) for name, call in calls.items()}  # warms up
-        seconds = self._seconds(calls)
+        seconds, images = self.seconds(calls), min(total, self.options.passes_per_batch)
         return InjectionCost(
-            total - 1, len(classes), seconds['plain'], seconds['injected'], flops['plain'], flops['injected']
+            total, images, seconds['plain'], seconds['injected'], flops['plain'], flops['injected']
         )
 
     def text(self, case: Case) -> TextCost:
@@ -63,10 +68,10 @@ class PassBench:
             with no_known_prompts(self.prior):
                 self.prior.encode_prompts(names, PROMPT)
 
-        seconds = self._seconds({'cold': cold, 'warm': lambda: self.prior.encode_prompts(names, PROMPT)})
+        seconds = self.seconds({'cold': cold, 'warm': lambda: self.prior.encode_prompts(names, PROMPT)})
         return TextCost(len(names), seconds['cold'], seconds['warm'])
 
-    def _seconds(self, calls: dict[str, Call]) -> dict[str, float]:
+    def seconds(self, calls: dict[str, Call]) -> dict[str, float]:
         """Median seconds of each call, taken by turns."""
         runs = {name: self._timer(call) for name, call in calls.items()}
         # single passes are short, and their difference is what counts: more of them

@@ -26,12 +26,18 @@ ALWAYS_FITTING = 64
 """Image sides that are multiples of this fit every architecture."""
 
 
-def run_benchmark(options: BenchmarkOptions, *, progress: Callable[[str], None] = lambda _: None) -> Report:
+def run_benchmark(
+    options: BenchmarkOptions,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    keep: Callable[[Report], None] = lambda _: None,
+) -> Report:
     """Measures everything that the options do not skip.
 
     Args:
         options: what to measure, and where.
         progress: is told what is being measured.
+        keep: is given the report so far after each number of classes, in case that the rest is cut off.
 
     Raises:
         ValueError: if the architecture is not known, or cannot take the size.
@@ -65,6 +71,7 @@ def run_benchmark(options: BenchmarkOptions, *, progress: Callable[[str], None] 
             if name not in options.skip:
                 progress(f'{count} classes: {name}')
                 report.comparisons.append(measure_comparison(name, case, options, report.comparisons))
+        keep(report)
     # again: other work on the machine may have slowed the first
     return replace(report, matrix_rate=max(report.matrix_rate, matrix_rate(device, prior.dtype)))
 

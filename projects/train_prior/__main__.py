@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--light', type=float, default=0.0, help='how much exposure and colour of the crops vary')
     parser.add_argument('--init', type=Path, help='prior to warm up from')
     parser.add_argument('--vae-steps', type=int, default=2000, help='0 keeps the autoencoder of --init')
+    parser.add_argument('--widths', type=int, nargs=3, help="of the U-Net's levels; those of --init when not given")
     parser.add_argument('--steps', type=int, default=defaults.steps, help='of U-Net and text encoder')
     parser.add_argument('--batch-size', type=int, default=defaults.batch_size)
     parser.add_argument('--learning-rate', type=float, default=defaults.learning_rate)
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--attention-alone', action='store_true', help="keep the convolutions of --init's U-Net as they are"
     )
-    parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder')
+    parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder, in all')
     parser.add_argument('--half', action='store_true', help='store the result in float16')
     parser.add_argument('--device', default=defaults.device)
     return parser.parse_args()
@@ -58,13 +59,19 @@ def add_doubts(parser: argparse.ArgumentParser, doubts: DoubtSettings) -> None:
         '--doubt-weight',
         type=float,
         default=doubts.weight,
-        help='weight of telling two classes apart where either may be; takes three quarters of each batch',
+        help='weight of telling two classes apart where either may be',
     )
     parser.add_argument(
         '--rivals', type=float, default=doubts.rivals, help='how often one of the two is a class of another image'
     )
     parser.add_argument(
         '--caption-weight', type=float, default=doubts.caption_weight, help='weight of telling true names from others'
+    )
+    parser.add_argument(
+        '--doubt-share',
+        type=float,
+        default=doubts.share,
+        help='of each batch that --doubt-weight and --caption-weight take; 0.5 trains one prior for both',
     )
     parser.add_argument('--background', type=int, help='class index that the refiner gives no name')
 
@@ -78,7 +85,7 @@ def main() -> None:
         cross_weight=args.cross_weight,
         self_weight=args.self_weight,
         shares=tuple(args.shares),
-        doubts=DoubtSettings(args.doubt_weight, args.rivals, args.background, args.caption_weight),
+        doubts=DoubtSettings(args.doubt_weight, args.rivals, args.background, args.caption_weight, args.doubt_share),
         reports=Reports(every=args.report_every),
         max_minutes=args.max_minutes,
         device=args.device,
@@ -101,6 +108,7 @@ def main() -> None:
         half=args.half,
         seed=args.seed,
         attention_alone=args.attention_alone,
+        widths=None if args.widths is None else tuple(args.widths),
     )
     train_prior(task, settings, args.out)
 

@@ -22,6 +22,8 @@ NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
     'text_encoder': (CLIPTextModel, {}),
 }
 """The parts that have weights, each with its class and how it is loaded."""
+LARGEST_FILE = '15MB'
+"""Weights in half precision are written in shards of at most so much."""
 PREFIX = 'text_model.'
 """What transformers 4 calls a text encoder's weights by."""
 
@@ -50,7 +52,7 @@ class PriorParts:
         Args:
             folder: where to; written beside it first, so that it appears whole. One that is there
                 is replaced.
-            half: store the weights in float16.
+            half: store the weights in float16, in shards of `LARGEST_FILE`.
         """
         networks = {name: getattr(self, name) for name in NETWORKS}
         if half:
@@ -65,7 +67,8 @@ class PriorParts:
         )
         partial = folder.with_name(folder.name + '.partial')
         shutil.rmtree(partial, ignore_errors=True)
-        pipeline.save_pretrained(partial)
+        # a repository takes no larger files; in float32, for going on, weights stay in one
+        pipeline.save_pretrained(partial, **({'max_shard_size': LARGEST_FILE} if half else {}))
         for name in ('vae', 'unet'):
             _forget_origin(partial / name / 'config.json')
         _add_prefix(partial / 'text_encoder' / 'model.safetensors')

@@ -18,6 +18,7 @@ from .begun import check_begun
 from .data import TrainingData, load_data
 from .denoiser import DenoiserSettings
 from .denoiser_training import train_denoiser
+from .doubts import DoubtSettings
 from .images import TrainingImages
 
 
@@ -35,6 +36,7 @@ class PriorTraining:
         half: store the result in float16.
         seed: of the initial weights, the crops, and every draw of the training.
         attention_alone: whether the U-Net's convolutions stay as they are in `init`.
+        widths: channels of the U-Net's three levels; one of other widths than that of `init` is new, the rest is kept.
     """
 
     data: TrainingData
@@ -46,8 +48,11 @@ class PriorTraining:
     half: bool = False
     seed: int = 0
     attention_alone: bool = False
+    widths: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.widths is not None and (len(self.widths) != 3 or any(w < 16 or w % 16 for w in self.widths)):
+            raise ValueError(f'widths: expected three multiples of 16, got {self.widths}')
         if any(side % 16 for side in self.size):
             raise ValueError(f'size: expected multiples of 16, got {self.size}')
         if self.init is None and self.vae_steps == 0:
@@ -70,7 +75,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     length = text_length(classes, [*training.present, *validation.present])
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(task.seed)
-        parts = build_prior(classes, length) if task.init is None else warm_start(task.init, classes, length)
+        parts = starting_parts(task, classes, length)
     stage = folder / 'prior_with_autoencoder'
     if (stage / 'model_index.json').exists():
         parts = PriorParts.load(stage)
@@ -94,6 +99,17 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     return folder / 'prior'
 
 
+def starting_parts(task: PriorTraining, classes: Sequence[str], length: int) -> PriorParts:
+    """A new prior for prompts of `length` tokens, or that of `task.init`, with a new U-Net where widths differ."""
+    widths = {} if task.widths is None else {'widths': task.widths}
+    if task.init is None:
+        return build_prior(classes, length, **widths)
+    parts = warm_start(task.init, classes, length)
+    if task.widths is None or tuple(parts.unet.config.block_out_channels) == task.widths:
+        return parts
+    return replace(parts, unet=build_prior(classes, length, **widths).unet)
+
+
 def freeze_convolutions(unet: Any) -> None:
     """Leaves a diffusers U-Net its transformer blocks to train, in place.
 
@@ -109,8 +125,11 @@ def begun_options(task: PriorTraining, settings: DenoiserSettings, classes: Sequ
     of_task = {name: getattr(task, name) for name in ('size', 'views', 'light', 'vae_steps', 'seed', 'attention_alone')}
     names = ('batch_size', 'learning_rate', 'cross_weight', 'self_weight', 'shares')
     of_settings = {name: getattr(settings, name) for name in names}
-    init = task.init and str(task.init)
-    return {'classes': list(classes), 'init': init, **of_task, **of_settings, 'doubts': asdict(settings.doubts)}
+    init, doubts = task.init and str(task.init), asdict(settings.doubts)
+    # None where it is the default: trainings that began before there were such options go on
+    share = doubts.pop('share')
+    later = {'widths': task.widths, 'doubt_share': None if share == DoubtSettings.share else share}
+    return {'classes': list(classes), 'init': init, **of_task, **of_settings, 'doubts': doubts, **later}
 
 
 def text_length(classes: Sequence[str], present: Sequence[Sequence[int]]) -> int:

@@ -172,7 +172,7 @@ class FluxPrior(JointTransformerPrior):
             # the level itself, which FLUX.1 multiplies by 1000: SD 3's 0 to 1000 would be a level of 400
             timestep=torch.full((len(latents),), sigma, device=latents.device),
             guidance=guidance,
-            img_ids=_image_positions(grid[0], grid[1]).to(latents),
+            img_ids=_image_positions(grid[0], grid[1]).to(latents, non_blocking=True),
             txt_ids=latents.new_zeros(prompts.embeds.shape[1], 3),
             return_dict=False,
         )[0]

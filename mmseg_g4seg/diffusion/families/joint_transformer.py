@@ -185,4 +185,4 @@ class JointTransformerPrior(LatentPrior):
             outputs.append(run(latents[index], cut, None if layouts is None else layouts.take(index, length)))
         # the outputs stand by length of prompt: a caller would mix its images up
         order = torch.tensor([i for index in images.values() for i in index])
-        return torch.cat(outputs)[order.argsort().to(latents.device)]
+        return torch.cat(outputs)[order.argsort().to(latents.device, non_blocking=True)]

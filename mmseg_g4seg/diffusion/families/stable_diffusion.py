@@ -85,7 +85,8 @@ class UNetPrior(LatentPrior):
         with nullcontext() if placed is None else placed.installed(self):
             output = self.unet(
                 latents,
-                timestep,
+                # a bare number would be copied to the device, and the host wait for all that it has queued
+                torch.full((1,), timestep, device=latents.device),
                 embeds,
                 timestep_cond=self._guidance(latents),
                 added_cond_kwargs=self.added_conditions(latents, prompts),
@@ -106,7 +107,7 @@ class UNetPrior(LatentPrior):
         if self.guidance_scale is None:
             return None
         embedding = guidance_embedding(self.guidance_scale, self.unet.config.time_cond_proj_dim)
-        return embedding.to(latents).expand(len(latents), -1)
+        return embedding.to(latents, non_blocking=True).expand(len(latents), -1)
 
     def added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor] | None:
         """What the U-Net reads beside timestep and tokens, (B, ...) each; for (B, c, h, w) latents."""

@@ -6,6 +6,7 @@ Shapes: B images, P prompts, T text tokens, E1 E2 widths of the text encoders, h
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
@@ -75,5 +76,5 @@ class StableDiffusionXLPrior(UNetPrior):
         assert prompts.pooled is not None
         height, width = (side * self.latent_stride for side in latents.shape[-2:])
         # original size, top left corner of the crop, target size
-        time_ids = latents.new_tensor([height, width, 0, 0, height, width]).expand(len(latents), -1)
-        return {'text_embeds': prompts.pooled.to(latents), 'time_ids': time_ids}
+        sizes = [latents.new_full((len(latents), 1), side) for side in (height, width, 0, 0, height, width)]
+        return {'text_embeds': prompts.pooled.to(latents), 'time_ids': torch.cat(sizes, dim=1)}

@@ -1,5 +1,8 @@
-# Real photographs with a real network's scores, in data/ of the folder that commands start in (NOTEBOOK.md).
-animals_data, camvid_data = 'data/voc_animals', 'data/camvid'
+# Real photographs with a real network's scores, in data/ of the folder that commands start in, or in $DATA (NOTEBOOK.md).
+import os
+
+data = os.environ.get('DATA', 'data')
+animals_data, camvid_data = f'{data}/voc_animals', f'{data}/camvid'
 animals = dict(
     images=f'{animals_data}/images/val',
     labels=f'{animals_data}/labels/val',

@@ -1,0 +1,20 @@
+# The priors of projects/train_prior/gpu.sh: one for the streets and one for the animals, each trained to denoise and to
+# settle doubts at once. Asked once, and asked twice as two_priors.py asks two.
+import os
+
+_base_ = './steps.py'
+folder = os.environ.get('PRIORS', 'work_dirs/gpu_priors')
+side = int(os.environ.get('SIDE', 256))
+street_prior = dict(
+    prior=f'{folder}/street/prior', image_size=(side, side * 5 // 4), update=dict(_base_.in_crops, proportions=True)
+)
+animal_prior = dict(prior=f'{folder}/animals/prior', image_size=side, update=dict(_base_.in_crops, draws=2, bound=0.4))
+per_set = dict(voc_weak=animal_prior, voc_strong=animal_prior, camvid_day=street_prior, camvid_dusk=street_prior)
+once = dict(_base_.g4seg, passes_per_batch=64)
+seldom_sure = dict(once, update=dict(_base_.likelihood_update, sharpness=40.0))
+runs = dict(
+    _delete_=True,
+    once=once,
+    once_crf=dict(type='SequentialRefiner', refiners=[once, _base_.crf]),
+    twice_crf=dict(type='SequentialRefiner', refiners=[seldom_sure, dict(once, seed=1), _base_.crf]),
+)
