@@ -5,11 +5,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:?OUT is missing} python=${PYTHON:-python3} options=()
-export TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
+# one thread: forks of a process that has computed with more would wait for threads that they do not have
+export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 if [[ ${WHEELS:-} ]]; then
     requirements/gpu.sh "$WHEELS" work_dirs/gpu_packages "$python"
     export PYTHONPATH=$PWD/work_dirs/gpu_packages${PYTHONPATH:+:$PYTHONPATH}
 fi
-[[ ! ${MINIATURE:-} ]] || options+=(--miniature)
+if [[ ${MINIATURE:-} ]]; then
+    # compiling for a CPU takes a minute
+    export TORCHDYNAMO_DISABLE=1
+    options+=(--miniature)
+fi
 [[ ! ${PARTS:-} ]] || options+=(--parts $PARTS)
 exec "$python" -m projects.benchmark.gpu "$out" "${options[@]}"

@@ -71,7 +71,7 @@ def task_and_settings(name: str, args: argparse.Namespace) -> tuple[PriorTrainin
     small = args.steps < 100
     task = PriorTraining(
         data,
-        size=(args.side, int(args.side * kind.shape)),
+        size=(args.side, -(-int(args.side * kind.shape) // 16) * 16),
         views=1 if small else kind.views,
         light=kind.light,
         init=init,

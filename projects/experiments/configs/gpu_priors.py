@@ -5,8 +5,9 @@ import os
 _base_ = './steps.py'
 folder = os.environ.get('PRIORS', 'work_dirs/gpu_priors')
 side = int(os.environ.get('SIDE', 256))
+width = -(-side * 5 // 64) * 16  # of five to four, a multiple of 16
 street_prior = dict(
-    prior=f'{folder}/street/prior', image_size=(side, side * 5 // 4), update=dict(_base_.in_crops, proportions=True)
+    prior=f'{folder}/street/prior', image_size=(side, width), update=dict(_base_.in_crops, proportions=True)
 )
 animal_prior = dict(prior=f'{folder}/animals/prior', image_size=side, update=dict(_base_.in_crops, draws=2, bound=0.4))
 per_set = dict(voc_weak=animal_prior, voc_strong=animal_prior, camvid_day=street_prior, camvid_dusk=street_prior)
