@@ -5,7 +5,6 @@ Shapes: B images, c latent channels, h w latent grid; all tensors (B, c, h, w) f
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 PredictionType = Literal['epsilon', 'v_prediction', 'flow_prediction', 'sample']

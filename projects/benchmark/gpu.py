@@ -1,7 +1,7 @@
 """All that a GPU has to show, in nine minutes: python -m projects.benchmark.gpu OUT.
 
-Parts run one after another, each in a process of its own and within its own time; one that fails or takes too long is noted,
-and the next goes on. OUT/figures.json and OUT/table.md are written after each figure, OUT/tests.txt is pytest's output.
+Parts run one after another, each in a process of its own and within its own time. One that fails or takes too long is
+noted, and the next goes on. OUT/figures.json and OUT/table.md are written after each figure; OUT/tests.txt is pytest's.
 """
 
 import argparse
@@ -54,7 +54,9 @@ class Setting:
         figures = json.loads(path.read_text()) if path.exists() else {}
         figures[part] = {**figures.get(part, {}), **found}
         atomic_write(path, json.dumps(figures, indent=1) + '\n')
-        sections = [f'## {name}: {part["state"]}\n\n```\n{part.get("table", "")}\n```\n' for name, part in figures.items()]
+        sections = [
+            f'## {name}: {part["state"]}\n\n```\n{part.get("table", "")}\n```\n' for name, part in figures.items()
+        ]
         atomic_write(self.out / 'table.md', '\n'.join(sections))
 
 
@@ -74,7 +76,9 @@ def measure_compiled(name: str, setting: Setting) -> None:
     case = make_case(max(options.classes), options.size, device=options.device)
     names = class_names(max(options.classes))
     prior = open_prior(options.architecture, device=options.device, dtype=options.dtype, class_names=names)
-    head = f'{options.architecture}, {options.dtype}, {device_name(prior.device)}, {max(options.classes)} classes a pass\n'
+    head = (
+        f'{options.architecture}, {options.dtype}, {device_name(prior.device)}, {max(options.classes)} classes a pass\n'
+    )
 
     def keep(costs: list[Any]) -> None:
         setting.keep(name, table=head + format_variants(costs), figures=as_dicts(costs))

@@ -56,9 +56,7 @@ class PassBench:
         calls, total = self.calls(case), len(case.class_names) - 1
         flops = {name: self._flops(call) for name, call in calls.items()}  # warms up
         seconds, images = self.seconds(calls), min(total, self.options.passes_per_batch)
-        return InjectionCost(
-            total, images, seconds['plain'], seconds['injected'], flops['plain'], flops['injected']
-        )
+        return InjectionCost(total, images, seconds['plain'], seconds['injected'], flops['plain'], flops['injected'])
 
     def text(self, case: Case) -> TextCost:
         """Encoding the prompts of all classes, one each."""

@@ -22,7 +22,7 @@ VARIANTS = ('as it is', 'graph', 'compiled', 'compiled, graph')
 
 @dataclass(frozen=True)
 class VariantCost:
-    """Seconds of a plain pass and of one under masks; `first_seconds` is what getting ready took, compiling included."""
+    """Seconds of a plain pass and of one under masks; `first_seconds` is what getting ready took, compiling too."""
 
     variant: str
     first_seconds: float

@@ -47,7 +47,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--attention-alone', action='store_true', help="keep the convolutions of --init's U-Net as they are"
     )
-    parser.add_argument('--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder, in all')
+    parser.add_argument(
+        '--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder, in all'
+    )
     parser.add_argument('--half', action='store_true', help='store the result in float16')
     parser.add_argument('--device', default=defaults.device)
     return parser.parse_args()

@@ -16,6 +16,7 @@ from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer, write_voc
 
 TEXT_WIDTH = 128
 TEXT_LENGTH = 48
+WIDTHS = (48, 96, 128)
 NETWORKS: dict[str, tuple[Any, dict[str, Any]]] = {
     'vae': (AutoencoderKL, {'low_cpu_mem_usage': False}),
     'unet': (UNet2DConditionModel, {'low_cpu_mem_usage': False}),
@@ -107,7 +108,7 @@ def build_prior(
     classes: Sequence[str],
     text_length: int = TEXT_LENGTH,
     *,
-    widths: Sequence[int] = (48, 96, 128),
+    widths: Sequence[int] = WIDTHS,
     latent_channels: int = 4,
 ) -> PriorParts:
     """Builds an untrained prior.

@@ -49,7 +49,8 @@ class Drawn(NamedTuple):
 
     def to(self, device: torch.device | str) -> 'Drawn':
         """The same on a device; from pinned memory nobody waits for the copies."""
-        return Drawn(*(v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for v in self))
+        tensors = {name: v for name, v in self._asdict().items() if isinstance(v, Tensor)}
+        return self._replace(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
 
 class Drawer:
@@ -65,7 +66,13 @@ class Drawer:
         self.alphas_cumprod = parts.scheduler.alphas_cumprod.cpu()
 
     def step(
-        self, data: LatentSet, generator: torch.Generator, *, batch_size: int, shares: Sequence[float], doubts: DoubtSettings
+        self,
+        data: LatentSet,
+        generator: torch.Generator,
+        *,
+        batch_size: int,
+        shares: Sequence[float],
+        doubts: DoubtSettings,
     ) -> list[Drawn]:
         """Draws what one step asks: entries to denoise first, then each kind of doubt that has a weight."""
         weights = [weight for weight in (doubts.weight, doubts.caption_weight) if weight]

@@ -1,8 +1,8 @@
 """Trains the street and the animal prior side by side on one GPU: python -m projects.train_prior.gpu OUT DATA.
 
-Each learns to denoise and to settle doubts at once, in a process of its own. Trainings lie in work_dirs/gpu_priors; OUT gets
-NAME.tar: the prior in half precision, its losses and its last pictures, in parts below 16 MB, and NAME.log. --init takes a
-folder that such tars were unpacked in (cat NAME.tar* | tar -x -C FOLDER), and goes on from its priors.
+Each learns to denoise and to settle doubts at once, in a process of its own. OUT gets NAME.log and NAME.tar: the prior
+in half precision, its losses and its last pictures, in parts below 16 MB. --init takes a folder that such tars were
+unpacked in (cat NAME.tar* | tar -x -C FOLDER), and goes on from its priors.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from .prior import PriorTraining, train_prior
 
 LARGEST_PART = 16_000_000
 WIDTHS = (48, 96, 144)
-"""7.6 M parameters with autoencoder and text encoder: two such priors in half precision and the embedded one are 44 MB."""
-GRACE_MINUTES = 2.0
+"""7.6 M parameters, all parts together: two such priors in half precision and the embedded one are 44 MB."""
+GRACE_MINUTES = 2.5
 """What reading the images, the autoencoder and packing may take beside the training."""
 
 

@@ -90,21 +90,16 @@ def train(
         max_minutes: stop after this long in all, as if `steps` were reached; the cosine ends then, too.
         seed: of the draws; step i draws from the generator seeded by (seed, i).
     """
-    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
-    average = Average(network)
     state_path, log_path = folder / f'{name}_state.pt', folder / f'{name}_log.csv'
-    first, spent = _load_state(state_path, network, optimizer, average) if state_path.exists() else (0, 0.0)
-    begun, limit = time.monotonic() - spent, 60 * max_minutes
-    network.train()
+    optimizer, average, first, spent = _begin(network, learning_rate, state_path)
+    begun, limit, running = time.monotonic() - spent, 60 * max_minutes, torch.zeros((), dtype=torch.float64)
     bar = tqdm(range(first, steps), name, initial=first, total=steps, mininterval=5)
-    running: Tensor | None = None
     for step, drawn in zip(bar, _drawn_ahead(draw, range(first, steps), seed, workers, network), strict=True):
         passed = max(step / steps, (time.monotonic() - begun) / limit if limit else 1.0)
-        for group in optimizer.param_groups:
-            group['lr'] = learning_rate * _rate(min(1.0, passed), (step + 1) / warm_up)
-        current = _descend(network, optimizer, loss(drawn))
+        rate = learning_rate * _rate(min(1.0, passed), (step + 1) / warm_up)
+        current = _descend(network, optimizer, loss(drawn), rate)
         average.update(step)
-        running = current if running is None else 0.98 * running + 0.02 * current
+        running = current if step == first else 0.98 * running + 0.02 * current
         seconds = time.monotonic() - begun
         last = step + 1 == steps or seconds > limit
         if (step + 1) % SHOWN_EVERY == 0 or last:
@@ -117,6 +112,17 @@ def train(
             break
     average.swap()
     network.eval()
+
+
+def _begin(
+    network: nn.Module, learning_rate: float, state_path: Path
+) -> tuple[torch.optim.Optimizer, Average, int, float]:
+    """What trains a network, as a saved state left it: optimizer, averages, steps taken, and their seconds."""
+    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
+    average = Average(network)
+    first, spent = _load_state(state_path, network, optimizer, average) if state_path.exists() else (0, 0.0)
+    network.train()
+    return optimizer, average, first, spent
 
 
 def drawing_processes(device: str) -> int:
@@ -164,8 +170,10 @@ def _rate(passed: float, warmed_up: float) -> float:
     return min(1.0, warmed_up) * (0.55 + 0.45 * cosine)
 
 
-def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor) -> Tensor:
+def _descend(network: nn.Module, optimizer: torch.optim.Optimizer, value: Tensor, rate: float) -> Tensor:
     """One step down a scalar loss, which is given back, float64, where it is."""
+    for group in optimizer.param_groups:
+        group['lr'] = rate
     optimizer.zero_grad(set_to_none=True)
     value.backward()
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)

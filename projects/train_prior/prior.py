@@ -12,7 +12,7 @@ from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.io.atomic import atomic_write
 
-from .architecture import TEXT_LENGTH, PriorParts, build_prior
+from .architecture import TEXT_LENGTH, WIDTHS, PriorParts, build_prior
 from .autoencoder import train_autoencoder
 from .begun import check_begun
 from .data import TrainingData, load_data
@@ -101,13 +101,13 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
 
 def starting_parts(task: PriorTraining, classes: Sequence[str], length: int) -> PriorParts:
     """A new prior for prompts of `length` tokens, or that of `task.init`, with a new U-Net where widths differ."""
-    widths = {} if task.widths is None else {'widths': task.widths}
+    widths = task.widths or WIDTHS
     if task.init is None:
-        return build_prior(classes, length, **widths)
+        return build_prior(classes, length, widths=widths)
     parts = warm_start(task.init, classes, length)
-    if task.widths is None or tuple(parts.unet.config.block_out_channels) == task.widths:
+    if task.widths in (None, tuple(parts.unet.config.block_out_channels)):
         return parts
-    return replace(parts, unet=build_prior(classes, length, **widths).unet)
+    return replace(parts, unet=build_prior(classes, length, widths=widths).unet)
 
 
 def freeze_convolutions(unet: Any) -> None:

@@ -1,37 +1,17 @@
-"""A pass sends nothing to the device that the host would wait for; seen on a GPU that is not there.
-
-Fake tensors have a device and a shape, no numbers: what is copied between host and device is counted, not copied.
-"""
+"""A pass sends nothing to the device that the host would wait for; seen on a GPU that is not there."""
 
 import copy
 
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
-from torch._subclasses.fake_tensor import FakeCopyMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_g4seg.diffusion.finite import FiniteWatch
 from mmseg_g4seg.diffusion.injection import Injection, MaskInjector, RegionLayout
 from mmseg_g4seg.diffusion.loading import load_prior
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from tests.diffusion.pipelines import build_flux, build_lcm, build_sd3, build_sdxl, save
-
-
-class Copies(TorchDispatchMode):
-    """Remembers the copies from host to device, or back, that are waited for."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        result = operator(*args, **(kwargs or {}))
-        moved = [t.device.type for t in (*args, result) if isinstance(t, torch.Tensor)]
-        waits = not (kwargs or {}).get('non_blocking', False)
-        if operator.overloadpacket.__name__ in ('_to_copy', 'copy_') and len(set(moved)) > 1 and waits:
-            self.found.append((operator, moved))
-        return result
+from tests.fake_gpu import Copies, on_a_fake_gpu
 
 
 def test_what_is_counted():
@@ -53,27 +33,13 @@ def family(request, prior_folder, tmp_path_factory):
     return prior, prior.encode_prompts([['fish'], ['sky']], 'a photo of {name}')
 
 
-def on_a_fake_gpu(prior, fake):
-    """The prior with its denoiser on a GPU that is not there; the prior itself stays where it is."""
-    with FakeCopyMode(fake):
-        denoiser = copy.deepcopy(prior.denoiser)
-    for module in denoiser.modules():
-        for name, weight in module._parameters.items():
-            if weight is not None:
-                module._parameters[name] = torch.nn.Parameter(weight.to('cuda'), requires_grad=False)
-        for name, buffer in module._buffers.items():
-            module._buffers[name] = None if buffer is None else buffer.to('cuda')
-    placed = copy.copy(prior)
-    vars(placed).update({name: denoiser for name, value in vars(prior).items() if value is prior.denoiser})
-    placed.finite = FiniteWatch()
-    return placed
-
-
 def test_no_pass_waits(family):
     prior, encoded = family
     noise_level = getattr(prior, 'sigma', prior.alpha_cumprod)(400)
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        placed = on_a_fake_gpu(prior, fake)
+        denoiser, placed = on_a_fake_gpu(prior.denoiser, fake), copy.copy(prior)
+        vars(placed).update({name: denoiser for name, value in vars(prior).items() if value is prior.denoiser})
+        placed.finite = FiniteWatch()
         # of the scheduler's own tables, on the host, which have no numbers here
         placed.sigma = lambda _: noise_level
         embeds, token_masks, pooled = (

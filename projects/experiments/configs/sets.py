@@ -1,4 +1,4 @@
-# Real photographs with a real network's scores, in data/ of the folder that commands start in, or in $DATA (NOTEBOOK.md).
+# Real photographs with a real network's scores (NOTEBOOK.md), in $DATA, or data/ of the folder that commands start in.
 import os
 
 data = os.environ.get('DATA', 'data')

@@ -13,8 +13,33 @@ from mmseg_g4seg.diffusion.loading import load_prior
 from projects.train_prior import gpu
 from tests.conftest import ROOT
 
-STREET = ['road', 'sidewalk', 'building', 'fence', 'pole', 'traffic sign', 'vegetation', 'sky', 'person', 'car', 'bicycle']
-ANIMALS = ['background', 'bicycle', 'bird', 'boat', 'bottle', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog', 'horse']
+STREET = [
+    'road',
+    'sidewalk',
+    'building',
+    'fence',
+    'pole',
+    'traffic sign',
+    'vegetation',
+    'sky',
+    'person',
+    'car',
+    'bicycle',
+]
+ANIMALS = [
+    'background',
+    'bicycle',
+    'bird',
+    'boat',
+    'bottle',
+    'car',
+    'cat',
+    'chair',
+    'cow',
+    'diningtable',
+    'dog',
+    'horse',
+]
 ANIMALS += ['motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'tvmonitor']
 
 
@@ -24,7 +49,10 @@ def write_set(folder, classes, split, scores=None):
     for i in range(2):
         labels = np.zeros((32, 40), np.uint8)
         labels[:, 20:] = i + 6
-        for kind, content in (('images', generator.integers(255, size=(32, 40, 3), dtype=np.uint8)), ('labels', labels)):
+        for kind, content in (
+            ('images', generator.integers(255, size=(32, 40, 3), dtype=np.uint8)),
+            ('labels', labels),
+        ):
             path = folder / kind / split / f'{i}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(content).save(path)

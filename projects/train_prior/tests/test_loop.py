@@ -1,5 +1,8 @@
 """The loop of a training, killed and taken up again."""
 
+import math
+
+import pytest
 import torch
 
 from projects.train_prior.loop import train
@@ -48,3 +51,25 @@ def test_loop_learns(tmp_path):
 
     train(network, loss, steps=600, learning_rate=0.05, folder=tmp_path, name='line', report=report, report_every=200)
     assert (network.weight - target).abs().max() < 0.05
+
+
+def test_minutes_count_over_calls_and_the_rate_falls_with_them(tmp_path, monkeypatch):
+    """A training of an hour ends its cosine after that hour, whatever number of steps it was given."""
+    now, rates = [0.0], []
+    monkeypatch.setattr('projects.train_prior.loop.time.monotonic', lambda: now[0])
+    network = torch.nn.Linear(1, 1, bias=False)
+    own = torch.optim.AdamW.step
+
+    def step(optimizer, *args):
+        rates.append(optimizer.param_groups[0]['lr'])
+        now[0] += 600.0
+        return own(optimizer, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, 'step', step)
+    options = dict(steps=10**6, learning_rate=1.0, folder=tmp_path, name='line', report=lambda _: {}, warm_up=1)
+    train(network, lambda _: network.weight.sum(), max_minutes=25, **options)
+    assert len(rates) == 3, 'the third ends after the limit'
+    train(network, lambda _: network.weight.sum(), max_minutes=60, **options)
+    assert len(rates) == 7, 'half of the hour was spent before'
+    expected = [0.55 + 0.45 * math.cos(math.pi * share) for share in (0, 0.4, 0.8, 1 / 2, 4 / 6, 5 / 6, 1)]
+    assert rates == pytest.approx(expected)

@@ -14,11 +14,12 @@ from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.hosts.arrays import load_refiner
 from projects.demo.scenes.compose import CLASSES
+from projects.train_prior import architecture
 from projects.train_prior.architecture import TEXT_LENGTH, PriorParts
 from projects.train_prior.data import TrainingData, load_data
 from projects.train_prior.denoiser import DenoiserSettings, Reports
 from projects.train_prior.doubts import DoubtSettings
-from projects.train_prior.prior import PriorTraining, text_length, train_prior, warm_start
+from projects.train_prior.prior import PriorTraining, starting_parts, text_length, train_prior, warm_start
 
 
 def folders(scenes, **options):
@@ -161,6 +162,28 @@ class TestPrior:
         assert torch.equal(fresh.unet.conv_in.weight, kept.unet.conv_in.weight)
         result = train_prior(task(scenes, init=trained / 'prior', vae_steps=0), SETTINGS, tmp_path)
         assert torch.equal(PriorParts.load(result).vae.decoder.conv_out.weight, kept.vae.decoder.conv_out.weight)
+
+    def test_other_widths_take_a_new_unet(self, trained, scenes):
+        names = (scenes / 'classes.txt').read_text().split()
+        kept = starting_parts(task(scenes, init=trained / 'prior', widths=(48, 96, 128)), names, TEXT_LENGTH)
+        wider = starting_parts(task(scenes, init=trained / 'prior', widths=(16, 32, 48)), names, TEXT_LENGTH)
+        assert tuple(wider.unet.config.block_out_channels) == (16, 32, 48)
+        first = PriorParts.load(trained / 'prior')
+        assert torch.equal(kept.unet.conv_in.weight, first.unet.conv_in.weight)
+        assert torch.equal(wider.vae.decoder.conv_out.weight, first.vae.decoder.conv_out.weight)
+        with pytest.raises(ValueError, match='widths: expected three multiples of 16'):
+            task(scenes, widths=(48, 96))
+
+    def test_half_precision_is_written_in_shards(self, trained, tmp_path, monkeypatch):
+        monkeypatch.setattr(architecture, 'LARGEST_FILE', '4MB')
+        PriorParts.load(trained / 'prior').save(tmp_path / 'prior', half=True)
+        assert len(list((tmp_path / 'prior/unet').glob('*.safetensors'))) > 2
+        assert all(path.stat().st_size < 4.1e6 for path in (tmp_path / 'prior').rglob('*.safetensors'))
+        latents, embeds = torch.randn(1, 4, 16, 16), load_prior(trained / 'prior').encode_prompts([['sky']], '{name}')
+        outputs = [
+            load_prior(folder).denoise(latents, 400, embeds) for folder in (trained / 'prior', tmp_path / 'prior')
+        ]
+        assert torch.equal(*outputs)
 
     def test_bad_tasks(self, scenes):
         with pytest.raises(ValueError, match='multiples of 16'):
