@@ -128,9 +128,13 @@ def doubted_region(label_map: Tensor, generator: torch.Generator) -> Tensor:
         return height > height.flatten().quantile(1 - share)
     reach = 2 * int(torch.randint(1, 7, (), generator=generator)) + 1
     labels = label_map.float()[None, None]
-    highest = F.max_pool2d(labels, reach, 1, reach // 2)
-    lowest = -F.max_pool2d(-labels, reach, 1, reach // 2)
-    return (highest != lowest)[0, 0]
+    return (_highest(labels, reach) != -_highest(-labels, reach))[0, 0]
+
+
+def _highest(labels: Tensor, reach: int) -> Tensor:
+    """Highest label in the window around each pixel, rows first, then columns: (1, 1, H, W) -> (1, 1, H, W)."""
+    rows = F.max_pool2d(labels, (reach, 1), 1, (reach // 2, 0))
+    return F.max_pool2d(rows, (1, reach), 1, (0, reach // 2))
 
 
 def doubt_loss(errors: Tensor, truth: Tensor, sharpness: float) -> Tensor:
