@@ -6,7 +6,7 @@ So a step's draws are the same on every device, and other processes can make the
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,7 +50,8 @@ class Drawn(NamedTuple):
     def to(self, device: torch.device | str) -> 'Drawn':
         """The same on a device; from pinned memory nobody waits for the copies."""
         tensors = {name: v for name, v in self._asdict().items() if isinstance(v, Tensor)}
-        return self._replace(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+        moved: dict[str, Any] = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        return self._replace(**moved)
 
 
 class Drawer:
