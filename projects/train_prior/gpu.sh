@@ -14,7 +14,7 @@ rm -f "$out"/{street,animals}.{tar,tar.*,log} "$out"/table.{md,csv}
 trained=(--minutes "${MINUTES:-5}") device=cuda images=()
 if [[ ${MINIATURE:-} ]]; then
     export PRIORS=$out/trainings SIDE=32
-    trained=(--minutes 1 --side 32 --steps 2 --batch-size 4 --device cpu) device=cpu images=(--images 1)
+    trained=(--minutes 60 --side 32 --steps 2 --batch-size 4 --device cpu) device=cpu images=(--images 1)
 fi
 if [[ ${WHEELS:-} ]]; then
     requirements/gpu.sh "$WHEELS" work_dirs/gpu_packages "$python" || exit
@@ -33,7 +33,7 @@ measure() {
         --out "$PRIORS/results" --device $device "${images[@]}" "${@:2}"
 }
 if [[ ${MINIATURE:-} ]]; then
-    measure 60 --runs "${runs[@]:0:1}" || failed=1
+    measure 3600 --runs "${runs[@]:0:1}" || failed=1
 else
     for i in "${!runs[@]}"; do
         # what is left of nine minutes, less the table, shared by the runs to come
