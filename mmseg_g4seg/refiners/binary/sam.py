@@ -160,7 +160,8 @@ def load_sam(source: str | Path) -> Any:
     Raises:
         ImportError: if transformers is too old for SAM 2.
         OSError: if there is no such folder, or model on the hub.
-        ValueError: if it is another model, or weights are missing, which transformers leaves random with a warning.
+        ValueError: if it is another model, or weights are missing, which transformers leaves random with a warning, or
+            its config has less layers than the weights, which it leaves out.
     """
     import transformers
 
@@ -174,5 +175,5 @@ def load_sam(source: str | Path) -> Any:
     with without_loading_bar('transformers') if Path(place).is_dir() else nullcontext():
         loaded: Any = network.from_pretrained(place, variant=find_variant(place), output_loading_info=True)
     model, info = loaded
-    refuse_missing_weights(info, f'SAM {place!r}')
+    refuse_missing_weights(info, f'SAM {place!r}', model)
     return model
