@@ -35,11 +35,16 @@ class MapClassifier:
         if not isinstance(head, nn.Linear) or not (hasattr(network, 'forward_features') or hasattr(network, 'avgpool')):
             raise ValueError(named)
         self.weight = head.weight
-        pixels = torch.linspace(-1, 1, 2 * 3 * 64 * 64).view(2, 3, 64, 64).to(head.weight)
-        with torch.no_grad():
-            scores, means = network(pixels), self._project(self.features(pixels)).mean(dim=(2, 3))
-            if head.bias is not None:
-                means = means + head.bias
+        # Inception's grid has no cell left below 75 pixels
+        pixels = torch.linspace(-1, 1, 2 * 3 * 96 * 96).view(2, 3, 96, 96).to(head.weight)
+        try:
+            with torch.no_grad():
+                scores, means = network(pixels), self._project(self.features(pixels)).mean(dim=(2, 3))
+        # transformers of timm take images of one size alone, and assert it
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(f'{named}: {error}') from error
+        if head.bias is not None:
+            means = means + head.bias
         if scores.shape != means.shape or not torch.allclose(scores, means, rtol=1e-3, atol=1e-3 * float(means.std())):
             raise ValueError(f'{named}, whose scores are no means of its maps')
 

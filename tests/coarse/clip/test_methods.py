@@ -137,6 +137,7 @@ def test_dino(tmp_path):
         tokens = network(imagenet_pixels(images)).last_hidden_state[:, 1:]
     torch.testing.assert_close(found(images).flatten(2), tokens.transpose(1, 2))
     assert found(F.pad(images, (0, 21))).shape == (2, 16, 4, 6)
+    assert found(images[..., :5]).shape == (2, 16, 4, 1), 'narrower than a patch'
     weights = load_file(tmp_path / 'model.safetensors')
     del weights[next(name for name in weights if '.1.' in name and name.endswith('weight'))]
     save_file(weights, tmp_path / 'model.safetensors', metadata={'format': 'pt'})
