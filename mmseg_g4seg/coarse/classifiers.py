@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_g4seg.ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
+
 TIMM = 'timm/'
 IRN_BACKBONE = 'resnet50.'
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class MapClassifier:
@@ -29,7 +30,7 @@ class MapClassifier:
         """
         self.network = network.eval().requires_grad_(False)
         settings = getattr(network, 'pretrained_cfg', None) or {}
-        self.mean, self.std = settings.get('mean', IMAGE_MEAN), settings.get('std', IMAGE_STD)
+        self.mean, self.std = settings.get('mean', IMAGENET_MEAN), settings.get('std', IMAGENET_STD)
         head = network.get_classifier() if hasattr(network, 'get_classifier') else getattr(network, 'fc', None)
         named = f'expected a classifier of global average pooling and one linear layer, got {type(network).__name__}'
         if not isinstance(head, nn.Linear) or not (hasattr(network, 'forward_features') or hasattr(network, 'avgpool')):

@@ -10,15 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights, without_loading_bar
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def imagenet_pixels(images: Tensor) -> Tensor:
-    """Brings float RGB in [0, 1] to ImageNet's mean and deviation: (B, 3, H, W) -> (B, 3, H, W)."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(images) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images - mean) / std
+from mmseg_g4seg.ops.imagenet import imagenet_pixels
 
 
 class PatchFeatures(nn.Module):

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights, without_loading_bar
+from mmseg_g4seg.ops.imagenet import imagenet_pixels
 from mmseg_g4seg.prediction import Key
 from mmseg_g4seg.registry import expect_option, register
 
-from .base import BinaryMaskRefiner, normalise
+from .base import BinaryMaskRefiner
 from .sam_prompts import ModelFrame, PartPrompt, find_prompts
 
 PROMPTS = ('box', 'points', 'mask')
@@ -107,7 +108,7 @@ class SAMRefiner(BinaryMaskRefiner):
         )
         weights = next(self.model.parameters())
         # padded once it is normalised: 0 is the mean colour there, as the authors have it
-        pixels = frame.place(normalise(image.float())).to(weights)
+        pixels = frame.place(imagenet_pixels(image.float())).to(weights)
         embeddings = self.model.get_image_embeddings(pixels[None])
         return torch.stack([self._refine_class(mask.to(weights.device), embeddings, frame) for mask in masks]).to(image)
 

@@ -126,7 +126,8 @@ def test_dino(tmp_path):
     from safetensors.torch import load_file, save_file
     from transformers import ViTConfig, ViTModel
 
-    from mmseg_g4seg.features.self_supervised import PatchFeatures, imagenet_pixels
+    from mmseg_g4seg.features.self_supervised import PatchFeatures
+    from mmseg_g4seg.ops.imagenet import imagenet_pixels
 
     sizes = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
     network = ViTModel(ViTConfig(image_size=32, patch_size=8, **sizes), add_pooling_layer=False).eval()
