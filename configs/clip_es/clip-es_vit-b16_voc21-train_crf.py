@@ -1,9 +1,9 @@
-# CLIP-ES's seeds, then dense CRF with its authors' potentials.
+# CLIP-ES's seeds, then dense CRF with its authors' potentials, which are DeepLab's.
 _base_ = ['./clip-es_vit-b16_voc21-train.py', '../_base_/refiners/dense_crf.py']
 model = dict(
     _delete_=True,
     type='RefinedSegmentor',
     segmentor=_base_.model,
     score_type='softmax',
-    refiner=dict(type='DenseCRFRefiner', preset='clip_es'),
+    refiner=_base_.refiner,
 )

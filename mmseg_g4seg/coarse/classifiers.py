@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_g4seg.ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
+
 TIMM = 'timm/'
 IRN_BACKBONE = 'resnet50.'
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class MapClassifier:
@@ -29,17 +30,22 @@ class MapClassifier:
         """
         self.network = network.eval().requires_grad_(False)
         settings = getattr(network, 'pretrained_cfg', None) or {}
-        self.mean, self.std = settings.get('mean', IMAGE_MEAN), settings.get('std', IMAGE_STD)
+        self.mean, self.std = settings.get('mean', IMAGENET_MEAN), settings.get('std', IMAGENET_STD)
         head = network.get_classifier() if hasattr(network, 'get_classifier') else getattr(network, 'fc', None)
         named = f'expected a classifier of global average pooling and one linear layer, got {type(network).__name__}'
         if not isinstance(head, nn.Linear) or not (hasattr(network, 'forward_features') or hasattr(network, 'avgpool')):
             raise ValueError(named)
         self.weight = head.weight
-        pixels = torch.linspace(-1, 1, 2 * 3 * 64 * 64).view(2, 3, 64, 64).to(head.weight)
-        with torch.no_grad():
-            scores, means = network(pixels), self._project(self.features(pixels)).mean(dim=(2, 3))
-            if head.bias is not None:
-                means = means + head.bias
+        # Inception's grid has no cell left below 75 pixels
+        pixels = torch.linspace(-1, 1, 2 * 3 * 96 * 96).view(2, 3, 96, 96).to(head.weight)
+        try:
+            with torch.no_grad():
+                scores, means = network(pixels), self._project(self.features(pixels)).mean(dim=(2, 3))
+        # transformers of timm take images of one size alone, and assert it
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(f'{named}: {error}') from error
+        if head.bias is not None:
+            means = means + head.bias
         if scores.shape != means.shape or not torch.allclose(scores, means, rtol=1e-3, atol=1e-3 * float(means.std())):
             raise ValueError(f'{named}, whose scores are no means of its maps')
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights, without_loading_bar
-from mmseg_g4seg.features.self_supervised import imagenet_pixels
+from mmseg_g4seg.ops.imagenet import imagenet_pixels
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction, synonyms
 from mmseg_g4seg.registry import expect_option, register
 

@@ -6,18 +6,11 @@ Shapes: B images, H W image size, D feature channels, h w patch grid.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights, without_loading_bar
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def imagenet_pixels(images: Tensor) -> Tensor:
-    """Brings float RGB in [0, 1] to ImageNet's mean and deviation: (B, 3, H, W) -> (B, 3, H, W)."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(images) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images - mean) / std
+from mmseg_g4seg.ops.imagenet import imagenet_pixels
 
 
 class PatchFeatures(nn.Module):
@@ -49,8 +42,11 @@ class PatchFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) float RGB in [0, 1] -> (B, D, h, w) float32."""
+        """(B, 3, H, W) float RGB in [0, 1], of any size -> (B, D, h, w) float32."""
         config = self.network.config
+        # of a strip of 14 pixels, a patch of CLIP's ViT-L/14, no patch of 16 would be left
+        lacking = [max(0, config.patch_size - side) for side in images.shape[-2:]]
+        images = F.pad(images, (0, lacking[1], 0, lacking[0]), mode='replicate')
         grid = [side // config.patch_size for side in images.shape[-2:]]
         pixels = imagenet_pixels(images).to(next(self.network.parameters()))
         # DINO interpolates positions where it is asked to, DINOv2 always

@@ -69,5 +69,5 @@ def _left_out(plan: Plan, figures: Figures) -> str:
     return f' on {figures.images} of {seeds.listed} seeds, {missing} missing, {figures.bad} bad: see {plan.figures}'
 
 
-def _figure(value: float | None, form: str = '.1f') -> str:
+def _figure(value: float | None, form: str = '') -> str:
     return '-' if value is None else format(value, form)

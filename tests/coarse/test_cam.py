@@ -62,7 +62,7 @@ def test_equals_irns_rule_in_a_plain_loop(resnet, source):
     assert found.probs[2].abs().sum() == 0
 
 
-@pytest.mark.parametrize('size', [(1, 1), (7, 300)])
+@pytest.mark.parametrize('size', [(1, 1), (7, 2000)])
 def test_odd_images(source, size):
     found = source.predict(torch.rand(3, *size), ['background', 'cat', 'dog'])
     assert found.label_map.shape == size
@@ -117,7 +117,8 @@ def test_timms_classifiers_and_those_without_maps():
     assert maps.amin() >= 0
     for other in (
         timm.create_model('convnext_atto', num_classes=3),  # a norm behind the pooling
-        timm.create_model('vit_tiny_patch16_224', num_classes=3, img_size=64),
+        timm.create_model('vit_tiny_patch16_224', num_classes=3, img_size=96),
+        timm.create_model('vit_tiny_patch16_224', num_classes=3),  # which asserts that an image has 224 pixels
         torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 3)),
     ):
         with pytest.raises(ValueError, match=r'expected a classifier of global average pooling|expected features'):

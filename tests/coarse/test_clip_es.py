@@ -106,7 +106,7 @@ def test_words_of_the_background_that_are_classes_do_not_compete(model):
     assert asked == []  # each word is encoded once
 
 
-@pytest.mark.parametrize('size', [(1, 1), (7, 400), (33, 17)])
+@pytest.mark.parametrize('size', [(1, 1), (7, 2000), (33, 17)])
 def test_odd_images(source, size):
     found = source.predict(torch.rand(3, *size), ['background', 'cat', 'dog'])
     assert found.label_map.shape == size

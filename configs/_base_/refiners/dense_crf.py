@@ -1,2 +1,2 @@
-# Dense CRF alone, with DeepLab's potentials; preset='irn' or 'clip_es' for others.
+# Dense CRF alone, with DeepLab's potentials, which are CLIP-ES's too; `dense_crf_irn.py` has IRN's.
 refiner = dict(type='DenseCRFRefiner', preset='deeplab')

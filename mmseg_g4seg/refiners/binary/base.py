@@ -15,14 +15,6 @@ from mmseg_g4seg.ops.noise import noise_key
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs, redecide
 
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def normalise(image: Tensor) -> Tensor:
-    """ImageNet's normalisation, as these networks were trained with: (3, H, W) in [0, 1] -> (3, H, W)."""
-    mean, std = (image.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
-    return (image - mean) / std
-
 
 class BinaryMaskRefiner(Refiner):
     """Runs a refiner of binary masks over the classes present, one after the other, and merges them.

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mmseg_g4seg.ops.imagenet import imagenet_pixels
 from mmseg_g4seg.prediction import Key
 from mmseg_g4seg.registry import register
 
-from .base import BinaryMaskRefiner, normalise
+from .base import BinaryMaskRefiner
 from .checkpoints import load_checkpoint
 
 CACHE = Path('~/.segmentation-refinement')
@@ -59,7 +60,7 @@ class CascadePSPRefiner(BinaryMaskRefiner):
 
         device = next(self.network.parameters()).device
         # the authors' own refiner takes bytes: the same rounding gives the same result
-        pixels = normalise((image.float() * 255).round().clamp(0, 255) / 255)
+        pixels = imagenet_pixels((image.float() * 255).round().clamp(0, 255) / 255)
         # the network was trained on masks in [-1, 1]; one in [0, 1] reads as an object everywhere
         signed = mask[None].float() * 2 - 1  # (1, H, W) in {-1, 1}
         process = process_im_single_pass if self.fast else process_high_res_im

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights, without_loading_bar
+from mmseg_g4seg.ops.imagenet import imagenet_pixels
 from mmseg_g4seg.prediction import Key
 from mmseg_g4seg.registry import expect_option, register
 
-from .base import BinaryMaskRefiner, normalise
+from .base import BinaryMaskRefiner
 from .sam_prompts import ModelFrame, PartPrompt, find_prompts
 
 PROMPTS = ('box', 'points', 'mask')
@@ -107,7 +108,7 @@ class SAMRefiner(BinaryMaskRefiner):
         )
         weights = next(self.model.parameters())
         # padded once it is normalised: 0 is the mean colour there, as the authors have it
-        pixels = frame.place(normalise(image.float())).to(weights)
+        pixels = frame.place(imagenet_pixels(image.float())).to(weights)
         embeddings = self.model.get_image_embeddings(pixels[None])
         return torch.stack([self._refine_class(mask.to(weights.device), embeddings, frame) for mask in masks]).to(image)
 
@@ -160,7 +161,8 @@ def load_sam(source: str | Path) -> Any:
     Raises:
         ImportError: if transformers is too old for SAM 2.
         OSError: if there is no such folder, or model on the hub.
-        ValueError: if it is another model, or weights are missing, which transformers leaves random with a warning.
+        ValueError: if it is another model, or weights are missing, which transformers leaves random with a warning, or
+            its config has less layers than the weights, which it leaves out.
     """
     import transformers
 
@@ -174,5 +176,5 @@ def load_sam(source: str | Path) -> Any:
     with without_loading_bar('transformers') if Path(place).is_dir() else nullcontext():
         loaded: Any = network.from_pretrained(place, variant=find_variant(place), output_loading_info=True)
     model, info = loaded
-    refuse_missing_weights(info, f'SAM {place!r}')
+    refuse_missing_weights(info, f'SAM {place!r}', model)
     return model

@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_g4seg.ops.imagenet import imagenet_pixels
 from mmseg_g4seg.ops.noise import image_generator
 from mmseg_g4seg.prediction import Key
 from mmseg_g4seg.registry import register
 
-from .base import BinaryMaskRefiner, normalise
+from .base import BinaryMaskRefiner
 from .checkpoints import load_checkpoint
 from .seg_refiner_network import TIMESTEPS, SegRefinerUNet
 
@@ -89,7 +90,7 @@ class SegRefinerRefiner(BinaryMaskRefiner):
 
     def refine_mask(self, image: Tensor, mask: Tensor, key: Key) -> Tensor:
         device = next(self.network.parameters()).device
-        pixels = normalise(image.float())[None].to(device)
+        pixels = imagenet_pixels(image.float())[None].to(device)
         coarse = mask[None, None].float().to(device)
         refined, confidence = self._refine_whole(pixels, coarse, image_generator(seed=self.seed, key=key))
         if self.local and min(mask.shape) >= self.side:

@@ -83,15 +83,20 @@ def test_rows_of_weak_labels_are_commands_that_need_their_models(tmp_path):
             plan = plan_row(row, places(tmp_path))
             assert plan.command[1].endswith('tools/test.py')
             missing = {need.what: need.how for need in plan.missing if 'segmentor' in need.how}
-            assert list(missing) == ['weights of the classifier' if row.name.startswith('CAM') else 'CLIP weights']
+            own = {'CAM': 'weights of the classifier', 'GroupViT': 'GroupViT weights'}
+            assert list(missing) == [next((what for name, what in own.items() if name in row.name), 'CLIP weights')]
             leading = refiner_of(plan).get('refiners', [refiner_of(plan)])[0]
             assert ('prior' in [need.what for need in plan.missing]) == (leading.type == 'G4SegRefiner')
-            assert leading.get('update', {}).get('beta', 0.9) == (0.8 if 'SCLIP' in row.name else 0.9)
+            assert leading.get('update', {}).get('beta', 0.9) == (
+                0.8 if row.name.startswith(('SCLIP', 'GroupViT')) else 0.9
+            )
     priors = [refiner_of(plan_row(row, places(tmp_path))) for row in find_table('IX').rows]
     assert len({refiner.prior.source for refiner in priors}) == 4
     assert [refiner.get('image_size') for refiner in priors] == [None, None, 1024, None]
-    (inverted,) = find_table('IV').rows
-    assert refiner_of(plan_row(inverted, places(tmp_path)))['update'].reconstruction.type == 'NullTextInversion'
+    inverted = find_table('IV').rows
+    assert [row.name.split(',')[0] for row in inverted] == ['GroupViT', 'CLIP-ES']
+    for row in inverted:
+        assert refiner_of(plan_row(row, places(tmp_path)))['update'].reconstruction.type == 'NullTextInversion'
 
 
 def test_chains():

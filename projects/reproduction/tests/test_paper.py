@@ -1,9 +1,10 @@
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
-from projects.reproduction.paper import TABLES, ConfigRun, find_rows, find_table
+from projects.reproduction.paper import BY_IOU, TABLES, ConfigRun, find_rows, find_table
 from tests.conftest import ROOT
 
 REFINED = ('g4seg', 'crf', 'cascadepsp', 'segrefiner')
@@ -39,8 +40,18 @@ def test_tables_by_subject_and_number():
     assert find_table('I') is TABLES['text-supervised']
     assert find_table('XI') is find_table('xi') is TABLES['refiners']
     assert find_table('ablation') is find_table('III')
-    with pytest.raises(ValueError, match=r"supervised, .*refiners \(XI\).*got 'X'"):
+    assert sorted(table.number for table in TABLES.values() if table.number) == sorted(
+        ['I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII', 'IX', 'XI']
+    )
+    with pytest.raises(ValueError, match=r"supervised \(V\), .*refiners \(XI\).*got 'X'"):
         find_table('X')
+
+
+def test_gains_by_initial_iou_are_printed_by_runs_that_there_are():
+    for command, gains in BY_IOU.values():
+        table, _, part = shlex.split(command)
+        assert all(row.run for row in find_rows(find_table(table), part))
+        assert {row.refined for row in find_table('VII').rows} >= set(gains)
 
 
 def test_every_config_of_a_coarse_model_has_a_row():

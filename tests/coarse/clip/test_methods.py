@@ -126,7 +126,8 @@ def test_dino(tmp_path):
     from safetensors.torch import load_file, save_file
     from transformers import ViTConfig, ViTModel
 
-    from mmseg_g4seg.features.self_supervised import PatchFeatures, imagenet_pixels
+    from mmseg_g4seg.features.self_supervised import PatchFeatures
+    from mmseg_g4seg.ops.imagenet import imagenet_pixels
 
     sizes = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
     network = ViTModel(ViTConfig(image_size=32, patch_size=8, **sizes), add_pooling_layer=False).eval()
@@ -137,6 +138,7 @@ def test_dino(tmp_path):
         tokens = network(imagenet_pixels(images)).last_hidden_state[:, 1:]
     torch.testing.assert_close(found(images).flatten(2), tokens.transpose(1, 2))
     assert found(F.pad(images, (0, 21))).shape == (2, 16, 4, 6)
+    assert found(images[..., :5]).shape == (2, 16, 4, 1), 'narrower than a patch'
     weights = load_file(tmp_path / 'model.safetensors')
     del weights[next(name for name in weights if '.1.' in name and name.endswith('weight'))]
     save_file(weights, tmp_path / 'model.safetensors', metadata={'format': 'pt'})

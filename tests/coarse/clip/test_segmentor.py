@@ -185,6 +185,15 @@ class TestLoading:
         with pytest.raises(ValueError, match="weights 'openai' were trained with QuickGELU"):
             build_source('maskclip', dict(model='ViT-B-16'))
 
+    @pytest.mark.parametrize('size', [(1, 1), (7, 2000), (20, 28)])
+    def test_proxyclip_with_dinov2(self, clip_folder, dinov2_folder, size):
+        """Its patches of 14 pixels fit neither into CLIP's of 8 nor into a strip of one of these."""
+        method = dict(type='ProxyCLIP', features=str(dinov2_folder))
+        options = dict(model=f'local-dir:{clip_folder}', image_scale=(96, 32), window=(32, 16))
+        found = build_source('proxyclip', dict(method=method, **options)).predict(torch.rand(3, *size), CLASSES)
+        assert found.probs.shape == (4, *size)
+        torch.testing.assert_close(found.probs.sum(dim=0), torch.ones(size))
+
     def test_a_misspelt_word_costs_no_loading(self):
         with pytest.raises(ValueError, match="no option 'logit_scal': did you mean 'logit_scale'"):
             build_source('sclip', dict(logit_scal=3))

@@ -1,6 +1,7 @@
 """Configs of CLIP-ES and CAM: the whole path on small random models, and that their parts fit."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from PIL import Image
 
 from mmseg_g4seg.cli.test import main
 from mmseg_g4seg.coarse import CLIPESSource, CoarseSource, source_methods
+from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.dense_crf import PRESETS
 from mmseg_g4seg.registry import check_config
 from tests.clip_folder import write_clip_folder
 from tests.conftest import ROOT
@@ -37,8 +40,20 @@ def test_parts_fit(path):
     assert [step.type for step in dataset.pipeline][0::2] == ['LoadImageFromFile', 'PackSegInputs']
     if config.model.type == 'RefinedSegmentor':
         check_config(config.model.refiner, 'refiner', Refiner)
-        first = config.model.refiner.get('refiners', [config.model.refiner])[0]
-        assert first.get('update', {}).get('beta', 0.9) == 0.9, 'the beta of weak labels'
+        parts = config.model.refiner.get('refiners', [config.model.refiner])
+        assert parts[0].get('update', {}).get('beta', 0.9) == 0.9, 'the beta of weak labels'
+        potentials = [PRESETS[part.preset] for part in parts if part.type == 'DenseCRFRefiner']
+        assert set(potentials) <= {PRESETS['irn' if segmentor.method == 'cam' else 'clip_es']}
+
+
+@pytest.mark.parametrize('folder', ['clip_es', 'cam'])
+def test_the_readme_writes_a_class_file(folder, tmp_path, monkeypatch):
+    """Not from standard output: on import mmcv prints there, and its lines would be classes."""
+    readme = (ROOT / f'configs/{folder}/README.md').read_text()
+    (code,) = re.findall(r'^python -c "(.*)"$', readme, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert tuple(read_classes('voc.txt')) == tuple(DATASETS.get('PascalVOCDataset').METAINFO['classes'])
 
 
 def test_the_whole_path(tmp_path, monkeypatch):

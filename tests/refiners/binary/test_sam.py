@@ -232,6 +232,16 @@ def test_what_is_no_sam_is_refused(models, tmp_path):
         build_refiner(dict(type='SAMRefiner', model=str(tmp_path / 'less')))
 
 
+@pytest.mark.parametrize('kind', ['sam', 'sam2'])
+def test_a_config_with_less_layers_than_the_weights_is_refused(models, tmp_path, kind):
+    state = models[kind].state_dict()
+    layer = 'mask_decoder.transformer.layers.'
+    more = {n.replace(layer + '0', layer + '1'): w.clone() for n, w in state.items() if n.startswith(layer)}
+    models[kind].save_pretrained(tmp_path, state_dict={**state, **more})
+    with pytest.raises(ValueError, match=r"weights are left out, such as 'mask_decoder\.transformer\.layers\.1"):
+        build_refiner(dict(type='SAMRefiner', model=str(tmp_path)))
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
