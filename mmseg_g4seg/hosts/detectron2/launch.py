@@ -102,9 +102,9 @@ def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> ty
             folder = Path(output_folder or Path(cfg.OUTPUT_DIR) / 'inference')
             build = super().build_evaluator
             after, before = (_build(build, cfg, dataset_name, path) for path in (folder, folder / 'coarse'))
-            # ours first: COCOPanopticEvaluator rewrites what the others would read
             ours = RefinementEvaluator(dataset_name, folder / 'refinement', measures=refinement.outputs)
-            return DatasetEvaluators([ours, after, BeforeRefinement(before)])
+            # the script's last: COCOPanopticEvaluator rewrites what the others would read
+            return DatasetEvaluators([ours, BeforeRefinement(before), after])
 
         @classmethod
         def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:

@@ -202,7 +202,7 @@ class TestRefinedTrainer:
                 return SemSegEvaluator(dataset_name, output_dir=cfg.OUTPUT_DIR)
 
         found = refined_trainer(Simple, Refinement(PAMR)).build_evaluator(scenes, NAME)
-        _, after, before = found._evaluators
+        _, before, after = found._evaluators
         assert after._output_dir == f'{scenes.OUTPUT_DIR}/inference'
         assert before.evaluator._output_dir == f'{scenes.OUTPUT_DIR}/inference/coarse'
 
