@@ -60,8 +60,8 @@ def refine_panoptic(
         key: of the image.
 
     Returns:
-        (H, W) ids, of the dtype and on the device of `panoptic_seg`, never that itself; and the segments that still have a pixel, copied,
-        `area` and `bbox` brought up to date where they were given; None where None was given.
+        (H, W) ids, of the dtype and on the device of `panoptic_seg`, a tensor of its own; and the segments that still
+        have a pixel, copied, `area` and `bbox` brought up to date where they were given; None where None was given.
 
     Raises:
         ValueError: if ids, classes or shapes do not fit.

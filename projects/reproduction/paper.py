@@ -51,7 +51,7 @@ TABLES: dict[str, Table] = {
     ),
     'panoptic': Table(
         'panoptic masks',
-        (Row('ODISE, ADE20K', 22.4, 23.0, lacks="ODISE's predictions, for tools/refine_panoptic.py", metric='PQ'),),
+        (Row('ODISE, ADE20K', 22.4, 23.0, lacks="ODISE's predictions; the README has the command", metric='PQ'),),
     ),
     'night': Table(
         'night scenes: NightCity-fine in the paper; models trained on Cityscapes besides',

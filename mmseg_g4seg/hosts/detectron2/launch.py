@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
@@ -77,7 +78,11 @@ def run_script(script: Path, args: Namespace, refinement: Refinement) -> Any:
     module = _load(script)
     trainer = _find_trainer(module, script)
     setattr(module, trainer.__name__, refined_trainer(trainer, refinement))
-    return module.main(args)
+    results = module.main(args)
+    if torch.distributed.is_initialized():
+        # Detectron2's launch leaves gloo's threads running; now and then they abort a process that is done
+        torch.distributed.destroy_process_group()
+    return results
 
 
 def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> type[DefaultTrainer]:

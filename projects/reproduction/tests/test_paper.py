@@ -1,8 +1,11 @@
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mmseg_g4seg.cli.refine_panoptic import parse_args
+from mmseg_g4seg.hosts.arrays import read_refiner_config
 from projects.reproduction.paper import TABLES, ConfigRun, find_rows, find_table
 from tests.conftest import ROOT
 
@@ -16,6 +19,17 @@ def test_a_row_has_a_run_or_says_what_is_lacking(row):
     assert (row.run is None) == bool(row.lacks)
     if isinstance(row.run, ConfigRun):
         assert (ROOT / 'configs' / row.run.config).is_file()
+
+
+def test_the_panoptic_row_has_a_command():
+    """One that the tool takes, with a refiner that there is."""
+    readme = (ROOT / 'projects/reproduction/README.md').read_text()
+    (block,) = [block for block in readme.split('```bash\n') if block.startswith('g4seg refine-panoptic')]
+    args = parse_args(shlex.split(block.split('```')[0])[2:])
+    assert args.labels.name == args.labels_json.stem == 'ade20k_panoptic_val'
+    assert read_refiner_config(args.refiner)['type'] == 'G4SegRefiner'
+    (row,) = TABLES['panoptic'].rows
+    assert 'README' in row.lacks
 
 
 def test_checkpoints_are_those_of_mmsegs_own_index():
