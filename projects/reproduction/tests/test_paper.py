@@ -25,7 +25,8 @@ def test_the_panoptic_row_has_a_command():
     """One that the tool takes, with a refiner that there is."""
     readme = (ROOT / 'projects/reproduction/README.md').read_text()
     (block,) = [block for block in readme.split('```bash\n') if block.startswith('g4seg refine-panoptic')]
-    args = parse_args(shlex.split(block.split('```')[0])[2:])
+    command = block.split('```')[0].replace('\\\n', ' ')
+    args = parse_args(shlex.split(command)[2:])
     assert args.labels.name == args.labels_json.stem == 'ade20k_panoptic_val'
     assert read_refiner_config(args.refiner)['type'] == 'G4SegRefiner'
     (row,) = TABLES['panoptic'].rows
