@@ -79,7 +79,7 @@ def run_script(script: Path, args: Namespace, refinement: Refinement) -> Any:
     trainer = _find_trainer(module, script)
     setattr(module, trainer.__name__, refined_trainer(trainer, refinement))
     results = module.main(args)
-    if torch.distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         # Detectron2's launch leaves gloo's threads running; now and then they abort a process that is done
         torch.distributed.destroy_process_group()
     return results
