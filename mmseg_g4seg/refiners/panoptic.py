@@ -60,8 +60,8 @@ def refine_panoptic(
         key: of the image.
 
     Returns:
-        (H, W) ids, of the dtype and on the device of `panoptic_seg`; and the segments that still have a pixel, copied,
-        `area` and `bbox` brought up to date where they were given; None where None was given.
+        (H, W) ids, of the dtype and on the device of `panoptic_seg`, a tensor of its own; and the segments that still
+        have a pixel, copied, `area` and `bbox` brought up to date where they were given; None where None was given.
 
     Raises:
         ValueError: if ids, classes or shapes do not fit.
@@ -74,7 +74,7 @@ def refine_panoptic(
     unknown = any(map(classes.knows, range(len(classes)))) and not any(
         classes.knows(segments[i]['category_id']) for i in chosen
     )
-    refined = panoptic_seg
+    refined = panoptic_seg.clone()
     if chosen and not unknown:
         moved = [segments[i] for i in chosen]
         coarse = segments_to_prediction(

@@ -52,7 +52,7 @@ TABLES: dict[str, Table] = {
             *_chains(
                 'Mask2Former-R50', 'mask2former/mask2former_r50_ade20k', MASK2FORMER_ADE, coarse=47.2, refined=47.8
             ),
-            Row('ODISE', 22.4, 23.0, lacks="ODISE's predictions, for tools/refine_panoptic.py", metric='PQ'),
+            Row('ODISE', 22.4, 23.0, lacks="ODISE's predictions; the README has the command", metric='PQ'),
         ),
         'V',
     ),

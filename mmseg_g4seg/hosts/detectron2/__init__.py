@@ -10,7 +10,7 @@ except ImportError as error:
 
 from .config import add_g4seg_config
 from .evaluator import BeforeRefinement, RefinementEvaluator
-from .lazy import refined
+from .lazy import measured, refined
 from .measures import Measure
 from .model import RefinedModel
 from .semantic_measure import SemanticMeasure
@@ -22,5 +22,6 @@ __all__ = [
     'RefinementEvaluator',
     'SemanticMeasure',
     'add_g4seg_config',
+    'measured',
     'refined',
 ]

@@ -130,10 +130,11 @@ class BeforeRefinement(DatasetEvaluator):
 def coarse_output(output: Mapping[str, Any]) -> dict[str, Any]:
     """An output as the plain model gave it.
 
-    `segments_info` is copied: `COCOPanopticEvaluator` takes `isthing` out of its dicts and rewrites `category_id`.
+    Ids and `segments_info` are copied: `COCOPanopticEvaluator` adds 1 to Panoptic-DeepLab's ids, and in its dicts takes
+    `isthing` out and rewrites `category_id`.
     """
     plain = {name: output.get(name + COARSE, value) for name, value in output.items() if COARSE not in name}
     if 'panoptic_seg' in plain:
         ids, segments = plain['panoptic_seg']
-        plain['panoptic_seg'] = ids, segments and [dict(segment) for segment in segments]
+        plain['panoptic_seg'] = ids.clone(), segments and [dict(segment) for segment in segments]
     return plain

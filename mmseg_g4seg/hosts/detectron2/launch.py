@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
@@ -77,7 +78,11 @@ def run_script(script: Path, args: Namespace, refinement: Refinement) -> Any:
     module = _load(script)
     trainer = _find_trainer(module, script)
     setattr(module, trainer.__name__, refined_trainer(trainer, refinement))
-    return module.main(args)
+    results = module.main(args)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # Detectron2's launch leaves gloo's threads running; now and then they abort a process that is done
+        torch.distributed.destroy_process_group()
+    return results
 
 
 def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> type[DefaultTrainer]:
@@ -102,9 +107,9 @@ def refined_trainer(trainer: type[DefaultTrainer], refinement: Refinement) -> ty
             folder = Path(output_folder or Path(cfg.OUTPUT_DIR) / 'inference')
             build = super().build_evaluator
             after, before = (_build(build, cfg, dataset_name, path) for path in (folder, folder / 'coarse'))
-            # ours first: COCOPanopticEvaluator rewrites what the others would read
             ours = RefinementEvaluator(dataset_name, folder / 'refinement', measures=refinement.outputs)
-            return DatasetEvaluators([ours, after, BeforeRefinement(before)])
+            # the script's last: COCOPanopticEvaluator rewrites what the others would read
+            return DatasetEvaluators([ours, BeforeRefinement(before), after])
 
         @classmethod
         def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:

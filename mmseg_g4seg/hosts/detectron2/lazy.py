@@ -1,4 +1,4 @@
-"""A refined model in a LazyConfig."""
+"""A refined model in a LazyConfig, and what measures it."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import LazyCall
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
+from .evaluator import RefinementEvaluator
 from .model import RefinedModel
 
 
@@ -34,11 +35,8 @@ def refined(
         outputs: likewise.
         soften: likewise.
     """
-    plain = copy.deepcopy(node)
-    # interpolations are read from the root of a config: inside another node they would find nothing
-    OmegaConf.resolve(plain)
     return LazyCall(RefinedModel)(
-        model=plain,
+        model=_resolved(node),
         refiner=str(refiner) if isinstance(refiner, Path) else refiner,
         dataset=dataset,
         input_format=input_format,
@@ -46,3 +44,36 @@ def refined(
         outputs=list(outputs),
         soften=soften,
     )
+
+
+def measured(
+    evaluator: DictConfig | ListConfig,
+    *,
+    dataset: str,
+    output_dir: 'str | Path | None' = None,
+    measures: Sequence[str] = ('sem_seg',),
+) -> list[DictConfig]:
+    """The nodes of a refined model's evaluators: `dataloader.evaluator = measured(dataloader.evaluator, dataset=...)`.
+
+    Args:
+        evaluator: the config's own, one or a list.
+        dataset: registered name of the data set that is evaluated.
+        output_dir: see `RefinementEvaluator`.
+        measures: likewise; the `outputs` of the refined model.
+
+    Returns:
+        A `RefinementEvaluator`, then the config's own.
+    """
+    own = _resolved(evaluator)
+    table = LazyCall(RefinementEvaluator)(
+        dataset_name=dataset, output_dir=None if output_dir is None else str(output_dir), measures=list(measures)
+    )
+    # ours first: COCOPanopticEvaluator rewrites what the others would read
+    return [table, *(own if isinstance(own, ListConfig) else [own])]
+
+
+def _resolved(node: Any) -> Any:
+    """A copy without interpolations: `${..test.dataset.names}` finds nothing from inside another node."""
+    plain = copy.deepcopy(node)
+    OmegaConf.resolve(plain)
+    return plain

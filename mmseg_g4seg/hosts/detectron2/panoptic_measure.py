@@ -85,5 +85,10 @@ class PanopticMeasure(Measure):
         if segments is None:
             decoded = decode_panoptic_deeplab(id_map, self.label_divisor)
             segments = [{**s, 'isthing': s['category_id'] in self._contiguous_things} for s in decoded]
+        if not all('isthing' in s for s in segments):
+            raise ValueError(
+                f'segments_info: expected isthing, got {sorted(segments[0])}; RefinementEvaluator belongs before '
+                'evaluators that take it out, such as COCOPanopticEvaluator'
+            )
         placed = [{**s, 'category_id': self.names.index(s)} for s in segments]
         return id_map.cpu(), remaining_segments(id_map, placed)

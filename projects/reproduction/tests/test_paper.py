@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmseg_g4seg.cli.refine_panoptic import parse_args
+from mmseg_g4seg.hosts.arrays import read_refiner_config
 from projects.reproduction.paper import BY_IOU, TABLES, ConfigRun, find_rows, find_table
 from tests.conftest import ROOT
 
@@ -17,6 +19,18 @@ def test_a_row_has_a_run_or_says_what_is_lacking(row):
     assert (row.run is None) == bool(row.lacks)
     if isinstance(row.run, ConfigRun):
         assert (ROOT / 'configs' / row.run.config).is_file()
+
+
+def test_the_panoptic_row_has_a_command():
+    """One that the tool takes, with a refiner that there is."""
+    readme = (ROOT / 'projects/reproduction/README.md').read_text()
+    (block,) = [block for block in readme.split('```bash\n') if block.startswith('g4seg refine-panoptic')]
+    command = block.split('```')[0].replace('\\\n', ' ')
+    args = parse_args(shlex.split(command)[2:])
+    assert args.labels.name == args.labels_json.stem == 'ade20k_panoptic_val'
+    assert read_refiner_config(args.refiner)['type'] == 'G4SegRefiner'
+    (row,) = [row for table in TABLES.values() for row in table.rows if row.name == 'ODISE']
+    assert 'README' in row.lacks
 
 
 def test_checkpoints_are_those_of_mmsegs_own_index():

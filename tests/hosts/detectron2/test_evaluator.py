@@ -162,6 +162,20 @@ class TestBeforeRefinement:
         assert coarse_output(output).keys() == {'panoptic_seg', 'instances', 'sem_seg'}
         assert coarse_output(output)['sem_seg'] == 'refined by nobody'
 
+    def test_what_was_not_refined_has_the_same_figures_twice(self):
+        """Panoptic-DeepLab's ids: its evaluator adds 1 in place, and void, -1, would become a segment of class 0."""
+
+        class Raising(Rewriting):
+            def process(self, inputs, outputs):
+                for output in outputs:
+                    ids, _ = output['panoptic_seg']
+                    self.seen.append(ids.tolist())
+                    ids += 1
+
+        evaluators = DatasetEvaluators([BeforeRefinement(Raising()), Raising()])
+        found = evaluate(evaluators, [{}], [dict(panoptic_seg=(torch.tensor([[-1, 2001]]), None))])
+        assert found['coarse_panoptic_seg'] == found['panoptic_seg'] == {'seen': [[[-1, 2001]]]}
+
     def test_other_processes_have_no_results(self):
         class Silent(Rewriting):
             def evaluate(self):

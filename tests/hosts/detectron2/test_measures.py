@@ -141,6 +141,15 @@ def test_panoptic_figures_are_those_of_detectron2(run, tmp_path):
     assert page.count('--photo: url') == len(changed)
 
 
+def test_an_evaluator_that_rewrote_the_segments_before(run, tmp_path):
+    inputs, outputs, _ = run
+    evaluators = DatasetEvaluators(
+        [COCOPanopticEvaluator(NAME, str(tmp_path)), RefinementEvaluator(NAME, measures=['panoptic_seg'])]
+    )
+    with pytest.raises(ValueError, match=r'expected isthing, .* belongs before .* such as COCOPanopticEvaluator'):
+        evaluate(evaluators, inputs, copies(outputs))
+
+
 def test_predictions_that_detectron2_saves_are_refined_by_a_command(run, dataset, tmp_path, capsys):
     """By the guide's recipe: the evaluator deletes its PNGs when it is done."""
     inputs, _, plain = run

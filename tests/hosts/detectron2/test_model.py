@@ -2,6 +2,8 @@
 
 import copy
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from detectron2.engine import DefaultPredictor
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from detectron2.utils.memory import retry_if_cuda_oom
 
-from mmseg_g4seg.hosts.detectron2 import RefinedModel, add_g4seg_config, refined
+from mmseg_g4seg.hosts.detectron2 import RefinedModel, RefinementEvaluator, add_g4seg_config, measured, refined
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.base import Refiner
 
@@ -304,6 +306,23 @@ class TestLazy:
         model = instantiate(config.model)
         assert isinstance(model, RefinedModel)
         assert model.model.weight.shape == (3, 3, 1, 1)
+
+    @pytest.mark.parametrize(
+        ('file', 'dataset', 'tasks'),
+        [('coco.py', 'coco_2017_val', 1), ('coco_panoptic_separated.py', 'coco_2017_val_panoptic_separated', 3)],
+    )
+    def test_evaluators_of_detectron2s_own_configs(self, file, dataset, tasks):
+        """One, or a list. They name their data set by `${..test.dataset.names}`, which finds nothing inside a list."""
+        from detectron2.config import LazyConfig
+        from omegaconf import OmegaConf
+
+        package = Path(find_spec('detectron2').origin).parent
+        dataloader = LazyConfig.load(str(package / 'model_zoo/configs/common/data' / file)).dataloader
+        dataloader.evaluator = measured(dataloader.evaluator, dataset=dataset, measures=['panoptic_seg'])
+        nodes = OmegaConf.to_container(dataloader.evaluator, resolve=True)
+        assert [node['dataset_name'] for node in nodes] == [dataset] * (1 + tasks)
+        assert nodes[0]['_target_'] is RefinementEvaluator
+        assert nodes[0]['measures'] == ['panoptic_seg']
 
     def test_a_refiner_as_dict(self, plain):
         from detectron2.config import LazyCall, instantiate
