@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmseg_g4seg.hosts.mmseg.checks.full_check import SplitName, check_dataset
 
+from .config_options import ConfigOptions
 from .interrupt import interruptible
 
 
@@ -29,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', type=Path, help='folder of the results; default: work_dirs/check_dataset/CONFIG_SPLIT')
     parser.add_argument('--images', type=int, default=10, help='how many overlays')
     parser.add_argument('--seed', type=int, default=0, help='of the choice of overlays')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='settings to override, key=value')
     return parser
 
 

@@ -24,6 +24,7 @@ from PIL import Image
 
 from mmseg_g4seg.evaluation.figures import FIGURES, Options, Subject
 from mmseg_g4seg.hosts.arrays import load_refiner
+from mmseg_g4seg.hosts.web.scenes import SCENES
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.formats import LABELS, SCORES, build_format
@@ -35,8 +36,6 @@ from mmseg_g4seg.prediction import ClassList
 
 from .interrupt import interruptible
 
-SCENE_FOLDER = Path(__file__).parents[1] / 'assets' / 'scenes'
-SCENES = ('star', 'mushroom', 'trees')
 KINDS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 
 
@@ -47,7 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('image', type=Path, nargs='?', help='default: that of --scene, with its mask and truth')
     parser.add_argument('mask', type=Path, nargs='?', help='the coarse mask')
     parser.add_argument('--out', type=Path, required=True, help='PNG, JPEG or WebP, by its ending')
-    parser.add_argument('--scene', choices=SCENES, default=SCENES[0], help='that ships with the package')
+    parser.add_argument(
+        '--scene', choices=[s.name for s in SCENES], default=SCENES[0].name, help='that ships with the package'
+    )
     parser.add_argument('--classes', help='file of names, one a line, or names with commas between')
     parser.add_argument('--background', help="class that is never refined; default: the one called 'background'")
     parser.add_argument('--palette', type=Path, help="file of colours, 'R G B' a line")
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error('MASK and --classes are needed beside IMAGE')
     try:
         draw(args)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ArithmeticError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(args.out)
@@ -124,9 +125,9 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _take_scene(args: argparse.Namespace) -> None:
-    start = SCENE_FOLDER / args.scene
-    args.image, args.mask, args.truth = (Path(f'{start}{end}') for end in ('.png', '_coarse.npz', '_truth.png'))
-    args.classes, args.format, args.any_size = f'{start}_classes.txt', 'npz', True
+    scene = next(scene for scene in SCENES if scene.name == args.scene)
+    args.image, args.mask, args.truth = scene.picture, scene.scores, scene.truth
+    args.classes, args.format, args.any_size = scene.names, 'npz', True
 
 
 def _class_index(name: str | None, classes: ClassList) -> int | None:

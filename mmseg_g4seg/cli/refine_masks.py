@@ -6,7 +6,8 @@
 
 Every mask is named after its image. Called again after a kill it goes on where it stopped. What cannot
 be read or does not fit goes into OUT/report.json with its path, the run goes on, and the exit code is 1
-at the end. OUT/table.txt has the pixels of every class before and after, and IoU with --labels.
+at the end; so it is where folders in MASKS have masks, too. OUT/table.txt has the pixels of every class
+before and after, and IoU with --labels.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if report:
         print(report['table'])
-    return 1 if report.get('errors') else 0
+    return 1 if report.get('errors') or report.get('nested_masks') else 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
     parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
     parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
+    parser.add_argument('--megapixels', type=float, help="of an image, at most; default: Pillow's limit, 178")
     parser.add_argument('--strict', action='store_true', help='stop at the first error')
     parser.add_argument('--overwrite', action='store_true', help='start anew')
     return parser
@@ -103,6 +105,7 @@ def build_task(args: argparse.Namespace) -> FolderTask:
         device=args.device,
         threads=args.threads,
         fiftyone=args.fiftyone,
+        megapixels=args.megapixels,
     )
 
 

@@ -7,11 +7,12 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmseg_g4seg.hosts.mmseg.launch.config import Drawing
 from mmseg_g4seg.hosts.mmseg.launch.run import evaluate, prepare
 
+from .config_options import ConfigOptions
 from .interrupt import interruptible
 
 
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--show-dir', help='folder for painted images')
     parser.add_argument('--fiftyone', metavar='DIR', help='folder for all masks as FiftyOne reads them')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings to override, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

@@ -1,6 +1,8 @@
 """Images in files."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,31 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 EIGHT_BIT = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
 
 
+@contextmanager
+def opening_megapixels(most: float | None) -> Iterator[None]:
+    """Images of up to so many megapixels are opened meanwhile; None leaves Pillow's limit, 178, as it is.
+
+    Pillow refuses larger ones, since a small file may say that it is a picture that fills the memory.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    if most is not None:
+        Image.MAX_IMAGE_PIXELS = round(most * 1e6 / 2)  # Pillow refuses what has twice as many
+    try:
+        with warnings.catch_warnings():
+            # of those from half the limit on
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def open_whole(path: Path) -> Image.Image:
     """Opens and decodes an image file.
 
     Raises:
         OSError: if it cannot be read, or is cut short.
         ValueError: if it is damaged; a PNG's check sums count, though its pixels may still decode. If its colours have
-            16 bits a channel, of which Pillow keeps 8.
+            16 bits a channel, of which Pillow keeps 8. If it has more pixels than Pillow opens.
     """
     try:
         with Image.open(path) as image:
@@ -31,6 +51,10 @@ def open_whole(path: Path) -> Image.Image:
             image.load()
     except (OSError, ValueError):
         raise
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f'{error} A larger limit: --megapixels of g4seg refine-masks, in Python PIL.Image.MAX_IMAGE_PIXELS.'
+        ) from error
     except Exception as error:
         raise ValueError(f'damaged: {type(error).__name__}: {error}') from error
     return image

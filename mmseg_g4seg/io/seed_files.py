@@ -38,6 +38,8 @@ class SeedFile(MaskFormat):
 
     def read(self, path: Path) -> FileMask:
         keys, maps = self.unpack(self.load(path))
+        if not keys and np.ndim(maps) == 3 and len(maps) == 0:  # an image without a tagged class
+            return FileMask(probs=self._background_alone(np.shape(maps)[1:]))
         indices = _as_indices(keys, len(self.classes) - 1)
         return FileMask(probs=self._with_background(indices, _as_scores(maps, len(indices))))
 
@@ -46,6 +48,14 @@ class SeedFile(MaskFormat):
         stacked = torch.cat([self.rule.background(scores.amax(dim=0, keepdim=True)), scores])
         probs = torch.zeros(len(self.classes), *scores.shape[1:])
         probs[[0, *(key + 1 for key in keys)]] = stacked / stacked.sum(dim=0).clamp_min(TINY)
+        return probs
+
+    def _background_alone(self, size: Sequence[int]) -> Tensor:
+        """(C, H, W) probabilities of an image (H, W) in which nothing was to be found."""
+        if 0 in size:
+            raise ValueError(f'expected maps (keys, height, width), got none of {tuple(size)}')
+        probs = torch.zeros(len(self.classes), *size)
+        probs[0] = 1
         return probs
 
     def encode(self, prediction: Prediction) -> bytes:
@@ -85,7 +95,7 @@ class IRNSeed(SeedFile):
         maps = content[self.map_name]
         if np.ndim(maps) != 3:
             raise ValueError(f'{self.map_name}: expected maps (keys, height, width), got {np.shape(maps)}')
-        return np.asarray(content['keys']).reshape(-1).tolist(), list(maps)
+        return np.asarray(content['keys']).reshape(-1).tolist(), maps
 
     def pack(self, keys: Sequence[int], scores: Tensor) -> bytes:
         grid = tuple(-(-side // 4) for side in scores.shape[1:])
@@ -176,8 +186,10 @@ def _as_indices(keys: Sequence[Any], count: int) -> list[int]:
         numbers = [float(key) for key in keys]
     except (TypeError, ValueError) as error:
         raise ValueError(f'expected class numbers as keys, got {keys}') from error
-    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(count)):
-        raise ValueError(f'expected different keys from 0 to {count - 1}, at least one, got {numbers}')
+    if not numbers:
+        raise ValueError('expected at least one key, got none; without a map the size of the mask is not known')
+    if len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(count)):
+        raise ValueError(f'expected different keys from 0 to {count - 1}, got {numbers}')
     return [int(number) for number in numbers]
 
 

@@ -12,11 +12,9 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
-
-from mmengine.config import DictAction
 
 import mmseg_g4seg  # noqa: F401  registers the package, and lets mmseg:: base configs resolve
+from mmseg_g4seg.cli.config_options import ConfigOptions
 from mmseg_g4seg.io.atomic import atomic_write
 from projects.reproduction.paper import TABLES, find_rows, find_table
 from projects.reproduction.plans import Places, plan_row
@@ -24,15 +22,6 @@ from projects.reproduction.runs import run_plan
 from projects.reproduction.table import as_csv, as_markdown, describe, fill
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Options(DictAction):
-    """mmengine's, but a text keeps its blanks: it may be a path."""
-
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        is_list = ',' in val or val.startswith(('(', '['))
-        return val if ' ' in val and not is_list else DictAction._parse_iterable(val)
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--prior', default='', help='folder of a prior in diffusers layout, in place of the hub')
     parser.add_argument('--download', action='store_true', help='fetch prior and CLIP weights from their hub')
     parser.add_argument('--gpus', type=int, default=1, help='processes of an evaluation')
-    parser.add_argument('--cfg-options', nargs='+', action=Options, default={}, help='over every config, key=value')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, default={}, help='over every config, key=value'
+    )
     return parser.parse_args()
 
 

@@ -130,6 +130,15 @@ def test_background_alone(tmp_path, name):
     np.testing.assert_allclose(read, probs, atol=1e-3)
 
 
+@pytest.mark.parametrize(('name', 'maps'), [('irn', 'high_res'), ('clip-es', 'attn_highres')])
+@pytest.mark.parametrize('array', [np.zeros, torch.zeros])
+def test_an_image_without_a_class_is_background(tmp_path, name, maps, array):
+    expected = np.zeros((len(CLASSES), *SIZE))
+    expected[0] = 1
+    content = npy({'keys': array(0), maps: array((0, *SIZE))})
+    np.testing.assert_array_equal(probs_of(name, content, tmp_path), expected)
+
+
 def test_what_the_methods_own_code_finds_in_our_files(tmp_path):
     written = {}
     for name in ('irn', 'clip-es', 'seam', 'seam-crf'):
@@ -159,7 +168,8 @@ def values(value: float) -> np.ndarray:
         ([1, 1], MAPS, 'different keys'),
         ([0.5, 1], MAPS, 'keys from 0 to 2'),
         (['cat', 'dog'], MAPS, 'class numbers'),
-        ([], MAPS[:0], 'at least one'),
+        ([], MAPS, 'at least one'),
+        ([], MAPS[:0, :0], 'got none of'),
         ([0, 1], MAPS[:1], '2 maps'),
         ([0], MAPS, '1 maps'),
         ([0, 1], MAPS[:, :0], 'height, width'),

@@ -38,12 +38,14 @@ class Plan:
 
     Attributes:
         jobs: in order of name.
-        ignored_files: other entries of the masks' folder.
+        ignored_files: other files of the masks' folder.
+        nested_masks: files with the format's suffix in folders of the masks' folder, by their path in it.
         images_without_mask: names of images.
     """
 
     jobs: list[Job]
     ignored_files: list[str]
+    nested_masks: list[str]
     images_without_mask: list[str]
 
 
@@ -56,8 +58,10 @@ def make_plan(task: FolderTask) -> Plan:
     suffix, written = task.reader().suffix, task.writer().suffix
     entries = sorted(task.masks.iterdir())
     masks = by_name(path for path in entries if path.suffix.lower() == suffix)
+    nested = _nested_masks(task, suffix)
     if not masks:
-        raise ValueError(f'expected masks ({suffix}) in {task.masks}, found none')
+        there = f'; folders in it have {len(nested)}, such as {nested[0]}: refine each folder' if nested else ''
+        raise ValueError(f'expected masks ({suffix}) in {task.masks}, found none{there}')
     images = find_images(task.images)
     if task.images.resolve() == task.masks.resolve():  # where a mask in PNG looks like a second image of its name
         images = {name: [path for path in paths if path.suffix.lower() != suffix] for name, paths in images.items()}
@@ -67,6 +71,15 @@ def make_plan(task: FolderTask) -> Plan:
             Job(name, paths, images.get(name, []), task.out / (name + written), tuple(other.get(name, ())))
             for name, paths in masks.items()
         ],
-        ignored_files=[path.name for path in entries if path.suffix.lower() != suffix],
+        ignored_files=[path.name for path in entries if path.suffix.lower() != suffix and not path.is_dir()],
+        nested_masks=nested,
         images_without_mask=[name for name in images if name not in masks],
     )
+
+
+def _nested_masks(task: FolderTask, suffix: str) -> list[str]:
+    # results, images or labels may lie in a folder of the masks' folder
+    others = [folder.resolve() for folder in (task.out, task.images, task.truth, task.fiftyone) if folder]
+    others = [folder for folder in others if folder != task.masks.resolve()]
+    found = (path for path in task.masks.glob('*/**/*') if path.suffix.lower() == suffix and path.is_file())
+    return sorted(str(path.relative_to(task.masks)) for path in found if not {*others} & {*path.resolve().parents})

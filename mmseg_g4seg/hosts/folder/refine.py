@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmseg_g4seg.evaluation.records import measure_image, stage_names
 from mmseg_g4seg.io.image_headers import frame_note
-from mmseg_g4seg.io.images import IMAGE_SUFFIXES, read_image
+from mmseg_g4seg.io.images import IMAGE_SUFFIXES, opening_megapixels, read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import FileMask, as_labels, make_prediction
 from mmseg_g4seg.io.object_masks import object_labels
@@ -70,7 +70,7 @@ class MaskWorker(Worker):
         Raises:
             BadFile: if a file cannot be used.
         """
-        with fixed_threads(self.task.threads):
+        with fixed_threads(self.task.threads), opening_megapixels(self.task.megapixels):
             refiner, classes = self.refiner, self.classes
             image, coarse, truth = self.read(job)
             with _at_fault(job.masks[0]):

@@ -58,4 +58,6 @@ def summarise(report: dict[str, Any]) -> str:
     for name, what in (('ignored_files', 'files of another suffix'), ('images_without_mask', 'images without a mask')):
         if report[name]:
             lines.append(f'{len(report[name])} {what} left aside')
+    if nested := report.get('nested_masks'):  # reports of earlier versions have no such entry
+        lines.append(f'{len(nested)} masks in folders left out, such as {nested[0]}: refine each folder by itself')
     return '\n'.join(lines)

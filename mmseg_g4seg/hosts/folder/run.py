@@ -3,6 +3,7 @@
 from typing import Any
 
 from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.images import opening_megapixels
 
 from .page import export_fiftyone, write_run_page
 from .plan import Plan, make_plan
@@ -47,21 +48,27 @@ def begin(task: FolderTask, *, overwrite: bool = False) -> tuple[Plan, RunState]
     """Lists the work and opens the folder of results; once a run, inside `only_run`, before any share of it starts."""
     plan = make_plan(task)
     task.out.mkdir(parents=True, exist_ok=True)
-    state = RunState(task.out, task.settings())
+    with opening_megapixels(task.megapixels):
+        state = RunState(task.out, task.settings())
     state.begin([job.result for job in plan.jobs], overwrite=overwrite)
     return plan, state
 
 
 def finish(task: FolderTask, plan: Plan, state: RunState) -> dict[str, Any]:
     """Writes report, table and, with labels, the page when all shares are done, and returns the report."""
-    aside = dict(ignored_files=plan.ignored_files, images_without_mask=plan.images_without_mask)
+    aside = dict(
+        ignored_files=plan.ignored_files,
+        nested_masks=plan.nested_masks,
+        images_without_mask=plan.images_without_mask,
+    )
     report = state.finish([job.name for job in plan.jobs], aside)
     found = evaluate(report, task.classes.labels)
     table = make_table(report, task.classes.labels, found=found)
     atomic_write(task.out / 'table.txt', table + '\n', scratch=state.scratch)
     if found.gain is not None:
         worker = MaskWorker(task, state)
-        write_run_page(found, read_records(report), plan, worker)
-        export_fiftyone(found, plan, worker)
+        with opening_megapixels(task.megapixels):
+            write_run_page(found, read_records(report), plan, worker)
+            export_fiftyone(found, plan, worker)
     state.close()
     return {**report, 'table': table, 'summary': summarise(report)}

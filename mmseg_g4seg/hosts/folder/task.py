@@ -29,6 +29,7 @@ class FolderTask:
         device: that the refiner runs on.
         threads: of each process on the CPU; another number changes the last bits of floats.
         fiftyone: folder for the masks as FiftyOne reads them; needs a truth.
+        megapixels: of an image, at most; Pillow's limit, 178, when not given.
     """
 
     images: Path
@@ -42,6 +43,7 @@ class FolderTask:
     device: str = 'cpu'
     threads: int = 1
     fiftyone: Path | None = None
+    megapixels: float | None = None
 
     def __post_init__(self) -> None:
         for name, folder in self._inputs().items():
@@ -51,6 +53,8 @@ class FolderTask:
             raise ValueError(f'out: expected a folder of its own, got that of the inputs, {self.out}')
         if self.threads < 1:
             raise ValueError(f'threads: expected at least 1, got {self.threads}')
+        if self.megapixels is not None and not self.megapixels > 0:
+            raise ValueError(f'megapixels: expected more than 0, got {self.megapixels}')
         if self.fiftyone and self.truth is None:
             raise ValueError('fiftyone: expected labels to measure against beside it, got none')
         distinct_classes(self.classes)

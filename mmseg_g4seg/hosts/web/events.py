@@ -26,7 +26,7 @@ from .run import Runner
 from .scenes import SCENES, Scene
 from .steps import Inputs, brush_of, canvas_of
 
-FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
+FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError)
 QUIET: dict[str, Any] = {'show_progress': 'hidden', 'api_visibility': 'private'}
 """Of what answers at once: a spinner would only flicker."""
 Handler = Callable[..., Any]

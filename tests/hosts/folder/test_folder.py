@@ -269,7 +269,8 @@ class TestResults:
         coarse = evaluate(report, ['background', 'cat']).means['coarse']
         assert coarse['mIoU'] == 100.0
         binary = replace(task, out=tmp_path / 'binary', reading=Reading('binary-png'), output_format='index-png')
-        refine_folder(binary)
+        measured = evaluate(refine_folder(binary), ['background', 'cat']).means['coarse']
+        assert measured['mIoU'] == 100.0
         for path in sorted(task.masks.iterdir()):
             refined = labels_of(task.out / path.name)
             np.testing.assert_array_equal(refined, labels_of(binary.out / path.name))
@@ -449,6 +450,25 @@ class TestErrors:
         for text in ('1 files of another suffix', '1 images without a mask', *errors):
             assert text in report['table']
 
+    def test_masks_in_folders_are_counted_and_the_tool_fails(self, tmp_path, tool, config, capsys):
+        """They were left aside as "files of another suffix", with exit code 0."""
+        task = make_task(tmp_path, count=1)
+        for name in ('b/deep', 'a'):
+            (task.masks / name).mkdir(parents=True)
+            (task.masks / name / 'image_0.png').write_bytes((task.masks / 'image_0.png').read_bytes())
+        (task.masks / 'empty').mkdir()
+        options = ['--classes', ','.join(CLASSES), '--format', 'index-png', '--refiner', config]
+        # results in a folder of the masks are none of them
+        for _ in range(2):
+            assert tool(task.images, task.masks, task.masks / 'refined', *options) == 1
+        said = capsys.readouterr().out
+        assert '2 masks in folders left out, such as a/image_0.png: refine each folder by itself' in said
+        assert 'another suffix' not in said
+        assert read_report(task.masks / 'refined')['nested_masks'] == ['a/image_0.png', 'b/deep/image_0.png']
+        (task.masks / 'image_0.png').unlink()
+        with pytest.raises(ValueError, match=r'found none; folders in it have 2, such as a/image_0\.png'):
+            refine_folder(replace(task, out=task.masks / 'refined'))
+
     @pytest.mark.parametrize('suffix', ['.jfif', '.gif'])
     def test_images_of_another_suffix_are_named(self, tmp_path, suffix):
         task = make_task(tmp_path, count=1)
@@ -483,6 +503,26 @@ class TestErrors:
         write_rgb16(task.images / 'image_0.png', random_pixels().astype(np.uint16) * 16)
         (error,) = refine_folder(task)['errors']
         assert 'expected an image of 8 bits a channel, got 16 bits' in error['error']
+
+    @pytest.mark.parametrize('workers', [1, 2])
+    def test_more_pixels_than_pillow_opens(self, tmp_path, monkeypatch, workers):
+        limit = SIZE[0] * SIZE[1] // 2 - 1  # of which Pillow bears twice as much
+        task = make_task(tmp_path, count=1)
+        task = replace(task, truth=task.masks)
+        (expected,) = refine_folder(task)['images']
+        monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
+        if workers == 1:  # other processes have Pillow's own limit
+            (error,) = refine_folder(replace(task, out=tmp_path / 'refused'))['errors']
+            assert error['path'] == str(task.images / 'image_0.png')
+            assert '(768 pixels) exceeds limit of 766' in error['error']
+            assert '--megapixels' in error['error']
+        allowed = replace(task, out=tmp_path / 'allowed', megapixels=0.000768)
+        report = refine_folder(allowed, workers=workers)
+        assert report['errors'] == []
+        assert timeless(report['images'][0]) == timeless(expected)
+        assert limit == Image.MAX_IMAGE_PIXELS
+        (error,) = refine_folder(replace(task, out=tmp_path / 'fewer', megapixels=0.000766), workers=workers)['errors']
+        assert 'exceeds limit of 766' in error['error']
 
     def test_labels_that_miss_or_do_not_fit(self, tmp_path):
         write_labels(tmp_path / 'labels')
@@ -525,6 +565,7 @@ class TestErrors:
             (dict(reading=Reading('gif')), 'format'),
             (dict(classes=ClassList(['cat', 'cat'])), 'different names'),
             (dict(classes=ClassList(['cat'])), 'two names'),
+            (dict(megapixels=0.0), 'megapixels: expected more than 0, got 0'),
             (dict(output_format='binary-png'), 'two classes'),
             (dict(output_format='seam', classes=ClassList(CLASSES.names, background=None)), 'class 0'),
         ],

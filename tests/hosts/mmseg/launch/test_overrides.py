@@ -1,11 +1,13 @@
 """`--cfg-options` reach the parts of a refiner by the names that the objects have."""
 
 import argparse
+from importlib import import_module
 
 import pytest
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmseg_g4seg import build_refiner
+from mmseg_g4seg.cli.config_options import ConfigOptions
 from mmseg_g4seg.registry import check_config
 from tests.conftest import ROOT
 
@@ -15,7 +17,7 @@ REFINERS = sorted((ROOT / 'configs/_base_/refiners').glob('*.py'))
 
 def overridden(*options: str) -> dict:
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
     config = Config.fromfile(CONFIG)
     config.merge_from_dict(parser.parse_args(['--cfg-options', *options]).cfg_options)
     return config.model['refiner']
@@ -27,6 +29,25 @@ def test_options_of_parts():
     )
     (injector,) = refiner.injectors
     assert (refiner.update.sharpness, injector.self_weight, injector.cross_weight, refiner.seed) == (20, 0, 3.0, 3)
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('/my data/x', '/my data/x'),
+        ('plain', 'plain'),
+        ('2', 2),
+        ('[1, 2]', [1, 2]),
+        ('(0.1, 0.7)', (0.1, 0.7)),
+        ('1, 2', [1, 2]),
+        ('True', True),
+    ],
+)
+@pytest.mark.parametrize('tool', ['test', 'train', 'check_dataset'])
+def test_a_text_keeps_its_blanks(tool, text, expected):
+    """mmengine takes them out: a folder `/my data` became `/mydata`."""
+    parser = import_module(f'mmseg_g4seg.cli.{tool}').build_parser()
+    assert parser.parse_args(['config.py', '--cfg-options', f'a.b={text}']).cfg_options == {'a.b': expected}
 
 
 def test_another_part():
