@@ -1,10 +1,13 @@
 """Refines a folder as `tools/refine_masks.py` does, from a pickled task.
 
-    python light_run.py TASK WORKERS        TASK is a pickled FolderTask
+    python light_run.py TASK WORKERS        refines; TASK is a pickled FolderTask
+    python light_run.py TASK kill SEED      a child refines, is killed at twenty moments, and goes on each time
+    python light_run.py TASK kill-each      a child is killed before each change of a file, and another goes on
 
-And what kills such a run: its children are forks of the process that calls it, which need not import torch.
+The two last print a line of JSON.
 """
 
+import json
 import os
 import pickle
 import random
@@ -12,7 +15,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from mmseg_g4seg.cli.interrupt import interruptible
@@ -95,11 +98,16 @@ def kill_at_each_change(task: FolderTask) -> list[int]:
         count += 1
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Refines; ends as the tool does."""
-    task, workers = pickle.loads(Path(arguments[0]).read_bytes()), int(arguments[1])
-    return 1 if refine_folder(task, workers=workers).get('errors') else 0
+def main() -> int:
+    task, mode = pickle.loads(Path(sys.argv[1]).read_bytes()), sys.argv[2]
+    if mode == 'kill':
+        print(json.dumps(kill_at_random(task, random.Random(int(sys.argv[3])))))
+    elif mode == 'kill-each':
+        print(json.dumps(kill_at_each_change(task)))
+    else:
+        return 1 if refine_folder(task, workers=int(mode)).get('errors') else 0
+    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(interruptible()(main)(sys.argv[1:]))
+    sys.exit(interruptible()(lambda _: main())(None))
