@@ -24,6 +24,26 @@ IMAGE_SIZE = 32
 gc.set_threshold(20_000, 20, 50)
 
 
+LONGEST = (
+    'test_gpu.py',
+    'test_processes.py',
+    'test_launchers.py',
+    'test_configs.py',
+    'test_browser.py',
+    'test_notebooks.py',
+    'test_inversion.py',
+    'test_training.py',
+    'test_doubts.py',
+    'test_variants.py',
+)
+"""Files of tests that take half a minute or more."""
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest begins first: begun last, it would keep one process at work while the others wait."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish():
     """What is there before the first test stays."""
