@@ -30,8 +30,8 @@ demo: env
 	$(RUN) -m projects.demo
 
 test: env
-	@# a process a core and one more, since some tests wait; files whole; more threads only wait for each other
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder tests projects
+	@# a process a core, files whole, in the order of tests/conftest.py; more threads than cores only wait for each other
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder tests projects
 
 # upstream mmsegmentation 1.2.2: an environment of its own, which costs 3 GB of downloads once and 6 GB of disk
 test-upstream: $(UPSTREAM)/.ready
