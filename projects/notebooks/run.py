@@ -1,7 +1,11 @@
-"""Executes notebooks without Jupyter: cells in order, in one namespace, their outputs as Jupyter would store them."""
+"""Executes notebooks without Jupyter: cells in order, in one namespace, their outputs as Jupyter would store them.
+
+Pictures are files beside the notebooks: as text inside them they would be in the way of every search and every diff.
+"""
 
 import ast
 import base64
+import copy
 import io
 import json
 from collections.abc import Iterator
@@ -20,13 +24,33 @@ Notebook = dict[str, Any]
 
 
 def read(path: Path) -> Notebook:
-    """Reads a notebook of format 4."""
-    return dict(json.loads(path.read_text(encoding='utf-8')))
+    """Reads a notebook of format 4, its pictures included."""
+    notebook = dict(json.loads(path.read_text(encoding='utf-8')))
+    for data in _shown(notebook):
+        if 'text/markdown' in data:
+            file = path.parent / ''.join(data.pop('text/markdown')).removeprefix('![](').removesuffix(')')
+            data['image/jpeg'] = base64.b64encode(file.read_bytes()).decode()
+    return notebook
 
 
 def write(path: Path, notebook: Notebook) -> None:
-    """Writes a notebook as Jupyter lays it out, so that its own saving changes nothing else."""
+    """Writes a notebook as Jupyter lays it out, and its pictures into the folder `pictures` beside it."""
+    folder = path.parent / 'pictures'
+    folder.mkdir(exist_ok=True)
+    notebook, number = copy.deepcopy(notebook), 0
+    for data in _shown(notebook):
+        if 'image/jpeg' in data:
+            number += 1
+            file = folder / f'{path.stem}_{number}.jpg'
+            file.write_bytes(base64.b64decode(data.pop('image/jpeg')))
+            data['text/markdown'] = [f'![](pictures/{file.name})']
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + '\n', encoding='utf-8')
+
+
+def _shown(notebook: Notebook) -> list[dict[str, Any]]:
+    """What the cells show, by media type."""
+    outputs = [o for cell in notebook['cells'] if cell['cell_type'] == 'code' for o in cell['outputs']]
+    return [o['data'] for o in outputs if 'data' in o]
 
 
 def execute(notebook: Notebook) -> Notebook:
@@ -53,8 +77,7 @@ def texts(notebook: Notebook) -> list[str]:
 
 def pictures(notebook: Notebook) -> list[Image.Image]:
     """Pictures among the outputs."""
-    outputs = [o for cell in notebook['cells'] if cell['cell_type'] == 'code' for o in cell['outputs']]
-    stored = [o['data']['image/jpeg'] for o in outputs if 'image/jpeg' in o.get('data', {})]
+    stored = [data['image/jpeg'] for data in _shown(notebook) if 'image/jpeg' in data]
     return [Image.open(io.BytesIO(base64.b64decode(text))) for text in stored]
 
 

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from projects.notebooks.run import NOTEBOOKS, execute, pictures, read, texts
+from projects.notebooks.run import FOLDER, NOTEBOOKS, execute, pictures, read, texts, write
 
 NUMBER = re.compile(r'-?\d+\.\d+')
-LARGEST = 1_000_000
-"""Bytes of a notebook with its pictures."""
+LARGEST = 50_000
+"""Bytes of a notebook without its pictures."""
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
@@ -46,7 +46,19 @@ def test_is_a_story_with_pictures(path):
     assert len({cell['id'] for cell in notebook['cells']}) == len(notebook['cells'])
     assert pictures(notebook), 'python -m projects.notebooks stores them'
     text = path.read_text(encoding='utf-8')
+    assert 'image/jpeg' not in text, 'pictures are files'
     assert not re.search(r'"[^"]*/(home|root|work|tmp)/', text), 'a path of one machine'
+
+
+def test_every_picture_is_one_of_a_notebook():
+    shown = [f'{path.stem}_{i + 1}.jpg' for path in NOTEBOOKS for i in range(len(pictures(read(path))))]
+    assert sorted(path.name for path in (FOLDER / 'pictures').iterdir()) == sorted(shown)
+
+
+def test_written_and_read_again(tmp_path):
+    stored = read(NOTEBOOKS[0])
+    write(tmp_path / 'again.ipynb', stored)
+    assert read(tmp_path / 'again.ipynb') == stored
 
 
 def test_an_error_in_a_cell_ends_it():
