@@ -55,7 +55,7 @@ def test_equals_the_authors_code():
     for step in range(steps):
         for layer in cross:
             maps.add(layer, *as_query_and_key(arrays[f'in_layer{layer.block}'][step]))
-    # half of each, as the helper says
+    # half of each, as `as_query_and_key` says
     found = heat_maps([maps.cross(level)[:, :-1] * 2 for level in levels], (side, side)) * steps
     torch.testing.assert_close(found[: len(arrays['out_maps'])], arrays['out_maps'], atol=1e-5, rtol=1e-5)
     word = torch.tensor(meta['word_tokens'])
