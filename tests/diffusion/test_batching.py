@@ -45,7 +45,7 @@ def test_halves_until_it_fits_with_one_warning(error):
     with pytest.warns(UserWarning, match=r'8 passes at once do not fit .* passes_per_batch=4') as caught:
         assert budget.run(worker, list(range(10)), CPU) == [2 * i for i in range(10)]
     assert worker.batches == [8, 4, 2, 2, 2, 2, 2]
-    assert len(caught) == 1
+    assert sum('do not fit' in str(one.message) for one in caught) == 1, 'said once'
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         budget.run(worker, [1, 2, 3], CPU)
