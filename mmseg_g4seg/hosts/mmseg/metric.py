@@ -61,6 +61,8 @@ class RefinementMetric(IoUMetric):
         kwargs: as for `IoUMetric`.
     """
 
+    default_prefix = ''  # None has mmengine warn at every start that there is none
+
     def __init__(
         self,
         *,

@@ -1,6 +1,9 @@
 """The demo on two scenes: the real path with the embedded weights."""
 
+import contextlib
+import io
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -17,12 +20,23 @@ CONFIG = ROOT / 'projects/demo/configs/segformer-tiny_g4seg-tiny_scenes-128x128.
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp('demo')
-    report = run_demo(CONFIG, folder / 'out', data=folder / 'scenes', images=2)
-    return folder / 'out', report
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter('always')
+        report = run_demo(CONFIG, folder / 'out', data=folder / 'scenes', images=2)
+    said.write(''.join(str(one.message) for one in warned if one.category is UserWarning))
+    return folder / 'out', report, said.getvalue()
+
+
+def test_says_what_is_the_users_alone(demo):
+    folder, _, said = demo
+    assert 'Config:' in next(folder.rglob('*.log')).read_text(), 'which the log file keeps'
+    for noise in ('Config:', 'Hooks will', 'prefix is not set', 'avg_non_ignore', 'draw is False', 'Could not import'):
+        assert noise not in said
 
 
 def test_what_it_leaves(demo):
-    folder, report = demo
+    folder, report, _ = demo
     assert json.loads((folder / 'metrics.json').read_text()) == report
     for stage in ('coarse', 'refined'):
         assert 0 < report[stage]['mIoU'] <= 100
@@ -37,7 +51,7 @@ def test_what_it_leaves(demo):
 
 
 def test_refinement_helps(demo):
-    _, report = demo
+    _, report, _ = demo
     assert report['refined']['mIoU'] > report['coarse']['mIoU']
     assert report['images_better'] > report['images_worse']
 

@@ -1,5 +1,6 @@
 """An evaluation of a config: prepared and checked before a model is built, then run."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,14 @@ def edit_model(config: Config, refiner: str | Path | None, score_type: str | Non
     compare_stages(config)
 
 
+def build_runner(config: Config) -> Runner:
+    """Builds a config's Runner without what mmseg's parts say to those who train or draw, which a test never does."""
+    with warnings.catch_warnings():
+        for message in ('Default ``avg_non_ignore`` is False', 'The draw is False'):
+            warnings.filterwarnings('ignore', message=message, category=UserWarning)
+        return Runner.from_cfg(config)
+
+
 def evaluate(config: Config) -> dict[str, float]:
     """Evaluates a prepared config.
 
@@ -97,7 +106,7 @@ def evaluate(config: Config) -> dict[str, float]:
         FileNotFoundError: if there is no such checkpoint.
         ValueError: if the checkpoint is not one of the model.
     """
-    runner = Runner.from_cfg(config)
+    runner = build_runner(config)
     check_checkpoint(runner.model, config.load_from)
     # a Runner tells the visualizer alone, in the first process; the model needs the class names in every one
     announce_dataset(getattr(runner.test_loop.dataloader.dataset, 'metainfo', {}))
