@@ -94,7 +94,7 @@ def edit_model(config: Config, refiner: str | Path | None, score_type: str | Non
 def build_runner(config: Config) -> Runner:
     """Builds a config's Runner without what mmseg's parts say to those who train or draw, which a test never does."""
     with warnings.catch_warnings():
-        for message in ('Default ``avg_non_ignore`` is False', 'The draw is False'):
+        for message in ('Default ``avg_non_ignore`` is False', 'The draw is False', '``build_loss`` would be'):
             warnings.filterwarnings('ignore', message=message, category=UserWarning)
         return Runner.from_cfg(config)
 
