@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.coarse.base import CoarseSource, check_images, share_out
@@ -19,7 +18,7 @@ from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction, synonyms
 from mmseg_g4seg.registry import NUMBER, build, expect_option, parts_of, register
 
-from .base import ClipMethod, encode_patches
+from .base import ClipMethod, compare_patches
 from .scores import class_scores, drop_small_classes
 from .vision import check_vision_transformer, patch_size
 
@@ -173,11 +172,13 @@ class ClipSegmentor(CoarseSource):
         return self.model.encode_text(self.tokenizer(texts).to(self.device))
 
     def cosines(self, image: Tensor, words: Tensor) -> Tensor:
-        """What an image is like: (3, H, W) float RGB in [0, 1] and (V, E) of length 1 -> (V, H, W) in [-1, 1]."""
+        """What an image is like: (3, H, W) float RGB in [0, 1] and (V, E) of length 1 -> (V, H, W) in [-1, 1].
+
+        Of a method that `gives_probs` probabilities, in any proportion.
+        """
 
         def score(windows: Tensor) -> Tensor:
-            patches = F.normalize(encode_patches(self.model.visual, windows, self.method), dim=1)  # (B, E, h', w')
-            return torch.einsum('behw,ne->bnhw', patches, words)
+            return compare_patches(self.model.visual, windows, words, self.method)  # (B, V, h', w')
 
         cosines = slide(image, self.sliding, score)
         if not self.pamr_iterations:
@@ -186,7 +187,8 @@ class ClipSegmentor(CoarseSource):
 
     def _predict(self, image: Tensor, classes: ClassList, words: Tensor, owners: Sequence[int]) -> Prediction:
         cosines = self.cosines(image.to(words), words)
-        scores = class_scores(cosines, owners, len(classes), self.logit_scale)
+        scale = None if self.method.gives_probs else self.logit_scale
+        scores = class_scores(cosines, owners, len(classes), scale)
         if self.area_threshold is not None:
             scores = drop_small_classes(scores, classes.background, self.area_threshold)
         if classes.background is not None:

@@ -1,6 +1,7 @@
 """The rules by plain loops; B images, T tokens, N patches, D channels, d head dimension, h w patch grid."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ GRID = (2, 3)
 @pytest.fixture
 def layer():
     query, key, value = torch.randn(3, 1, 2, 7, 4)
-    return LastAttention(query, key, value, GRID, torch.rand(1, 3, 16, 24))
+    return LastAttention(query, key, value, GRID, torch.rand(1, 3, 16, 24), nn.MultiheadAttention(8, 2))
 
 
 def attended(first, second, values, addition=None):
@@ -50,6 +51,39 @@ def test_each_rule_token_by_token(layer):
     }
     for method, values in expected.items():
         torch.testing.assert_close(method.attend(layer)[0], values, msg=type(method).__name__)
+
+
+class TestMaskCLIP:
+    COSINES = torch.tensor([[0.30, 0.26], [0.29, 0.29], [0.20, 0.21]]).view(1, 3, 1, 2)
+    """Of three words, at two patches."""
+
+    def test_a_word_that_is_nowhere_sure_is_left_out(self, layer):
+        """Of probabilities at 100 times the cosines: 0.73 and 0.05, 0.27 and 0.95, below 0.001."""
+        found = MaskCLIP(prompt_denoising=0.5).finish(self.COSINES, layer)
+        assert found[:, :2].equal(self.COSINES[:, :2])
+        assert found[:, 2].eq(-100).all()
+        assert MaskCLIP(prompt_denoising=0.8).finish(self.COSINES, layer)[0, :, 0, 0].tolist() == pytest.approx(
+            [-100, 0.29, -100]
+        )
+
+    @torch.no_grad()
+    def test_an_unsure_patch_asks_its_like(self, layer):
+        first = replace(layer, key=layer.key[:, :, :3], grid=(1, 2))
+        method = MaskCLIP(key_smoothing=0.9)
+        assert method.gives_probs
+        assert not MaskCLIP(prompt_denoising=0.5).gives_probs
+        keys = layer.attention.out_proj(first.key[0, :, 1:].transpose(0, 1).flatten(1))  # (N, D)
+        keys = keys / keys.norm(dim=0)
+        probs = (100 * self.COSINES).softmax(dim=1)[0, :, 0]  # (V, N)
+        found = method.finish(self.COSINES, first)[0, :, 0]
+        torch.testing.assert_close(found[:, 1], probs[:, 1])  # sure by 0.95
+        expected = keys[0] @ keys[0] * probs[:, 0] + keys[0] @ keys[1] * probs[:, 1]
+        torch.testing.assert_close(found[:, 0], expected)
+
+    @pytest.mark.parametrize('name', ['key_smoothing', 'prompt_denoising'])
+    def test_shares(self, name):
+        with pytest.raises(ValueError, match=rf'{name}: expected a number in \[0, 1\], got 1.5'):
+            MaskCLIP(**{name: 1.5})
 
 
 def test_nearness_by_hand():

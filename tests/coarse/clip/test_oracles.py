@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_g4seg.coarse.clip import NACLIP, SCLIP, ClearCLIP, ClipSegmentor, MaskCLIP, ProxyCLIP, VanillaCLIP
-from mmseg_g4seg.coarse.clip.base import encode_patches
+from mmseg_g4seg.coarse.clip.base import compare_patches, encode_patches
 from mmseg_g4seg.coarse.clip.naclip import neighbour_addition
 from mmseg_g4seg.coarse.words import mean_direction
 from mmseg_g4seg.ops.masks import resize_maps
@@ -90,6 +90,14 @@ class TestPatches:
         model = load_visual(build_clip(quick_gelu=False, norm_kwargs={'eps': 1e-6}), inputs)
         found = encoded(model.visual, inputs, MaskCLIP(), size)
         close(found, oracle[f'out_authors_{size}_features'], 8e-6)
+
+    @pytest.mark.parametrize(('smoothing', 'denoising'), [(0.9, 0.0), (0.0, 0.5), (0.9, 0.5)])
+    def test_maskclip_smoothed_and_denoised(self, inputs, words, size, smoothing, denoising):
+        oracle, _ = load_oracle('maskclip')
+        model = load_visual(build_clip(quick_gelu=False, norm_kwargs={'eps': 1e-6}), inputs)
+        method = MaskCLIP(key_smoothing=smoothing, prompt_denoising=denoising)
+        found = compare_patches(model.visual, inputs[f'in_image_{size}'], words, method)
+        close(found, oracle[f'out_authors_{size}_ks{smoothing}_pd{denoising}'], 8e-6)
 
     @pytest.mark.parametrize('architecture', ['reduced', 'vanilla'])
     def test_naclip(self, visual, inputs, words, size, architecture):

@@ -61,6 +61,21 @@ class TestScores:
         monkeypatch.setattr('mmseg_g4seg.coarse.clip.scores.STRIP_BYTES', 4 * 5 * 3 * 2)  # two rows
         torch.testing.assert_close(class_scores(cosines, [0, 1, 1, 2, 2], 3, 7.0), whole, atol=1e-6, rtol=0)
 
+    def test_probabilities_in_any_proportion(self):
+        """Smoothed by keys, they have any sum, and may be below 0; no softmax makes them flat."""
+        probs = torch.tensor([[6.0, 5.0, -1.0], [3.0, 2.0, -3.0], [0.0, -1.0, -2.0]])[:, None]
+        scores = class_scores(probs, [0, 1, 1], 2, None)[:, 0]
+        torch.testing.assert_close(scores, torch.tensor([[6 / 9, 6 / 9, 2 / 3], [3 / 9, 3 / 9, 1 / 3]]))
+
+    def test_smoothed_labels_are_the_best_of_what_the_method_gives(self, model):
+        source = build(model, method=dict(type='MaskCLIP', key_smoothing=1.0), window='whole')
+        image = torch.rand(3, 40, 56)
+        words = source.words(['sky', 'tree', 'bush', 'ball'])
+        best = source.cosines(image, words).argmax(dim=0)
+        found = source.predict(image, ['sky', ('tree', 'bush'), 'ball'])
+        assert torch.equal(found.label_map, torch.tensor([0, 1, 1, 2])[best])
+        torch.testing.assert_close(found.probs.sum(dim=0), torch.ones(40, 56))
+
     def test_small_classes_are_left_out(self):
         """Of four pixels one is background, two are of class 1, one of class 2: a third of the foreground."""
         scores = F.one_hot(torch.tensor([[0, 1], [1, 2]]), 4).permute(2, 0, 1).float() + 0.1
@@ -141,6 +156,8 @@ class TestMethods:
         assert build(model, method=dict(type='NACLIP', deviation=2.0)).method.deviation == 2.0
         with pytest.raises(ValueError, match=r"source\.method: NACLIP has no option 'deviatoin': did you mean 'dev"):
             build(model, method=dict(type='NACLIP', deviatoin=2.0))
+        with pytest.raises(ValueError, match=r"source\.method: SCLIP has no option 'key_smoothing'; MaskCLIP has it"):
+            build(model, method=dict(type='SCLIP', key_smoothing=0.9))
         built = ClearCLIP()
         assert build(model, method=built).method is built
 
