@@ -13,10 +13,12 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights, without_loading_bar
 from mmseg_g4seg.ops.imagenet import imagenet_pixels
+from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction, synonyms
 from mmseg_g4seg.registry import expect_option, register
 
 from .base import CoarseSource, check_images, share_out
+from .clip.segmentor import PAMR_DILATIONS
 from .sliding import Sliding, slide
 from .words import WordEncoder, mean_direction
 
@@ -37,6 +39,7 @@ class GroupViTSegmentor(CoarseSource):
         image_scale: tuple[int, int] = (2048, 448),
         window: "tuple[int, int] | Literal['whole']" = (448, 224),
         background_score: float = 0.95,
+        pamr_iterations: int = 0,
     ) -> None:
         """Args:
             model: a transformers `GroupViTModel`.
@@ -46,16 +49,18 @@ class GroupViTSegmentor(CoarseSource):
             window: side and stride of the windows that an image is read in, pixels; `whole` for none.
             background_score: a pixel whose group scores less is background, where the classes have one; the authors
                 took 0.95 on VOC and COCO, 0.35 on Pascal Context.
+            pamr_iterations: of a finish of the scores by PAMR, the background's among them; 0 for none.
 
         Raises:
             ValueError: if a number is out of range.
         """
         expect_option('background_score', background_score, float, 'a number in [0, 1]', holds=lambda v: 0 <= v <= 1)
+        expect_option('pamr_iterations', pamr_iterations, int, 'a count', holds=lambda v: v >= 0)
         self.sliding = Sliding(
             image_scale, None if window == 'whole' else window, model.config.vision_config.patch_size
         )
         self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
-        self.background_score = background_score
+        self.background_score, self.pamr_iterations = background_score, pamr_iterations
         self.words = WordEncoder(self.encode_texts, templates)
 
     @classmethod
@@ -67,6 +72,7 @@ class GroupViTSegmentor(CoarseSource):
         image_scale: tuple[int, int] = (2048, 448),
         window: "tuple[int, int] | Literal['whole']" = (448, 224),
         background_score: float = 0.95,
+        pamr_iterations: int = 0,
     ) -> 'GroupViTSegmentor':
         """Loads a model, and its tokenizer with it.
 
@@ -76,6 +82,7 @@ class GroupViTSegmentor(CoarseSource):
             image_scale: likewise.
             window: likewise.
             background_score: likewise.
+            pamr_iterations: likewise.
 
         Raises:
             ValueError: if weights are missing, which transformers leaves random with a warning.
@@ -93,6 +100,7 @@ class GroupViTSegmentor(CoarseSource):
             image_scale=image_scale,
             window=window,
             background_score=background_score,
+            pamr_iterations=pamr_iterations,
         )
 
     @classmethod
@@ -133,10 +141,13 @@ class GroupViTSegmentor(CoarseSource):
         def score(windows: Tensor) -> Tensor:
             return torch.stack([self.window_scores(window, directions, threshold) for window in windows])
 
-        found = slide(image.to(directions), self.sliding, score).to(image.device)
-        scores[named] = found[: len(named)]
+        image = image.to(directions)
+        found = slide(image, self.sliding, score)
+        if self.pamr_iterations:
+            found = pixel_adaptive_average(image, found, PAMR_DILATIONS, self.pamr_iterations)
+        scores[named] = found[: len(named)].to(scores)
         if classes.background is not None:
-            scores[classes.background] = found[-1]
+            scores[classes.background] = found[-1].to(scores)
         return share_out(scores, classes)
 
     def window_scores(self, window: Tensor, words: Tensor, background_score: float | None) -> Tensor:

@@ -8,6 +8,7 @@ import mmseg_g4seg.coarse.groupvit as groupvit
 from mmseg_g4seg.coarse import GroupViTSegmentor, build_source
 from mmseg_g4seg.coarse.groupvit import group_affinity
 from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer, write_vocabulary
+from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.prediction import ClassList
 from tests.oracle_files import load_oracle
 
@@ -91,6 +92,16 @@ def test_any_size(model, size):
     assert torch.equal(found.label_map, found.probs.argmax(dim=0))
 
 
+def test_pamr_is_of_scores_and_of_the_backgrounds_among_them(model, monkeypatch):
+    image, maps = torch.rand(3, 40, 56), torch.rand(4, 40, 56)  # the background's map is the last
+    monkeypatch.setattr(groupvit, 'slide', lambda *_: maps)
+    found = build(model, pamr_iterations=2).predict(image, CLASSES).probs
+    expected = pixel_adaptive_average(image, maps, (8, 16), 2).roll(1, dims=0)
+    torch.testing.assert_close(found, expected / expected.sum(dim=0))
+    plain = build(model).predict(image, CLASSES).probs
+    torch.testing.assert_close(plain, maps.roll(1, dims=0) / maps.sum(dim=0))
+
+
 def test_labels_do_not_hang_on_the_batch(model):
     source, images = build(model), [torch.rand(3, 40, 56) for _ in range(3)]
     together = source.predict_batch(images, CLASSES)
@@ -144,6 +155,7 @@ def test_a_folder_without_a_layer_is_refused(model, tmp_path):
     ('options', 'message'),
     [
         (dict(background_score=2.0), r'background_score: expected a number in \[0, 1\], got 2.0'),
+        (dict(pamr_iterations=-1), 'pamr_iterations: expected a count, got -1'),
         (dict(window=(30, 16)), r'window: expected a side that is a multiple of 8'),
         (dict(window=(32, 40)), r'a stride of at most that, got \(32, 40\)'),
         (dict(image_scale=(32, 96)), r'image_scale: expected a longer and a shorter side'),
