@@ -1,3 +1,3 @@
 # GroupViT on ADE20K.
 _base_ = '../_base_/zero_shot/ade20k.py'
-model = dict(method='groupvit')
+model = dict(type='GroupViTSegmentor')

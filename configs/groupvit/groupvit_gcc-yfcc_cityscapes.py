@@ -1,3 +1,3 @@
 # GroupViT on Cityscapes.
 _base_ = '../_base_/zero_shot/cityscapes.py'
-model = dict(method='groupvit')
+model = dict(type='GroupViTSegmentor')

@@ -1,3 +1,3 @@
 # GroupViT on COCO-Object.
 _base_ = '../_base_/zero_shot/coco_object.py'
-model = dict(method='groupvit')
+model = dict(type='GroupViTSegmentor')

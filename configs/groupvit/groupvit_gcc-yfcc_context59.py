@@ -1,3 +1,3 @@
 # GroupViT on PASCAL-Context without background.
 _base_ = '../_base_/zero_shot/context59.py'
-model = dict(method='groupvit')
+model = dict(type='GroupViTSegmentor')

@@ -1,3 +1,3 @@
 # GroupViT on PASCAL-Context.
 _base_ = '../_base_/zero_shot/context60.py'
-model = dict(method='groupvit', source=dict(background_score=0.35))
+model = dict(type='GroupViTSegmentor', background_score=0.35)

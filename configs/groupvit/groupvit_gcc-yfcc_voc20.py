@@ -1,3 +1,3 @@
 # GroupViT on PASCAL VOC 2012 without background.
 _base_ = '../_base_/zero_shot/voc20.py'
-model = dict(method='groupvit')
+model = dict(type='GroupViTSegmentor')

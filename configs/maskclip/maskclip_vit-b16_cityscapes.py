@@ -1,3 +1,3 @@
 # MaskCLIP on Cityscapes.
 _base_ = '../_base_/zero_shot/cityscapes.py'
-model = dict(method='maskclip')
+model = dict(type='ClipSegmentor', method='maskclip')

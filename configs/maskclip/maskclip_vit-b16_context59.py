@@ -1,3 +1,3 @@
 # MaskCLIP on PASCAL-Context without background.
 _base_ = '../_base_/zero_shot/context59.py'
-model = dict(method='maskclip')
+model = dict(type='ClipSegmentor', method='maskclip')

@@ -1,3 +1,3 @@
 # MaskCLIP on PASCAL VOC 2012.
 _base_ = '../_base_/zero_shot/voc21.py'
-model = dict(method='maskclip')
+model = dict(type='ClipSegmentor', method='maskclip')

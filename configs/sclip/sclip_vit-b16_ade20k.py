@@ -1,3 +1,3 @@
 # SCLIP on ADE20K.
 _base_ = '../_base_/zero_shot/ade20k.py'
-model = dict(method='sclip')
+model = dict(type='ClipSegmentor', method='sclip')

@@ -1,3 +1,3 @@
 # SCLIP on COCO-Object.
 _base_ = '../_base_/zero_shot/coco_object.py'
-model = dict(method='sclip', source=dict(logit_scale=50.0, background_score=0.1))
+model = dict(type='ClipSegmentor', method='sclip', logit_scale=50.0, background_score=0.1)

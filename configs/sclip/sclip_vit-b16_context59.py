@@ -1,3 +1,3 @@
 # SCLIP on PASCAL-Context without background.
 _base_ = '../_base_/zero_shot/context59.py'
-model = dict(method='sclip')
+model = dict(type='ClipSegmentor', method='sclip')

@@ -1,3 +1,3 @@
 # SCLIP on PASCAL VOC 2012 without background.
 _base_ = '../_base_/zero_shot/voc20.py'
-model = dict(method='sclip')
+model = dict(type='ClipSegmentor', method='sclip')

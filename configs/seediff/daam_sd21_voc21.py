@@ -1,3 +1,3 @@
 # DAAM in place of SeeDiff.
 _base_ = './seediff_sd21_voc21.py'
-model = dict(method='daam')
+model = dict(type='DAAM')

@@ -1,3 +1,3 @@
 # DiffSegmenter in place of SeeDiff.
 _base_ = './seediff_sd21_voc21.py'
-model = dict(method='diffsegmenter')
+model = dict(type='DiffSegmenter')

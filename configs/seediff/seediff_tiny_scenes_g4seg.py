@@ -9,11 +9,10 @@ classes = (
 model = dict(
     type='RefinedSegmentor',
     segmentor=dict(
-        type='SourceSegmentor',
-        method='seediff',
+        type='SeeDiff',
+        prior='tiny',
         num_classes=14,
         image_classes='label',
-        source=dict(prior='tiny'),
         data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),
     ),
     score_type='softmax',

@@ -8,16 +8,15 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmseg_g4seg.coarse import CLIPESSource, ClipSegmentor
+from mmseg_g4seg.coarse import CoarseSource
 from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
+from mmseg_g4seg.registry import names_of
 
 from .clip_weights import find_clip_weights
 from .hub_cache import is_cached
 from .records import ConfigRun, SeedRun
 from .seeds import NAMES, VOC, Seeds
-
-CLIP_METHODS = (*ClipSegmentor.methods(), *CLIPESSource.methods())
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def config_needs(run: ConfigRun, config: Config, checkpoint: Path | None, *, dow
         register_mmdetection(model)
     except ImportError as error:
         needs.append(Need('package', 'MMDetection with mmcv operators', False, str(error)))
-    if model.type == 'SourceSegmentor':
+    if model.type in names_of(CoarseSource):
         needs += source_needs(model, download=download)
     return [*needs, *refiner_needs(config.model.get('refiner') or {}, download=download)]
 
@@ -83,23 +82,22 @@ def seed_needs(run: SeedRun, seeds: Seeds, refiner: dict[str, Any], data: Path, 
 
 
 def source_needs(segmentor: dict[str, Any], *, download: bool) -> Iterator[Need]:
-    """Models and packages of a `SourceSegmentor`: of its source, and of what finds an image's classes."""
-    source = segmentor.get('source') or {}
-    place = 'model.segmentor.source'
-    if segmentor['method'] == 'groupvit':
-        model = source.get('model', 'nvidia/groupvit-gcc-yfcc')
+    """Models and packages of a segmentor that is a source, and of what finds an image's classes."""
+    place = 'model.segmentor'
+    if segmentor['type'] == 'GroupViTSegmentor':
+        model = segmentor.get('model', 'nvidia/groupvit-gcc-yfcc')
         yield from _clip(
             {'type': 'TransformersCLIPFeatures', 'model': model}, place, download=download, what='GroupViT'
         )
-    elif segmentor['method'] in CLIP_METHODS:
-        yield from _clip({**source, 'type': 'OpenCLIPFeatures'}, place, download=download)
-    elif segmentor['method'] == 'cam':
+    elif segmentor['type'] in ('ClipSegmentor', 'CLIPESSource'):
+        yield from _clip({**segmentor, 'type': 'OpenCLIPFeatures'}, place, download=download)
+    elif segmentor['type'] == 'CAMSource':
         yield _package('torchvision', 'seeds')
-        weights = Path(source['weights'])
+        weights = Path(segmentor['weights'])
         how = f"IRN's step/train_cam.py writes it; or --cfg-options {place}.weights=FILE"
         yield Need('weights of the classifier', str(weights), weights.is_file(), how)
-    elif 'prior' in source:
-        prior = source['prior']
+    elif 'prior' in segmentor:
+        prior = segmentor['prior']
         yield _prior(str(prior['source'] if isinstance(prior, dict) else prior), download=download)
     finder = segmentor.get('image_classes')
     if isinstance(finder, dict):

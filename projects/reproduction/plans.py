@@ -119,9 +119,9 @@ def _merge(config: Config, options: dict[str, Any]) -> None:
 def _options(run: ConfigRun, config: Config, places: Places) -> dict[str, Any]:
     """A row's options of a config, and the user's over them; the refiner's go to G4Seg, which leads a chain."""
     others = {key: value for key, value in places.options.items() if not key.startswith(OF_REFINER)}
-    if places.prior and 'prior' in (config.model.segmentor.get('source') or {}):
+    if places.prior and 'prior' in config.model.segmentor:
         # zero-shot masks are read in the prior that refines them
-        others = {'model.segmentor.source.prior.source': places.prior, **others}
+        others = {'model.segmentor.prior.source': places.prior, **others}
     chain = config.model.refiner.get('refiners')
     if (chain[0] if chain else config.model.refiner).type != 'G4SegRefiner':
         return others  # a rival of it has no prior, and none of its options

@@ -1,9 +1,8 @@
-# Masks from its own class names on ADE20K; a config adds `method` and `source`.
+# Masks from its own class names on ADE20K; a config adds a source's `type` and options.
 # No Resize: the source resizes by itself, and the masks are those of the whole picture.
 _base_ = ['../datasets/ade20k.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
 model = dict(
-    type='SourceSegmentor',
     num_classes=150,
     data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),
 )

@@ -1,9 +1,8 @@
-# Masks from SCLIP's words on COCO-Object; a config adds `method` and `source`.
+# Masks from SCLIP's words on COCO-Object; a config adds a source's `type` and options.
 # No Resize: the source resizes by itself, and the masks are those of the whole picture.
 _base_ = ['../datasets/coco_object.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
 model = dict(
-    type='SourceSegmentor',
     num_classes=81,
     class_names='mmseg_g4seg::_base_/classes/coco_object.txt',
     data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),

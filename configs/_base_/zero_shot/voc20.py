@@ -1,9 +1,8 @@
-# Masks from SCLIP's words on PASCAL VOC 2012 without background; a config adds `method` and `source`.
+# Masks from SCLIP's words on PASCAL VOC 2012 without background; a config adds a source's `type` and options.
 # No Resize: the source resizes by itself, and the masks are those of the whole picture.
 _base_ = ['../datasets/voc12_20.py', 'mmseg::_base_/default_runtime.py']
 custom_imports = dict(imports=['mmseg_g4seg'], allow_failed_imports=False)
 model = dict(
-    type='SourceSegmentor',
     num_classes=20,
     class_names='mmseg_g4seg::_base_/classes/voc20.txt',
     data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),

@@ -3,6 +3,7 @@
 Shapes: B images, C classes, H W image size, Hp Wp padded input.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -18,7 +19,7 @@ from mmseg_g4seg.io.class_files import read_synonyms
 from mmseg_g4seg.ops.masks import labelled_pixels, present_classes
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList, ClassName
-from mmseg_g4seg.registry import build
+from mmseg_g4seg.registry import build, names_of
 
 from .class_names import find_classes
 from .images import image_key, recover_image
@@ -34,8 +35,12 @@ class SourceSegmentor(BaseSegmentor):
     checkpoint. The source resizes by itself: leave `Resize` out of the test pipeline. Its scores are probabilities:
     wrap it with `RefinedSegmentor(score_type='softmax')`.
 
+    A config names the source itself, and gives its options beside the segmentor's, see `register_source`:
+
+        model = dict(type='ClipSegmentor', method='sclip', logit_scale=65.0, num_classes=21)
+
     Args:
-        method: what `load_source` takes, such as `sclip` or `seediff`; a source's config, or a built source.
+        source: what `load_source` takes, such as `sclip`; a source's config, or a built source.
         num_classes: C.
         image_classes: which classes an image is asked about. `dataset`: all. `label`: those of its label, which a
             figure must say, since no other method knows them. Or a `ClassFinder`, built or its config, such as
@@ -43,24 +48,22 @@ class SourceSegmentor(BaseSegmentor):
         class_names: C names; or a file of names and synonyms (`io.class_files.read_synonyms`), of which the data set's
             background keeps its place; when not given, the tested data set's names.
         classes: options of `ClassList` (`background`, `threshold`, `known`) over what the data set says.
-        source: options of the method, such as `dict(logit_scale=65.0)`.
         data_preprocessor: as for any segmentor; the picture is recovered through it.
         init_cfg: as for every mmengine model; unused.
 
     Raises:
-        ValueError: if there is no such method or option, or the model lacks what it reads; before any image is.
+        ValueError: if there is no such source or option, or the model lacks what it reads; before any image is.
     """
 
     score_type: ClassVar[ScoreType] = 'softmax'
 
     def __init__(
         self,
-        method: 'str | Mapping[str, Any] | CoarseSource',
+        source: 'str | Mapping[str, Any] | CoarseSource',
         num_classes: int,
         image_classes: 'ImageClasses | Mapping[str, Any] | ClassFinder' = 'dataset',
         class_names: Sequence[ClassName] | str | None = None,
         classes: Mapping[str, Any] | None = None,
-        source: Mapping[str, Any] | None = None,
         data_preprocessor: 'dict | nn.Module | None' = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -76,7 +79,7 @@ class SourceSegmentor(BaseSegmentor):
         self.class_names = None if isinstance(class_names, str) else class_names
         self.classes, self.align_corners = {**named, **(classes or {})}, False
         # last, since it may be gigabytes
-        self.source = build_source(method, dict(source or {}))
+        self.source = build_source(source, {})
 
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
         """Segments pictures of any sizes: (B, 3, Hp, Wp) normalised, padded inputs -> B data samples.
@@ -125,3 +128,22 @@ class SourceSegmentor(BaseSegmentor):
 
     def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
         raise TypeError('SourceSegmentor gives data samples: use predict')
+
+
+def register_source(name: str) -> None:
+    """Lets an mmseg config name a source as a segmentor: `type='ClipSegmentor'` builds a `SourceSegmentor` of it.
+
+    Args:
+        name: of the source's class, `register`ed.
+    """
+    own = set(inspect.signature(SourceSegmentor).parameters) - {'source'}
+
+    def build_segmentor(**options: Any) -> SourceSegmentor:
+        of_source = {option: options.pop(option) for option in [*options] if option not in own}
+        return SourceSegmentor({'type': name, **of_source}, **options)
+
+    MODELS.register_module(name=name, module=build_segmentor)
+
+
+for _name in names_of(CoarseSource):
+    register_source(_name)

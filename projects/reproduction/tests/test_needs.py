@@ -168,8 +168,8 @@ def test_other_features_need_no_clip_weights():
 @pytest.mark.parametrize(
     ('row', 'weights', 'place'),
     [
-        ('SCLIP, VOC', CLIP, 'model.segmentor.source.pretrained=FILE'),
-        ('GroupViT, VOC', 'nvidia/groupvit-gcc-yfcc', 'model.segmentor.source.model=FOLDER'),
+        ('SCLIP, VOC', CLIP, 'model.segmentor.pretrained=FILE'),
+        ('GroupViT, VOC', 'nvidia/groupvit-gcc-yfcc', 'model.segmentor.model=FOLDER'),
         ('SeeDiff, VOC', CLIP, 'model.segmentor.image_classes.pretrained=FILE'),
     ],
 )

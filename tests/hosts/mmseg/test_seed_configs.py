@@ -1,5 +1,6 @@
 """Configs of CLIP-ES and CAM: the whole path on small random models, and that their parts fit."""
 
+import inspect
 import json
 import re
 
@@ -10,7 +11,8 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_g4seg.cli.test import main
-from mmseg_g4seg.coarse import CLIPESSource, CoarseSource, source_methods
+from mmseg_g4seg.coarse import CLIPESSource, CoarseSource
+from mmseg_g4seg.hosts.mmseg.source_segmentor import SourceSegmentor
 from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.prediction import ClassList
@@ -30,20 +32,21 @@ CONFIGS = sorted(path for folder in ('clip_es', 'cam') for path in (ROOT / 'conf
 def test_parts_fit(path):
     config = Config.fromfile(path)
     segmentor = config.model.get('segmentor', config.model)
-    check_config({**source_methods()[segmentor.method], **segmentor.source}, 'source', CoarseSource)
+    own = inspect.signature(SourceSegmentor).parameters
+    check_config({name: value for name, value in segmentor.items() if name not in own}, 'source', CoarseSource)
     assert segmentor.image_classes == 'label'
     dataset = config.test_dataloader.dataset
     assert dataset.ann_file == 'ImageSets/Segmentation/train.txt'
     names = DATASETS.get(dataset.type).METAINFO['classes']
     assert len(names) == segmentor.num_classes
-    assert list(segmentor.source.get('names', names[1:])) == list(names[1:])
+    assert list(segmentor.get('names', names[1:])) == list(names[1:])
     assert [step.type for step in dataset.pipeline][0::2] == ['LoadImageFromFile', 'PackSegInputs']
     if config.model.type == 'RefinedSegmentor':
         check_config(config.model.refiner, 'refiner', Refiner)
         parts = config.model.refiner.get('refiners', [config.model.refiner])
         assert parts[0].get('update', {}).get('beta', 0.9) == 0.9, 'the beta of weak labels'
         potentials = [PRESETS[part.preset] for part in parts if part.type == 'DenseCRFRefiner']
-        assert set(potentials) <= {PRESETS['irn' if segmentor.method == 'cam' else 'clip_es']}
+        assert set(potentials) <= {PRESETS['irn' if segmentor.type == 'CAMSource' else 'clip_es']}
 
 
 @pytest.mark.parametrize('folder', ['clip_es', 'cam'])
@@ -67,7 +70,7 @@ def test_the_whole_path(tmp_path, monkeypatch):
         'test_dataloader.num_workers': 0,
         'test_dataloader.persistent_workers': False,
         'log_level': 'WARNING',
-        'model.segmentor.source.model': clip,
+        'model.segmentor.model': clip,
         'model.refiner.refiners.0.prior': 'tiny',
         'model.refiner.refiners.0.image_size': 64,
         'model.refiner.refiners.0.update.features': None,

@@ -43,8 +43,8 @@ def sample(labels=None, path='images/a.jpg'):
     return found
 
 
-def segmentor(method, **options):
-    return SourceSegmentor(method, 4, class_names=NAMES, data_preprocessor=PREPROCESSOR, **options)
+def segmentor(source, **options):
+    return SourceSegmentor(source, 4, class_names=NAMES, data_preprocessor=PREPROCESSOR, **options)
 
 
 def predict(model, *samples):
@@ -109,9 +109,34 @@ def test_words_of_a_file(tmp_path):
         predict(short, sample())
 
 
+class TestByTheNameOfItsSource:
+    def test_a_config_names_the_source_and_gives_its_options(self):
+        options = dict(num_classes=4, class_names=NAMES, data_preprocessor=PREPROCESSOR)
+        built = MODELS.build(dict(type='SeeDiff', prior='tiny', image_size=32, **options))
+        assert type(built) is SourceSegmentor
+        nested = segmentor(dict(type='SeeDiff', prior='tiny', image_size=32))
+        found, expected = (predict(model, sample())[0].seg_logits.data for model in (built, nested))
+        assert torch.equal(found, expected)
+
+    def test_every_source_has_its_name_there(self):
+        assert all(name in MODELS.module_dict for name in ('ClipSegmentor', 'GroupViTSegmentor', 'CLIPESSource'))
+
+    @pytest.mark.parametrize(
+        ('config', 'message'),
+        [
+            (dict(type='ClipSegmentor', method='sclipp'), r"method: expected one of \['clearclip', .*got 'sclipp'"),
+            (dict(type='ClipSegmentor', logit_scal=65.0), "ClipSegmentor has no option 'logit_scal': did you mean"),
+            (dict(type='GroupViTSegmentor', method='sclip'), "GroupViTSegmentor has no option 'method'"),
+        ],
+    )
+    def test_a_misspelt_word_costs_no_loading(self, config, message):
+        with pytest.raises(ValueError, match=message):
+            MODELS.build(dict(num_classes=4, **config))
+
+
 class TestCheckpoint:
     def test_has_none(self):
-        model = MODELS.build(dict(type='SourceSegmentor', method='SeeDiff', num_classes=4, source=dict(prior='tiny')))
+        model = MODELS.build(dict(type='SeeDiff', num_classes=4, prior='tiny'))
         assert model.state_dict() == {}
         check_checkpoint(model, None)
 
@@ -134,7 +159,7 @@ class TestPrior:
         return counted
 
     def build(self, **prior):
-        segmentor = dict(type='SourceSegmentor', method='daam', num_classes=4, source=dict(prior='tiny'))
+        segmentor = dict(type='DAAM', num_classes=4, prior='tiny')
         refiner = dict(type='G4SegRefiner', prior=dict(source='tiny', **prior), image_size=64)
         return MODELS.build(dict(type='RefinedSegmentor', segmentor=segmentor, refiner=refiner, score_type='softmax'))
 
@@ -159,17 +184,20 @@ class TestExceptions:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            (dict(method='seedif'), r"method: expected one of \[.*'daam', 'diffsegmenter', .*'seediff'.*got 'seedif'"),
+            (dict(source='seedif'), r"method: expected one of \[.*'daam', 'diffsegmenter', .*'seediff'.*got 'seedif'"),
             (dict(image_classes='labels'), "image_classes: expected 'dataset', 'label' or a ClassFinder"),
             (dict(image_classes=dict(type='CLIPClassFindr')), "no part 'CLIPClassFindr': did you mean"),
-            (dict(source=dict(prior='tiny', level=[2])), "no option 'level': did you mean 'levels'"),
-            (dict(source=dict(prior='tiny', levels=[1])), r'self-attention at \[4, 2\] latent cells a token, got 1'),
-            (dict(source={}), "expected the option 'prior', which is missing"),
+            (dict(source=dict(type='SeeDiff', prior='tiny', level=[2])), "no option 'level': did you mean 'levels'"),
+            (
+                dict(source=dict(type='SeeDiff', prior='tiny', levels=[1])),
+                r'self-attention at \[4, 2\] latent cells a token, got 1',
+            ),
+            (dict(source='seediff'), "expected the option 'prior', which is missing"),
         ],
     )
     def test_before_any_image(self, options, message):
         with pytest.raises(ValueError, match=message):
-            SourceSegmentor(**{'method': 'seediff', 'num_classes': 4, **options})
+            SourceSegmentor(**{'source': dict(type='SeeDiff', prior='tiny'), 'num_classes': 4, **options})
 
     def test_has_no_features_and_no_losses(self):
         for call in (segmentor(Uniform()).extract_feat, lambda x: segmentor(Uniform()).loss(x, [])):
@@ -188,7 +216,7 @@ class TestConfigs:
             folder.mkdir(parents=True)
             picture.save(folder / '00000.png')
         options = {'test_dataloader.dataset.data_root': tmp_path / 'data', 'log_level': 'WARNING'}
-        options |= {'model.refiner.image_size': 64, 'model.segmentor.source.image_size': 64}
+        options |= {'model.refiner.image_size': 64, 'model.segmentor.image_size': 64}
         given = [f'{name}={value}' for name, value in options.items()]
         config = ROOT / 'configs/seediff/seediff_tiny_scenes_g4seg.py'
         assert main([str(config), '--work-dir', str(tmp_path / 'work'), '--cfg-options', *given]) == 0
@@ -203,7 +231,7 @@ class TestConfigs:
         assert {'val_cfg', 'test_cfg'} <= set(config)
         model = config.model
         chain = model.type == 'RefinedSegmentor'
-        options = {'source': dict(prior='tiny'), 'image_classes': 'label'}
+        options = {'prior': 'tiny', 'image_classes': 'label'}
         if chain:
             model.refiner.prior = dict(source='tiny')
             model.refiner['update'].features = dict(type='DenoiserFeatures', timestep=100)
@@ -216,7 +244,7 @@ class TestConfigs:
 
 def test_seediff_is_what_an_array_gets():
     """The host adds nothing: its masks are those of the source on the picture."""
-    model = segmentor('seediff', source=dict(prior='tiny', image_size=32))
+    model = segmentor(dict(type='SeeDiff', prior='tiny', image_size=32))
     (found,) = predict(model, sample())
     image = (torch.tensor([0.0, 50, 100]) / 255).view(3, 1, 1).expand(3, 6, 8)
     alone = SeeDiff('tiny', image_size=32).predict(image, NAMES, key='a.jpg')

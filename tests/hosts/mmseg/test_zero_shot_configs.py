@@ -44,7 +44,7 @@ def test_the_whole_path_and_the_same_as_arrays(clip_folder, tmp_path, monkeypatc
         'model.refiner.image_size': 64,
         'model.refiner.update.features': None,
         'model.refiner.update.confidence_range': (0.0, 1.0),
-        **{f'model.segmentor.source.{name}': value for name, value in source.items()},
+        **{f'model.segmentor.{name}': value for name, value in source.items()},
     }
     given = [f'{name}={value}'.replace(' ', '') for name, value in options.items()]
     config = ROOT / 'configs/sclip/sclip_vit-b16_voc21_g4seg.py'
@@ -68,9 +68,7 @@ def test_builds(path, clip_folder, monkeypatch):
     config = Config.fromfile(path)
     is_clip = path.parent.name != 'groupvit'
     if is_clip:
-        config.merge_from_dict(
-            {'model.source': {'model': f'local-dir:{clip_folder}', **config.model.get('source', {})}}
-        )
+        config.model.model = f'local-dir:{clip_folder}'
         built = MODELS.build(config.model)
         assert built.source.method.name == path.parent.name
     dataset = DATASETS.get(config.test_dataloader.dataset.type)
