@@ -45,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('out', type=Path, help='folder of the seeds')
     parser.add_argument('--labels', type=Path, required=True, help='which classes each image shows: JSON or folder')
     parser.add_argument('--method', type=str.lower, choices=sorted(source_methods()), default='clip-es')
-    parser.add_argument('--classes', required=True, help='file of class names, one a line, or names with commas')
+    parser.add_argument(
+        '--classes', required=True, help="file of a class a line, synonyms with ', ' between; or names with commas"
+    )
     parser.add_argument('--background', help="class that no label names; default: the one called 'background'")
     parser.add_argument('--names', type=Path, help='file of the names of the images to read; default: all')
     parser.add_argument('--format', choices=FORMATS, help="of the seeds; default: the method's authors'")
@@ -66,7 +68,7 @@ def build_task(args: argparse.Namespace) -> SeedsTask:
         OSError: if a file is missing.
         ValueError: if arguments do not fit.
     """
-    classes, options = read_classes(args.classes, background=args.background), dict(args.options)
+    classes, options = read_classes(args.classes, background=args.background, with_synonyms=True), dict(args.options)
     if args.method == 'cam':  # its outputs are the data set's classes, unless the user says otherwise
         options.setdefault('names', [name for c, name in enumerate(classes) if c != classes.background])
     return SeedsTask(

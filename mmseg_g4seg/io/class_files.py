@@ -3,12 +3,14 @@
 from contextlib import suppress
 from pathlib import Path
 
-from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.prediction import ClassList, ClassName
 
 from .config_files import find_shipped
 
 
-def read_classes(source: str, *, background: str | None = None, palette: Path | None = None) -> ClassList:
+def read_classes(
+    source: str, *, background: str | None = None, palette: Path | None = None, with_synonyms: bool = False
+) -> ClassList:
     """Reads class names.
 
     Args:
@@ -16,11 +18,14 @@ def read_classes(source: str, *, background: str | None = None, palette: Path | 
         background: name of the class that is never refined; the one that is called so, in any usual
             spelling, when not given; `none` for none.
         palette: file of colours, `R G B` a line, 0 to 255, one a class at least; none when not given.
+        with_synonyms: read a file as `read_synonyms` does; a class of one word is that word.
 
     Raises:
         ValueError: if names or colours do not fit, or a file is no UTF-8.
     """
-    names = [name.strip() for name in _listed_names(source) if name.strip()]
+    names: list[ClassName] = [name.strip() for name in _listed_names(source) if name.strip()]
+    if with_synonyms and (path := _file(source)) is not None:
+        names = [words if len(words) > 1 else words[0] for words in read_synonyms(str(path))]
     colours = None if palette is None else _read_colours(palette, len(names))
     return distinct_classes(ClassList(names, background=background or 'auto', palette=colours))
 
@@ -69,10 +74,14 @@ def distinct_classes(classes: ClassList) -> ClassList:
     return classes
 
 
-def _listed_names(source: str) -> list[str]:
-    path = None
+def _file(source: str) -> Path | None:
     with suppress(OSError):  # names with commas may be too long for a path
-        path = Path(source) if Path(source).is_file() else None
+        return find_shipped(source)
+    return None
+
+
+def _listed_names(source: str) -> list[str]:
+    path = _file(source)
     if path is not None:
         return _read_lines(path)
     if ',' not in source:

@@ -127,6 +127,7 @@ class TestByTheNameOfItsSource:
             (dict(type='ClipSegmentor', method='sclipp'), r"method: expected one of \['clearclip', .*got 'sclipp'"),
             (dict(type='ClipSegmentor', logit_scal=65.0), "ClipSegmentor has no option 'logit_scal': did you mean"),
             (dict(type='GroupViTSegmentor', method='sclip'), "GroupViTSegmentor has no option 'method'"),
+            (dict(type='SeeDiff', source=dict(prior='tiny')), "SeeDiff has no option 'source'"),
         ],
     )
     def test_a_misspelt_word_costs_no_loading(self, config, message):

@@ -73,6 +73,22 @@ def test_what_is_written_is_what_the_source_says(folder, task, clip):
     assert report['summary'].splitlines()[-1] == 'read them with --format clip-es --background-rule power:1'
 
 
+def test_classes_have_synonyms(folder, clip):
+    """A label names a class by any of its words, and the method reads them all."""
+    (folder / 'words.txt').write_text('background\nsky\nhot air balloon, balloon\nfish, shark\n')
+    (folder / 'tags.json').write_text(json.dumps({'a': ['sky', 'shark'], 'b': ['balloon'], 'c': []}))
+    run = [str(folder / 'images'), str(folder / 'out'), '--labels', str(folder / 'tags.json')]
+    assert main([*run, '--classes', str(folder / 'words.txt'), '--options', f'model={clip}']) == 0
+    report = json.loads((folder / 'out/report.json').read_text())
+    assert [image['classes'] for image in report['images']] == [['sky', 'fish'], ['hot air balloon'], []]
+    words = ClassList(['background', 'sky', ('hot air balloon', 'balloon'), ('fish', 'shark')])
+    expected = CLIPESSource.from_config(clip).predict_present(read_image(folder / 'images/a.png'), words, [1, 3])
+    read = build_format('clip-es', words).read(folder / 'out/a.npy')
+    torch.testing.assert_close(read.probs, expected.probs, rtol=0, atol=2e-3)
+    (folder / 'words.txt').write_text('background\nsky\n\nfish,shark\n')
+    assert main([*run, '--classes', str(folder / 'words.txt'), '--options', f'model={clip}']) == 1
+
+
 def test_three_commands_are_the_papers_table(folder, clip, capsys):
     pytest.importorskip('pydensecrf')
     (folder / 'names.txt').write_text('a\nb\n')
