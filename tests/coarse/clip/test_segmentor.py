@@ -7,9 +7,11 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mmseg_g4seg.coarse import ClipSegmentor, build_source
-from mmseg_g4seg.coarse.clip import SCLIP, ClearCLIP
+from mmseg_g4seg.coarse.clip import NACLIP, SCLIP, ClearCLIP, MaskCLIP, ProxyCLIP, VanillaCLIP
+from mmseg_g4seg.coarse.clip.base import encode_patches
 from mmseg_g4seg.coarse.clip.scores import class_scores, drop_small_classes
 from mmseg_g4seg.coarse.words import WordEncoder
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
@@ -47,6 +49,26 @@ def test_labels_do_not_hang_on_the_batch(model):
     for image, one, other in zip(images, together, backwards, strict=True):
         assert torch.equal(one.label_map, other.label_map)
         assert torch.equal(one.probs, build(model).predict(image, CLASSES).probs)
+
+
+@pytest.mark.parametrize(
+    'method',
+    [SCLIP(), MaskCLIP(), NACLIP(), ClearCLIP(), VanillaCLIP(), ProxyCLIP(nn.AvgPool2d(4))],
+    ids=lambda m: m.name,
+)
+def test_windows_of_every_method_are_a_plain_loop(model, method):
+    """Of 64 every 32, the last ones moved back into the image, as mmseg's `slide_inference` has it."""
+    image, words = torch.rand(3, 80, 112), F.normalize(torch.randn(5, 32), dim=1)
+    total, count = torch.zeros(5, 80, 112), torch.zeros(80, 112)
+    for top in (0, 16):
+        for left in (0, 32, 48):
+            place = slice(top, top + 64), slice(left, left + 64)
+            features = encode_patches(model.visual, image[(slice(None), *place)][None], method)
+            cosines = torch.einsum('behw,ne->bnhw', F.normalize(features, dim=1), words)
+            total[(slice(None), *place)] += F.interpolate(cosines, (64, 64), mode='bilinear')[0]
+            count[place] += 1
+    source = build(model, method=method, image_scale=(112, 80), pamr_iterations=0)
+    torch.testing.assert_close(source.cosines(image, words), total / count, atol=1e-6, rtol=0)
 
 
 class TestScores:
