@@ -42,7 +42,7 @@ TABLES: dict[str, Table] = {
         TEXT_SUPERVISED,
         'I',
     ),
-    'weakly-supervised': Table('seeds of weakly supervised methods, VOC12 train', SEEDS, 'II'),
+    'weakly-supervised': Table('seeds of weakly supervised methods, VOC12 train, and COCO-Object besides', SEEDS, 'II'),
     'ablation': Table('the parts of the method, CLIP-ES', ABLATION, 'III'),
     'inversion': Table('null-text inversion in place of one noised step', INVERSION, 'IV'),
     'supervised': Table(

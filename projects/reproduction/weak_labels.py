@@ -1,4 +1,4 @@
-"""Tables II to IV, VIII and IX: seeds on VOC12's training images, and the parts of the method."""
+"""Tables II to IV, VIII and IX: seeds of training images, and the parts of the method."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +18,10 @@ NULL_TEXT = {'update.reconstruction': {'_delete_': True, 'type': 'NullTextInvers
 SDXL = {'prior.source': 'stabilityai/stable-diffusion-xl-base-1.0', 'prior.variant': 'fp16', 'image_size': 1024}
 
 
-def _clip_es(options: Mapping[str, Any] | None = None, *, stages: str = 'g4seg') -> ConfigRun:
-    return ConfigRun(f'clip_es/clip-es_vit-b16_voc21-train_{stages}.py', options=options or {})
+def _clip_es(
+    options: Mapping[str, Any] | None = None, *, stages: str = 'g4seg', data: str = 'voc21-train'
+) -> ConfigRun:
+    return ConfigRun(f'clip_es/clip-es_vit-b16_{data}_{stages}.py', options=options or {})
 
 
 def _cam(stages: str) -> ConfigRun:
@@ -41,6 +43,20 @@ SEEDS = (
     Row('CAM', 48.0, 50.8, _cam('g4seg')),
     Row('CAM: dense CRF', 48.0, 52.4, _cam('crf')),
     Row('CAM: G4Seg, then dense CRF', 48.0, 54.2, _cam('g4seg-crf')),
+    Row('CLIP-ES: CascadePSP', 70.8, None, _clip_es(stages='cascadepsp')),
+    Row('CLIP-ES: G4Seg, then CascadePSP', 70.8, None, _clip_es(stages='g4seg-cascadepsp')),
+    Row('CAM: CascadePSP', 48.0, None, _cam('cascadepsp')),
+    Row('CAM: G4Seg, then CascadePSP', 48.0, None, _cam('g4seg-cascadepsp')),
+    *(
+        Row(f'CLIP-ES, COCO-Object: {name}', None, None, _clip_es(stages=stages, data='coco-object-train'))
+        for name, stages in (
+            ('G4Seg', 'g4seg'),
+            ('dense CRF', 'crf'),
+            ('G4Seg, then dense CRF', 'g4seg-crf'),
+            ('CascadePSP', 'cascadepsp'),
+            ('G4Seg, then CascadePSP', 'g4seg-cascadepsp'),
+        )
+    ),
     Row("CLIP-ES, its authors' files", 70.8, 72.0, SeedRun('clip_es', 'clip-es', 'power:1', BETA)),
     Row("CAM, IRN's files", 48.0, 50.8, SeedRun('irn_cam', 'irn', 'threshold:0.15', BETA)),
 )

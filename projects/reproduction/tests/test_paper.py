@@ -1,3 +1,4 @@
+import re
 import shlex
 from pathlib import Path
 
@@ -85,7 +86,12 @@ def test_metafiles_and_readmes_have_the_papers_figures(file):
     assert models
     for model in models:
         row = by_config[model['Config'].removeprefix('configs/')]
-        assert model['Results'].get('Metrics', {}).get('mIoU (reported by the paper)') == row.refined
+        metrics = model['Results'].get('Metrics', {})
+        assert metrics.get('mIoU (reported by the paper)') == row.refined
+        assert metrics.get('coarse mIoU (reported by the paper)', row.coarse) == row.coarse
+        authors = metrics.get('coarse mIoU (reported by its authors)')
+        coarse = re.sub(r'_[^_]*(g4seg|crf|cascadepsp)[^_]*$', '.py', Path(model['Config']).stem)
+        assert authors is None or any(coarse in line and f'| {authors} |' in line for line in readme)
         assert model.get('Weights', '') == (row.run.address if row.run.weights else '')
         figures = '-' if row.refined is None else f'{row.coarse}, {row.refined}'
         assert any(Path(model['Config']).name in line and f'| {figures} |' in line for line in readme)

@@ -1,0 +1,12 @@
+# CLIP-ES's seeds of COCO-Object, then G4Seg, then dense CRF.
+_base_ = ['./clip-es_vit-b16_coco-object-train.py', '../_base_/refiners/g4seg_sd21_seeds.py']
+model = dict(
+    _delete_=True,
+    type='RefinedSegmentor',
+    segmentor=_base_.model,
+    score_type='softmax',
+    refiner=dict(
+        type='SequentialRefiner',
+        refiners=[_base_.refiner, dict(type='DenseCRFRefiner', preset='clip_es')],
+    ),
+)
