@@ -69,6 +69,16 @@ def test_odd_images(source, size):
     torch.testing.assert_close(found.probs.sum(dim=0), torch.ones(size))
 
 
+def test_batch_and_order_do_not_matter(source):
+    images, names = [torch.rand(3, 20, 28), torch.rand(3, 33, 17)], ['background', 'cat', 'dog']
+    together = source.predict_batch(images, names)
+    turned = source.predict_batch(images[::-1], names)[::-1]
+    for image, one, other in zip(images, together, turned, strict=True):
+        alone = source.predict(image, names)
+        assert torch.equal(one.probs, alone.probs)
+        assert torch.equal(other.probs, alone.probs)
+
+
 def test_a_folder_of_weights(resnet, tmp_path, monkeypatch):
     monkeypatch.setattr(models, 'get_model', lambda *_, **_given: small_resnet())
     torch.save({'state_dict': resnet.state_dict()}, tmp_path / 'w.pth')
