@@ -1,4 +1,8 @@
-"""Models of the real architectures, small and with random weights; no download, no GPU."""
+"""Models of the real architectures, small and with random weights; no download, no GPU.
+
+What takes seconds to import is imported where it is used: pytest-xdist's first process, for which the others wait, runs
+no test.
+"""
 
 import gc
 import os
@@ -6,16 +10,18 @@ import random
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-os.environ.setdefault('HF_HUB_OFFLINE', '1')
-
-import numpy as np
 import pytest
-import torch
 
-from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
-from mmseg_g4seg.prediction import Prediction
+from tests.fork_server import start_server, stop_server
 from tests.random_prior import NAMES, RandomParts, as_prior, build_random_parts
+
+if TYPE_CHECKING:
+    from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
+
+# libraries read it when they are imported
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 ROOT = Path(__file__).parents[1]
 IMAGE_SIZE = 32
@@ -51,6 +57,17 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    """Not in xdist's first process, which runs no test."""
+    if session.items:
+        start_server()
+
+
+def pytest_unconfigure():
+    stop_server()
+
+
 @pytest.fixture(scope='session', autouse=True)
 def quick_configs():
     """Configs are dumped as mmengine writes them, not laid out anew, and mmseg's index is read once: seconds a run."""
@@ -68,6 +85,9 @@ def quick_configs():
 @pytest.fixture(autouse=True)
 def same_draws():
     """Every test draws the same numbers, whichever process it runs in and whatever ran before it."""
+    import numpy as np
+    import torch
+
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
@@ -79,7 +99,7 @@ def parts() -> RandomParts:
 
 
 @pytest.fixture(scope='session')
-def prior(parts: RandomParts) -> StableDiffusionPrior:
+def prior(parts: RandomParts) -> 'StableDiffusionPrior':
     return as_prior(parts)
 
 
@@ -92,6 +112,10 @@ def prior_folder(parts: RandomParts, tmp_path_factory: pytest.TempPathFactory):
 
 def random_case(height: int = 24, width: int = 40, classes: int = len(NAMES), seed: int = 0):
     """An image and an uncertain prediction with smooth class regions."""
+    import torch
+
+    from mmseg_g4seg.prediction import Prediction
+
     generator = torch.Generator().manual_seed(seed)
     image = torch.rand(3, height, width, generator=generator)
     coarse = torch.randn(1, classes, max(2, height // 6), max(2, width // 6), generator=generator)

@@ -2,14 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
-
-from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
-from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer, write_vocabulary
+if TYPE_CHECKING:
+    from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
 
 NAMES = ['sky', 'brick wall', 'grass', 'hot air balloon', 'fish']
 
@@ -26,6 +22,11 @@ class RandomParts:
 
     def save(self, folder: Path) -> None:
         """Writes a folder as diffusers does."""
+        from diffusers import StableDiffusionPipeline
+
+        from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
+        from mmseg_g4seg.diffusion.text.word_tokenizer import write_vocabulary
+
         nothing = dict(safety_checker=None, feature_extractor=None, requires_safety_checker=False)
         parts = {name: getattr(self, name) for name in StableDiffusionPrior.parts}
         StableDiffusionPipeline(**parts, **nothing).save_pretrained(folder)
@@ -35,6 +36,12 @@ class RandomParts:
 
 def build_random_parts(prediction_type: str = 'epsilon', **unet_options) -> RandomParts:
     """Stable Diffusion's parts: an autoencoder by 4, a U-Net of three levels with attention in each."""
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
+
     torch.manual_seed(0)
     tokenizer = build_tokenizer(NAMES)
     vae = AutoencoderKL(
@@ -78,7 +85,9 @@ def build_random_parts(prediction_type: str = 'epsilon', **unet_options) -> Rand
     return RandomParts(vae.eval(), unet.eval(), text_encoder.eval(), tokenizer, scheduler)
 
 
-def as_prior(parts: RandomParts) -> StableDiffusionPrior:
+def as_prior(parts: RandomParts) -> 'StableDiffusionPrior':
+    from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
+
     return StableDiffusionPrior(
         parts.vae,
         unet=parts.unet,

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ MODELS = {'diffusers', 'transformers', 'open_clip', 'tokenizers'}
 PROJECTS = sorted(p.name for p in (ROOT / 'projects').iterdir() if (p / '__init__.py').is_file())
 
 
+@cache
 def imports(path: Path) -> list[str]:
     """Full names of the modules that a file imports, those inside functions too."""
     parts = path.relative_to(ROOT).with_suffix('').parts
@@ -82,6 +84,7 @@ FILES = [p for p in files(PACKAGE) if p != PACKAGE / '__init__.py']
 FOLDERS = sorted({p.parent for p in files(PACKAGE)})
 
 
+@cache
 def file_of(name: str) -> Path | None:
     """The package's file behind the full name of a module, or of something in it."""
     parts = name.split('.')
@@ -98,11 +101,13 @@ def inside(folder: Path, path: Path) -> str:
     return path.relative_to(folder).parts[0].removesuffix('.py')
 
 
-EDGES = {
-    path: {file for name in imports(path) if name.startswith('mmseg_g4seg') and (file := file_of(name))}
-    for path in FILES
-}
-"""Which files of the package a file imports."""
+@cache
+def edges() -> dict[Path, set[Path]]:
+    """Which files of the package a file imports; not asked while tests are collected, which each process does."""
+    return {
+        path: {file for name in imports(path) if name.startswith('mmseg_g4seg') and (file := file_of(name))}
+        for path in FILES
+    }
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -129,7 +134,7 @@ def test_imports_go_downward(path):
 def test_imports_go_downward_inside_a_room(room):
     steps, folder = ROOMS[room], PACKAGE / room
     order = {name: step for step, names in enumerate(steps) for name in names}
-    for path, others in EDGES.items():
+    for path, others in edges().items():
         if folder not in path.parents or path == folder / '__init__.py':
             continue
         place = inside(folder, path)
@@ -145,7 +150,7 @@ def test_imports_go_downward_inside_a_room(room):
 def test_no_circle_in_a_folder(folder):
     """Its files and folders stand in some order; imports for type checkers count, since readers follow them, too."""
     graph: dict[str, set[str]] = {}
-    for path, others in EDGES.items():
+    for path, others in edges().items():
         if folder in path.parents and path != folder / '__init__.py':
             own = [other for other in others if folder in other.parents and other != folder / '__init__.py']
             graph.setdefault(inside(folder, path), set()).update(inside(folder, other) for other in own)
@@ -158,8 +163,8 @@ def test_no_circle_in_a_folder(folder):
 
 
 def test_a_circle_is_noticed(monkeypatch):
-    edges = {PACKAGE / 'ops' / name: {PACKAGE / 'ops' / other} for name, other in (('a.py', 'b.py'), ('b.py', 'a.py'))}
-    monkeypatch.setattr('tests.test_layers.EDGES', edges)
+    circle = {PACKAGE / 'ops' / name: {PACKAGE / 'ops' / other} for name, other in (('a.py', 'b.py'), ('b.py', 'a.py'))}
+    monkeypatch.setattr('tests.test_layers.edges', lambda: circle)
     with pytest.raises(AssertionError, match='circle'):
         test_no_circle_in_a_folder(PACKAGE / 'ops')
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 
 import pytest
@@ -15,10 +14,11 @@ from projects.benchmark.gpu import PARTS, Setting, run_parts
 from projects.benchmark.options import BenchmarkOptions
 from projects.benchmark.variants import VARIANTS, format_variants, measure_variants
 from tests.conftest import ROOT
+from tests.fork_server import python_command
 
 
 def test_the_script_in_miniature(tmp_path):
-    environment = {**os.environ, 'MINIATURE': '1', 'PYTHON': sys.executable}
+    environment = {**os.environ, 'MINIATURE': '1', 'PYTHON': python_command()}
     done = subprocess.run(
         [ROOT / 'projects/benchmark/gpu.sh', tmp_path], env=environment, capture_output=True, text=True, check=False
     )

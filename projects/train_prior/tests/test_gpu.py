@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import tarfile
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from mmseg_g4seg.diffusion.loading import load_prior
 from projects.train_prior import gpu
 from tests.conftest import ROOT
+from tests.fork_server import python_command
 
 STREET = [
     'road',
@@ -78,7 +78,7 @@ def data(tmp_path):
 
 def test_the_script_in_miniature(data, tmp_path):
     out = tmp_path / 'out'
-    environment = {**os.environ, 'MINIATURE': '1', 'PYTHON': sys.executable}
+    environment = {**os.environ, 'MINIATURE': '1', 'PYTHON': python_command()}
     done = subprocess.run(
         [ROOT / 'projects/train_prior/gpu.sh', out, data], env=environment, capture_output=True, text=True, check=False
     )

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
+from tests.fork_server import Fork, python_command
 from tests.hosts.folder import slow_refiner
 from tests.hosts.folder.conftest import ROOT, SCRIPT, contents, make_task, write_pair
 from tests.scripts import run_script
@@ -49,11 +49,13 @@ def make_slow_task(root: Path, count: int, seconds: float) -> tuple[FolderTask, 
 
 
 def light_command(root: Path, *mode: Any) -> list[str]:
-    return [sys.executable, str(LIGHT_RUN), str(root / 'task'), *map(str, mode)]
+    return [str(LIGHT_RUN), str(root / 'task'), *map(str, mode)]
 
 
 def output(command: list[str], code: int = 0) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    python = python_command()
+    environment = {**ENVIRONMENT, 'PYTHON_EXEC': python}  # torchrun's word for it
+    done = subprocess.run([python, *command], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == code, done.stderr
     return done.stdout
 
@@ -98,13 +100,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 600) -> None:
 
 
 @contextmanager
-def started(command: list[str]) -> Iterator[subprocess.Popen]:
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(command: list[str]) -> Iterator[Fork]:
+    process = Fork(command, env=ENVIRONMENT)
     try:
         yield process
     finally:
         process.kill()
-        process.wait()
 
 
 def kill_when(command: list[str], out: Path, results: int) -> None:
@@ -112,8 +113,8 @@ def kill_when(command: list[str], out: Path, results: int) -> None:
     with started(command) as process:
         wait_for(lambda: len(list(out.glob('*.png'))) >= results or process.poll() is not None)
         others = descendants(process.pid)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        assert process.returncode == -signal.SIGKILL
     wait_for(lambda: not any(map(is_alive, others)), 60)
 
 
@@ -146,19 +147,11 @@ def test_interrupted(tmp_path, workers):
     """Ctrl-C reaches the workers, too: each printed a traceback."""
     task, undisturbed = make_slow_task(tmp_path, 30, 0.1)
     # a group of its own, as a shell starts a command: the terminal interrupts all of it
-    process = subprocess.Popen(
-        light_command(tmp_path, workers),
-        env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # a shell's background job, as tests may be, ignores the signal, and so would what it starts
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    process = Fork(light_command(tmp_path, workers), env=ENVIRONMENT, stderr=tmp_path / 'said', group=True)
     wait_for(lambda: len(list(task.out.glob('*.png'))) >= 2 or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate()
-    assert process.returncode == 130
+    assert process.wait() == 130
+    said = (tmp_path / 'said').read_text()
     assert 'Traceback' not in said
     assert said.splitlines()[-1] == 'interrupted'
     assert len(list(task.out.glob('*.png'))) < 30
@@ -174,16 +167,15 @@ def test_two_runs_in_one_folder(tmp_path):
         for overwrite in (False, True):
             with pytest.raises(FileExistsError, match=said):
                 refine_folder(task, overwrite=overwrite)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
     finish(task, 1)  # what a killed run held is free
     assert contents(task.out) == undisturbed
 
 
 def test_two_processes_under_torchrun(tmp_path):
     task, undisturbed = make_slow_task(tmp_path, 5, 0)
-    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
-    output([*torchrun, *light_command(tmp_path, 1)[1:]], code=1)  # the first process's exit code: there is an error
+    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    output([*torchrun, *light_command(tmp_path, 1)], code=1)  # the first process's exit code: there is an error
     assert contents(task.out) == undisturbed
 
 
@@ -192,10 +184,10 @@ def test_the_tool_itself_killed_and_finished(tmp_path, config):
     task = make_task(tmp_path, count=40, refiner=dict(type='PAMRRefiner'))
     folders = [str(folder) for folder in (task.images, task.masks, task.out)]
     names = ['--classes', ','.join(task.classes.names), '--format', 'index-png', '--refiner', str(config)]
-    command = [sys.executable, str(SCRIPT), *folders, *names]
+    command = [str(SCRIPT), *folders, *names]
     kill_when([*command, '--workers', '2'], task.out, 2)
     assert not (task.out / 'report.json').exists()
-    assert run_script(*command[1:]).returncode == 0
+    assert run_script(*command).returncode == 0
     undisturbed = replace(task, out=tmp_path / 'undisturbed')
     refine_folder(undisturbed)
     assert contents(task.out) == contents(undisturbed.out)

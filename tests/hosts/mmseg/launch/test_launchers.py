@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmseg_g4seg.hosts.mmseg.launch.config import share_among_processes
 from mmseg_g4seg.hosts.mmseg.launch.replicas import LAUNCHERS, process_variables
 from tests.conftest import ROOT
+from tests.fork_server import python_command
 from tests.hosts.mmseg.conftest import plain_config
 from tests.hosts.mmseg.test_saved_scores import saved_config
 from tests.scripts import run_script
@@ -45,6 +46,11 @@ def free_port() -> str:
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         return str(listener.getsockname()[1])
+
+
+def quick_python() -> dict[str, str]:
+    """Processes that have imported mmseg, by the variables of our scripts and of torchrun."""
+    return {'PYTHON': python_command(), 'PYTHON_EXEC': python_command()}
 
 
 def call(*command: object, folder: Path, **variables: str) -> subprocess.CompletedProcess:
@@ -124,7 +130,7 @@ def test_two_processes_behind_a_segmentor(segmentor_case, tmp_path):
     folder = tmp_path / 'two of them'
     arguments = segmentor_case.arguments()
     command = [DIST_TEST, segmentor_case.config, segmentor_case.checkpoint, 2, '--out', folder / 'out', *arguments]
-    report = read_report(folder, call(*command, folder=folder, PORT=free_port()))
+    report = read_report(folder, call(*command, folder=folder, PORT=free_port(), **quick_python()))
     assert_same(report, segmentor_case.report)
     assert_every_image_once(folder, report)
     for stage in ('out', 'out/coarse'):
@@ -161,7 +167,7 @@ def srun(tmp_path) -> dict[str, str]:
 def test_two_slurm_tasks_of_saved_scores(saved_case, tmp_path, srun):
     """Started as Slurm does, with its variables."""
     command = [SLURM_TEST, 'gpus', 'a job', saved_case.config, 'none', *saved_case.arguments()]
-    variables = {**srun, 'GPUS': '2', 'START_TASKS': '1', 'MASTER_PORT': free_port()}
+    variables = {**srun, **quick_python(), 'GPUS': '2', 'START_TASKS': '1', 'MASTER_PORT': free_port()}
     report = read_report(tmp_path, call(*command, folder=tmp_path, **variables))
     assert_same(report, saved_case.report)
     assert_every_image_once(tmp_path, report)
