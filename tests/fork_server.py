@@ -187,6 +187,7 @@ def _become_new(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.chdir(request['folder'])
     os.environ.clear()
     os.environ.update(request['env'])
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith('_pytest')]
     logging.root.handlers.clear()
     atexit._clear()
     atexit.register(multiprocessing.util._exit_function)
@@ -198,6 +199,8 @@ def _execute(arguments: Sequence[str]) -> None:
     if first == '-m':
         sys.argv = rest
         sys.path.insert(0, os.getcwd())
+        # as pytest has loaded it, a module cannot be run as a script
+        sys.modules.pop(rest[0], None)
         runpy.run_module(rest[0], run_name='__main__', alter_sys=True)
     elif first == '-c':
         sys.argv = ['-c', *rest[1:]]

@@ -34,8 +34,8 @@ class RandomParts:
             write_vocabulary(self.tokenizer, folder / 'tokenizer')
 
 
-def build_random_parts(prediction_type: str = 'epsilon', **unet_options) -> RandomParts:
-    """Stable Diffusion's parts: an autoencoder by 4, a U-Net of three levels with attention in each."""
+def build_random_parts(prediction_type: str = 'epsilon', *, levels: int = 3, **unet_options) -> RandomParts:
+    """Stable Diffusion's parts: an autoencoder by 4, a U-Net with attention in each level but the coarsest."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -53,12 +53,12 @@ def build_random_parts(prediction_type: str = 'epsilon', **unet_options) -> Rand
     )
     unet = UNet2DConditionModel(
         sample_size=8,
-        block_out_channels=(16, 32, 32),
+        block_out_channels=(16, 32, 32)[:levels],
         layers_per_block=1,
-        down_block_types=['CrossAttnDownBlock2D'] * 2 + ['DownBlock2D'],
-        up_block_types=['UpBlock2D'] + ['CrossAttnUpBlock2D'] * 2,
+        down_block_types=['CrossAttnDownBlock2D'] * (levels - 1) + ['DownBlock2D'],
+        up_block_types=['UpBlock2D'] + ['CrossAttnUpBlock2D'] * (levels - 1),
         cross_attention_dim=32,
-        attention_head_dim=(2, 4, 4),
+        attention_head_dim=(2, 4, 4)[:levels],
         norm_num_groups=8,
         **unet_options,
     )

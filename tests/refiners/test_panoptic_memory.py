@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from tests.conftest import ROOT
+from tests.fork_server import python_command
 
 RECORDED, REFINED = 5.0, 17.0
 """Times the size of S maps in half precision: what recording takes at its peak, and refining by the likelihood update.
@@ -67,7 +68,7 @@ def measure(queries, segments, height, width):
 
 def test_memory_follows_the_segments_not_the_queries():
     sizes = dict(queries=100, segments=12, height=256, width=512)
-    command = [sys.executable, '-m', 'tests.refiners.test_panoptic_memory', *map(str, sizes.values())]
+    command = [python_command(), '-m', 'tests.refiners.test_panoptic_memory', *map(str, sizes.values())]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr[-4000:]
     found = json.loads(result.stdout.splitlines()[-1])

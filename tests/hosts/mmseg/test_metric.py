@@ -514,7 +514,8 @@ def run_process(rank, count, folder):
 def test_two_processes_give_the_report_of_one(tmp_path):
     """Every file byte by byte, the seconds included, with an image that one process counts in vain."""
     evaluate(RefinementMetric(report_dir=str(tmp_path / 'one')), chain_of_three(5, 3))
-    torch.multiprocessing.spawn(run_process, args=(2, str(tmp_path)), nprocs=2)
+    # forks have imported mmseg
+    torch.multiprocessing.start_processes(run_process, args=(2, str(tmp_path)), nprocs=2, start_method='fork')
     names = sorted(path.name for path in (tmp_path / 'one').iterdir())
     page = ['report.html', 'report_data.json']  # with the folder's name and the command of the process
     assert names == sorted(['classes.csv', 'images.csv', 'metrics.json', 'table.txt', *page])

@@ -8,7 +8,7 @@ from mmseg_g4seg.diffusion.injection import DenseDiffusionInjector
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion, OneStep
 from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate
-from tests.conftest import NAMES, random_case
+from tests.conftest import NAMES, as_prior, build_random_parts, random_case
 from tests.refiners.g4seg.making import make
 
 VARIANTS = {
@@ -35,6 +35,12 @@ VARIANTS = {
     'timestep': {'update': CorrespondenceUpdate(reconstruction=OneStep(timestep=200), beta=0.2)},
 }
 KNOWN = {'likelihood, proportions': NAMES[1:4]}
+
+
+@pytest.fixture(scope='module')
+def prior():
+    """The smallest that has all parts: what holds of every combination is asked of it a thousand times."""
+    return as_prior(build_random_parts(levels=2))
 
 
 @pytest.fixture(params=VARIANTS)
