@@ -31,7 +31,8 @@ demo: env
 
 test: env
 	@# a process a core, files whole, in the order of tests/conftest.py; more threads than cores only wait for each other
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder tests projects
+	@# compiled files are kept, whatever the shell says: the tests' processes would compile all of it anew, each time
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder tests projects
 
 # upstream mmsegmentation 1.2.2: an environment of its own, which costs 3 GB of downloads once and 6 GB of disk
 test-upstream: $(UPSTREAM)/.ready

@@ -53,8 +53,11 @@ def start_server() -> None:
     ours, its = socket.socketpair()
     server = os.fork()
     if server == 0:
-        ours.close()
-        _serve(listener, its)
+        try:
+            ours.close()
+            _serve(listener, its)
+        finally:  # whatever happens, it must not go on as a second pytest
+            os._exit(1)
     _SERVER.append((server, ours))
     its.close()
     listener.close()
@@ -80,7 +83,9 @@ class Fork:
     def __init__(
         self, arguments: Sequence[str], *, env: Mapping[str, str], stderr: Path | str = os.devnull, group: bool = False
     ) -> None:
-        """Args:
+        """Starts it.
+
+        Args:
             arguments: Python's own.
             env: its environment.
             stderr: file for it; standard output goes nowhere.
@@ -113,7 +118,7 @@ def _address() -> str:
     return str(Path(_FOLDER[0].name) / 'socket')
 
 
-def _serve(listener: socket.socket, lifeline: socket.socket) -> NoReturn:
+def _serve(listener: socket.socket, lifeline: socket.socket) -> None:
     _SERVER.clear()
     signal.signal(signal.SIGCHLD, lambda *_: _reap())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -123,8 +128,8 @@ def _serve(listener: socket.socket, lifeline: socket.socket) -> NoReturn:
             listener.close()
             lifeline.close()
             _answer(connection)
+            return
         connection.close()
-    os._exit(0)
 
 
 def _reap() -> None:
@@ -134,7 +139,7 @@ def _reap() -> None:
             pass
 
 
-def _answer(connection: socket.socket) -> NoReturn:
+def _answer(connection: socket.socket) -> None:
     """Starts one process, says its id, and its exit code when it has ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     line, streams, *_ = socket.recv_fds(connection, 2**16, 3)
@@ -151,7 +156,6 @@ def _answer(connection: socket.socket) -> NoReturn:
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     with suppress(OSError):
         connection.sendall(f'{code}\n'.encode())
-    os._exit(0)
 
 
 def _run(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
@@ -167,11 +171,13 @@ def _run(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        threading._shutdown()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            threading._shutdown()
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 def _become_new(request: dict[str, Any], streams: Sequence[int]) -> None:
@@ -179,7 +185,7 @@ def _become_new(request: dict[str, Any], streams: Sequence[int]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, 'w'), open(2, 'w', buffering=1)
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, 'w'), os.fdopen(2, 'w', buffering=1)
     for number, handler in SIGNALS.items():
         signal.signal(number, handler)
     if request['group']:
@@ -198,7 +204,7 @@ def _execute(arguments: Sequence[str]) -> None:
     first, *rest = [a for i, a in enumerate(arguments) if i or a != '-u']
     if first == '-m':
         sys.argv = rest
-        sys.path.insert(0, os.getcwd())
+        sys.path.insert(0, str(Path.cwd()))
         # as pytest has loaded it, a module cannot be run as a script
         sys.modules.pop(rest[0], None)
         runpy.run_module(rest[0], run_name='__main__', alter_sys=True)

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from mmseg_g4seg.hosts.web.scenes import SCENES
 from tests.conftest import ROOT
 from tests.hosts.web.conftest import CHROMIUM, SCREENSHOTS, WIDTHS
 
-pytest.importorskip('gradio', reason='no gradio: pip install --no-deps -r requirements/app.txt')
-pytest.importorskip('playwright', reason='no playwright: pip install playwright')
 AXE = ROOT / 'work_dirs/browser/node_modules/axe-core/axe.min.js'
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='no chromium: apt-get install chromium')
+pytestmark = [
+    pytest.mark.skipif(find_spec('gradio') is None, reason='no gradio: pip install --no-deps -r requirements/app.txt'),
+    pytest.mark.skipif(find_spec('playwright') is None, reason='no playwright: pip install playwright'),
+    pytest.mark.skipif(CHROMIUM is None, reason='no chromium: apt-get install chromium'),
+]
 
 
 def refine(page) -> None:

@@ -1,6 +1,7 @@
 """The page in Gradio, without a browser: what it must not do."""
 
 import asyncio
+from importlib.util import find_spec
 
 import pytest
 
@@ -8,7 +9,10 @@ from mmseg_g4seg.hosts.web.offline import POLICY, LocalOnly
 from mmseg_g4seg.hosts.web.run import Runner
 from mmseg_g4seg.hosts.web.scenes import SCENES
 
-gr = pytest.importorskip('gradio', reason='no gradio: pip install --no-deps -r requirements/app.txt')
+# Gradio takes seconds to import: each process that collects the tests would
+pytestmark = pytest.mark.skipif(
+    find_spec('gradio') is None, reason='no gradio: pip install --no-deps -r requirements/app.txt'
+)
 
 
 @pytest.fixture(scope='module')
@@ -20,6 +24,8 @@ def page():
 
 def test_no_file_of_a_visitors_choice_is_run(page):
     """Configs are Python: a request with another name than those of the page must not have it run."""
+    import gradio as gr
+
     refiner = next(block for block in page.blocks.values() if block.elem_id == 'refiner')
     assert refiner.preprocess('PAMR alone') == 'PAMR alone'
     with pytest.raises(gr.Error, match='not in the list of choices'):
@@ -62,6 +68,8 @@ def test_a_misspelt_refiner_is_an_error_before_the_page_is_there():
 # the last one is a prior's whose numbers overflow in float16
 @pytest.mark.parametrize('kind', [ValueError, FileNotFoundError, FloatingPointError])
 def test_an_error_is_text(kind):
+    import gradio as gr
+
     from mmseg_g4seg.hosts.web.events import in_words
 
     @in_words
@@ -75,6 +83,8 @@ def test_an_error_is_text(kind):
 
 
 def test_a_request_for_a_file_that_was_not_uploaded(tmp_path, monkeypatch):
+    import gradio as gr
+
     from mmseg_g4seg.hosts.web import events
 
     said = []
