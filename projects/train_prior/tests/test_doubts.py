@@ -124,7 +124,7 @@ class TestDoubts:
         def loss(weight: float, rivals: float = 0.6) -> float:
             torch.manual_seed(0)
             settings = DenoiserSettings(batch_size=8, doubts=DoubtSettings(weight, rivals), cross_weight=3.0)
-            denoiser = Denoiser(build_prior(CLASSES), CLASSES, settings)
+            denoiser = Denoiser(build_prior(CLASSES, widths=(16, 16, 16)), CLASSES, settings)
             with torch.no_grad():
                 return denoiser.loss(denoiser.draw(latents, torch.Generator().manual_seed(0))).item()
 

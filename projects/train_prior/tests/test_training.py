@@ -34,7 +34,9 @@ def folders(scenes, **options):
 
 
 def task(scenes, data=None, **options):
-    return PriorTraining(data or folders(scenes), **{'size': (32, 32), 'vae_steps': 1, **options})
+    """With a small U-Net, unless the options have other widths."""
+    given = {'size': (32, 32), 'vae_steps': 1, 'widths': (16, 16, 16), **options}
+    return PriorTraining(data or folders(scenes), **given)
 
 
 SETTINGS = DenoiserSettings(steps=2, batch_size=4, reports=Reports(draws=2, sampling_steps=2))
@@ -44,7 +46,7 @@ EACH_STEP = replace(SETTINGS, reports=replace(SETTINGS.reports, every=1))
 @pytest.fixture(scope='module')
 def trained(scenes, tmp_path_factory):
     folder = tmp_path_factory.mktemp('run')
-    train_prior(task(scenes, half=True), EACH_STEP, folder)
+    train_prior(task(scenes, half=True, widths=None), EACH_STEP, folder)
     return folder
 
 
@@ -160,7 +162,7 @@ class TestPrior:
         fresh = warm_start(trained / 'prior', spelled)
         assert fresh.tokenizer('qwxjv1').input_ids != kept.tokenizer('qwxjv1').input_ids
         assert torch.equal(fresh.unet.conv_in.weight, kept.unet.conv_in.weight)
-        result = train_prior(task(scenes, init=trained / 'prior', vae_steps=0), SETTINGS, tmp_path)
+        result = train_prior(task(scenes, init=trained / 'prior', vae_steps=0, widths=None), SETTINGS, tmp_path)
         assert torch.equal(PriorParts.load(result).vae.decoder.conv_out.weight, kept.vae.decoder.conv_out.weight)
 
     def test_other_widths_take_a_new_unet(self, trained, scenes):
