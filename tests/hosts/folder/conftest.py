@@ -1,8 +1,10 @@
 """Small folders of images and masks, and the tool that refines them."""
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.io.formats import Reading, build_format
 from mmseg_g4seg.prediction import ClassList, Prediction
@@ -54,6 +57,33 @@ def contents(folder: Path) -> dict[str, bytes]:
     """All files of a folder, hidden ones and those of folders in it, too; less the seconds that a clock took."""
     files = [path for path in folder.rglob('*') if path.is_file()]
     return {str(path.relative_to(folder)): timeless_bytes(path.read_bytes()) for path in files}
+
+
+def labels_of(path: Path) -> np.ndarray:
+    """(H, W) int64 of a label file."""
+    return np.array(Image.open(path)).astype(np.int64)
+
+
+def write_labels(folder: Path, count: int = 3) -> list[np.ndarray]:
+    """A truth that is not quite the mask, with ignored pixels."""
+    folder.mkdir()
+    truth = []
+    for i in range(count):
+        labels = random_prediction(i).label_map.numpy().astype(np.uint8)
+        labels[:3] = np.roll(labels[:3], 2, axis=1)
+        labels[-1] = 255
+        Image.fromarray(labels).save(folder / f'image_{i}.png')
+        truth.append(labels)
+    return truth
+
+
+def read_report(out: Path) -> dict:
+    return json.loads((out / 'report.json').read_text())
+
+
+def contents_of_a_fresh_run(task: FolderTask, out: Path) -> dict[str, bytes]:
+    refine_folder(replace(task, out=out))
+    return contents(out)
 
 
 @pytest.fixture
