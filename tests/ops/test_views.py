@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.ops.views import View, crop_views, stride_views
-from mmseg_g4seg.refiners.g4seg.updates.likelihood import Question, average_views
+from mmseg_g4seg.refiners.g4seg.questions import Answer, average_views
 
 LABELS = torch.zeros(2, 4, dtype=torch.long)
 LEFT = View(slice(0, 2), slice(0, 3))
@@ -43,10 +43,10 @@ class TestAverage:
     def test_by_hand(self):
         pixels = torch.ones(2, 4, dtype=torch.bool)
         answers = [
-            (Question(0, 5, LEFT), torch.full((2, 3), 2.0)),
-            (Question(0, 8, LEFT), torch.full((2, 3), 4.0)),
-            (Question(0, 5, RIGHT_MIRRORED), torch.tensor([[9.0, 6.0, 4.0]] * 2)),
-            (Question(0, 8, RIGHT_MIRRORED), torch.tensor([[1.0, 2.0, 6.0]] * 2)),
+            Answer(LEFT, [5], torch.full((1, 2, 3), 2.0)),
+            Answer(LEFT, [8], torch.full((1, 2, 3), 4.0)),
+            Answer(RIGHT_MIRRORED, [5], torch.tensor([[[9.0, 6.0, 4.0]] * 2])),
+            Answer(RIGHT_MIRRORED, [8], torch.tensor([[[1.0, 2.0, 6.0]] * 2])),
         ]
         evidence = average_views(LABELS, {5: pixels, 7: pixels, 8: pixels}, answers)
         assert evidence.candidates == [5, 8]
@@ -58,11 +58,11 @@ class TestAverage:
         everywhere, left = torch.ones(2, 4, dtype=torch.bool), torch.zeros(2, 4, dtype=torch.bool)
         left[:, 0] = True
         answers = [
-            (Question(0, 0, LEFT), torch.ones(2, 3)),
-            (Question(0, 1, LEFT), torch.ones(2, 3) * 3),
-            (Question(0, 2, LEFT), torch.ones(2, 3) * 5),
-            (Question(0, 0, RIGHT_MIRRORED), torch.ones(2, 3) * 2),
-            (Question(0, 1, RIGHT_MIRRORED), torch.ones(2, 3) * 7),
+            Answer(LEFT, [0], torch.ones(1, 2, 3)),
+            Answer(LEFT, [1], torch.ones(1, 2, 3) * 3),
+            Answer(LEFT, [2], torch.ones(1, 2, 3) * 5),
+            Answer(RIGHT_MIRRORED, [0], torch.ones(1, 2, 3) * 2),
+            Answer(RIGHT_MIRRORED, [1], torch.ones(1, 2, 3) * 7),
         ]
         evidence = average_views(LABELS, {0: everywhere, 1: everywhere, 2: left}, answers)
         assert evidence.errors[:, 0].tolist() == [[1, 1.5, 1.5, 2], [3, 5, 5, 7], [5, 5, 5, 0]]

@@ -11,8 +11,9 @@ from torch import Tensor
 from mmseg_g4seg.evaluation.areas import class_areas
 from mmseg_g4seg.ops.masks import labelled_pixels
 from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.g4seg.questions import Evidence
 from mmseg_g4seg.refiners.g4seg.updates.base import merge_update
-from mmseg_g4seg.refiners.g4seg.updates.likelihood import Evidence, LikelihoodUpdate
+from mmseg_g4seg.refiners.g4seg.updates.likelihood import LikelihoodUpdate
 
 from .open_image import OpenImage
 

@@ -9,7 +9,6 @@ Shapes: K classes selected in an image, N candidates, c latent channels, h w lat
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,44 +20,14 @@ from mmseg_g4seg.ops.posterior import average_boxes, shift_proportions, weigh_ca
 from mmseg_g4seg.ops.views import View, crop_views
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage, encode_images
-from mmseg_g4seg.refiners.g4seg.layouts import Layout
-from mmseg_g4seg.refiners.g4seg.noise_errors import noise_errors
 from mmseg_g4seg.refiners.g4seg.passes import Passes
+from mmseg_g4seg.refiners.g4seg.questions import Answer, Evidence, Question, ask_all, average_views
+from mmseg_g4seg.refiners.g4seg.race import Race
 from mmseg_g4seg.registry import NUMBER, expect_option, register
 
 from .base import ClassProbs, Update
 
 NATS = 'nats above 0, or None'
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the prior says about the uncertain pixels of one image.
-
-    Attributes:
-        candidates: N classes that some pixel is open to; none where there is nothing to choose.
-        open_to: pixels that may take each candidate, (N, H, W) bool.
-        errors: the denoiser's error under each, (N, H, W) float32, averaged over the views of a pixel.
-    """
-
-    candidates: list[int]
-    open_to: Tensor
-    errors: Tensor
-
-
-@dataclass(frozen=True)
-class Question:
-    """How well does a candidate explain what a view of an image shows?
-
-    Attributes:
-        image_index: number of the image in the batch.
-        candidate: class that the uncertain pixels take.
-        view: of the image.
-    """
-
-    image_index: int
-    candidate: int
-    view: View
 
 
 @register
@@ -74,7 +43,7 @@ class LikelihoodUpdate(Update):
     def __init__(
         self,
         *,
-        timesteps: Sequence[int] = (100, 200, 300, 400, 500, 600),
+        timesteps: Sequence[int] | Race = (100, 200, 300, 400, 500, 600),
         draws: int = 1,
         crops: int = 1,
         sharpness: float = 30.0,
@@ -86,7 +55,8 @@ class LikelihoodUpdate(Update):
         upsampling: Upsampling = 'bilinear',
     ) -> None:
         """Args:
-            timesteps: noise levels that the error is averaged over.
+            timesteps: noise levels that the error is averaged over; or a `Race`, which asks about a candidate at the
+                next of them only where it may still win: fewer passes.
             draws: of the noise, at each of them.
             crops: along each side of the image, overlapping and every second one mirrored: the prior is asked in each,
                 and its errors are averaged where crops overlap; 1 asks about the whole image.
@@ -107,7 +77,12 @@ class LikelihoodUpdate(Update):
             ValueError: if a number is out of range.
         """
         share, finite = 'a probability in [0, 1]', 'a finite number of at least 0'
-        self.timesteps = _as_integers('timesteps', timesteps, 'timesteps, one at least')
+        # what a race keeps goes with its timesteps: one part, not one option more
+        self.timesteps: tuple[int, ...] | Race = (
+            timesteps
+            if isinstance(timesteps, Race)
+            else _as_integers('timesteps', timesteps, 'timesteps, one at least')
+        )
         self.draws = expect_option('draws', draws, int, 'an integer of at least 1', holds=lambda v: v >= 1)
         self.crops = expect_option('crops', crops, int, 'an integer of at least 1', holds=lambda v: v >= 1)
         self.sharpness = expect_option('sharpness', sharpness, NUMBER, finite, holds=lambda v: 0 <= v < math.inf)
@@ -121,7 +96,7 @@ class LikelihoodUpdate(Update):
         self.upsampling = check_upsampling(upsampling)
 
     def check(self, prior: DiffusionPrior) -> None:
-        for timestep in self.timesteps:
+        for timestep in self.timesteps.timesteps if isinstance(self.timesteps, Race) else self.timesteps:
             prior.check_timestep(timestep)
 
     def __call__(
@@ -150,27 +125,20 @@ class LikelihoodUpdate(Update):
         candidates = [[*classes, *([] if background is None else [background])] for classes in selected]
         # the likelihood of what an image does not have is asked of no one: K + 1 passes, not C
         open_to = [self._open_to(p, c) for p, c in zip(predictions, candidates, strict=True)]
-        shown: list[EncodedImage] = []
         questions: list[Question] = []
-        layouts: list[Layout] = []
-        for i, classes in enumerate(selected):
-            height, width = images[i].image.shape[-2:]
-            for number, view in enumerate(crop_views((height, width), self.crops) if classes else ()):
+        for i, (image, classes) in enumerate(zip(images, selected, strict=True)):
+            for number, view in enumerate(crop_views(_size(image), self.crops) if classes else ()):
                 # a class that no pixel is open to needs no pass; with one alone there is nothing to choose
                 asked = [c for c, pixels in open_to[i].items() if view.of(pixels).any()]
-                if len(asked) < 2:
-                    continue
-                shown.append(self._show(passes, images[i], view, number))
-                for c in asked:
-                    # all open pixels at once: as many passes as candidates, whatever the number of pixels
-                    filled = torch.where(open_to[i][c], c, predictions[i].label_map)
-                    layouts.append(passes.place(len(shown) - 1, shown[-1], view.of(filled), classes))
-                    questions.append(Question(i, c, view))
-        errors = self._errors(passes, shown, layouts)
-        answers = list(zip(questions, errors, strict=True))
+                if len(asked) >= 2:
+                    shown = self._show(passes, image, view, number)
+                    questions.append(Question(i, view, shown, predictions[i], open_to[i], classes, asked))
+        answers: list[list[Answer]] = [[] for _ in images]
+        for question, answer in zip(questions, self._ask(passes, questions), strict=True):
+            answers[question.image_index].append(answer)
         return [
-            average_views(prediction.label_map, pixels, [a for a in answers if a[0].image_index == i])
-            for i, (pixels, prediction) in enumerate(zip(open_to, predictions, strict=True))
+            average_views(prediction.label_map, pixels, own)
+            for pixels, prediction, own in zip(open_to, predictions, answers, strict=True)
         ]
 
     def posterior(self, probs: Tensor, evidence: Evidence, elsewhere: Tensor | None = None) -> Tensor:
@@ -190,15 +158,23 @@ class LikelihoodUpdate(Update):
         posterior = weigh_candidates(probs, open_to, evidence.errors, self.sharpness, self.bound)
         return shift_proportions(probs, posterior, open_to, elsewhere) if self.proportions else posterior
 
-    def _errors(self, passes: Passes, shown: Sequence[EncodedImage], layouts: Sequence[Layout]) -> list[Tensor]:
-        """Error of each layout on its image's grid, (H, W): averaged over boxes, then upsampled."""
-        if not layouts:
-            return []
-        # one cell's error is mostly the noise's own; a wide box sees which class fits the whole region
-        errors = noise_errors(passes, shown, layouts, self.timesteps, self.draws)
-        smooth = average_boxes(torch.stack(errors), self.smoothing)
-        pairs = zip(smooth, layouts, strict=True)
-        return [upsample(e[None], shown[layout.image_index].image, self.upsampling)[0] for e, layout in pairs]
+    def _ask(self, passes: Passes, questions: Sequence[Question]) -> list[Answer]:
+        """Answers on the grid of each question's view."""
+        if isinstance(self.timesteps, Race):
+            errors, counts = self.timesteps(passes, questions, self.draws, self._weigh)
+        else:
+            errors, counts = ask_all(passes, questions, self.timesteps, self.draws)
+        answers = []
+        for question, found, count in zip(questions, errors, counts, strict=True):
+            # one cell's error is mostly the noise's own; a wide box sees which class fits the whole region
+            smooth = average_boxes(found, self.smoothing)
+            fine = [upsample(own[None], question.encoded.image, self.upsampling) for own in smooth]
+            answers.append(Answer(question.view, question.candidates, torch.cat(fine), count))
+        return answers
+
+    def _weigh(self, probs: Tensor, open_to: Tensor, errors: Tensor) -> Tensor:
+        """Weighs N candidates by errors of single cells, (N, h, w) each, where they may be."""
+        return weigh_candidates(probs, open_to, average_boxes(errors, self.smoothing), self.sharpness, self.bound)
 
     def _show(self, passes: Passes, image: EncodedImage, view: View, number: int) -> EncodedImage:
         """A view as an image of its own, with noise of its own."""
@@ -215,29 +191,9 @@ class LikelihoodUpdate(Update):
         return {c: uncertain & (prediction.probs[c] >= self.candidate_threshold) for c in candidates}
 
 
-def average_views(
-    label_map: Tensor, open_to: dict[int, Tensor], answers: Sequence[tuple[Question, Tensor]]
-) -> Evidence:
-    """Averages the errors of one image over the views that a pixel lies in.
-
-    Args:
-        label_map: (H, W) of the image.
-        open_to: for each class the pixels that may take it, (H, W) bool.
-        answers: each question with the error at every pixel of its view.
-    """
-    asked = {question.candidate for question, _ in answers}
-    # in the order of the classes, so that sums of floats do not depend on the order of views
-    candidates = [c for c in open_to if c in asked]
-    total, views = torch.zeros(2, len(candidates), *label_map.shape, device=label_map.device)
-    for question, errors in answers:
-        # in place: a copy a view of (N, H, W) is 160 MB for 19 classes at 2048 x 1024
-        row = candidates.index(question.candidate)
-        question.view.add_to(total[row], errors)
-        question.view.add_to(views[row], 1.0)
-    pixels = torch.zeros_like(total, dtype=torch.bool)
-    for row, candidate in enumerate(candidates):
-        pixels[row] = open_to[candidate]
-    return Evidence(candidates, pixels, total / views.clamp_min(1))
+def _size(image: EncodedImage) -> tuple[int, int]:
+    height, width = image.image.shape[-2:]
+    return height, width
 
 
 def _as_integers(

@@ -1,0 +1,94 @@
+"""Asks the likelihood update's questions timestep by timestep: every candidate once, then each place's leaders alone.
+
+Shapes: N candidates, M layouts, h w latent grid.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mmseg_g4seg.ops.racing import keep_leaders, pack_parts, read_answers, update_means
+from mmseg_g4seg.registry import expect_option, register
+
+from .noise_errors import noise_errors
+from .passes import Passes
+from .questions import Question, ask_all, split
+
+Weigh = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(N, h, w) coarse probabilities, where each candidate may be, and mean errors -> (N, h, w) posterior."""
+
+
+@register
+class Race:
+    """Sequential halving: what cannot win a place is not asked there again.
+
+    Where a place has been decided, layouts show its leader, and parts of the image that do not touch are asked about
+    different classes in one pass: fewer passes, in better surroundings.
+    """
+
+    def __init__(self, *, timesteps: Sequence[int] = (300, 200, 100), keep: Sequence[int] = (4, 3)) -> None:
+        """Args:
+            timesteps: noise levels, the most telling one first.
+            keep: candidates that are left at a place, at most, for the second timestep, the third, and so on.
+
+        Raises:
+            ValueError: if there are not one timestep more than numbers of candidates, or a number is out of range.
+        """
+        for name, values in (('timesteps', timesteps), ('keep', keep)):
+            expect_option(name, values, (list, tuple), 'integers')
+        for timestep in timesteps:
+            expect_option('timesteps', timestep, int, 'integers')
+        for number in keep:
+            expect_option('keep', number, int, 'integers of at least 2', holds=lambda v: v >= 2)
+        if len(timesteps) != len(keep) + 1:
+            raise ValueError(
+                f'keep: expected one number less than timesteps, {len(timesteps) - 1}, got {len(keep)}: {keep!r}'
+            )
+        self.timesteps, self.keep = tuple(timesteps), tuple(keep)
+
+    def __call__(
+        self, passes: Passes, questions: Sequence[Question], draws: int, weigh: Weigh
+    ) -> tuple[list[Tensor], list[int]]:
+        """Asks all questions side by side, so that batches are full; none depends on another's answers.
+
+        Args:
+            passes: ask the prior.
+            questions: any number.
+            draws: of the noise, at each timestep.
+            weigh: says how probable candidates are by what is known so far.
+
+        Returns:
+            For each question the mean errors, (N, h, w) float32, and the passes that it took.
+        """
+        means, counts = ask_all(passes, questions, self.timesteps[:1], draws)
+        probs, left = zip(*(question.cell_probs() for question in questions), strict=True) if questions else ((), ())
+        open_to = list(left)
+        for number, (timestep, keep) in enumerate(zip(self.timesteps[1:], self.keep, strict=True), start=2):
+            posteriors = [weigh(p, o, m) for p, o, m in zip(probs, open_to, means, strict=True)]
+            open_to = [keep_leaders(p, o, keep) for p, o in zip(posteriors, open_to, strict=True)]
+            plans = [_plan(o) for o in open_to]
+            layouts = [
+                passes.place(i, q.encoded, q.fill_cells(torch.where(rows >= 0, rows, _leaders(p, o))), q.classes)
+                for i, (q, plan, p, o) in enumerate(zip(questions, plans, posteriors, open_to, strict=True))
+                for rows in plan
+            ]
+            found = noise_errors(passes, [q.encoded for q in questions], layouts, [timestep], draws)
+            for i, own in enumerate(split(found, [len(plan) for plan in plans])):
+                if own:
+                    errors, asked = read_answers(plans[i], torch.stack(own), len(means[i]))
+                    means[i] = update_means(means[i], errors, asked, number)
+                counts[i] += len(own) * draws
+        return means, counts
+
+
+def _plan(open_to: Tensor) -> Tensor:
+    """Layouts, (M, h, w), for the places where more than one of N candidates, (N, h, w) bool, is left."""
+    contested = open_to & (open_to.sum(dim=0) > 1)
+    # parts are found step by step: on a GPU each step would wait for the device
+    return pack_parts(contested.cpu()).to(open_to.device)
+
+
+def _leaders(posterior: Tensor, open_to: Tensor) -> Tensor:
+    """The most probable candidate that is left at each place: (N, h, w) twice -> (h, w) int64."""
+    return posterior.masked_fill(~open_to, -torch.inf).argmax(dim=0)
