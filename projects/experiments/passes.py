@@ -30,7 +30,6 @@ from projects.experiments.plan import ImageSet, read_experiment
 from projects.experiments.run import read_case
 from projects.experiments.table import Half, choose_half
 
-
 COSTS = ('passes', 'seconds')
 
 
@@ -54,8 +53,8 @@ def count_passes(refiner: Refiner) -> list[CountedPrior]:
     counters = []
     for stage in getattr(refiner, 'refiners', [refiner]):
         if isinstance(stage, G4SegRefiner):
-            stage.prior = CountedPrior(stage.prior)  # type: ignore[assignment]
-            counters.append(stage.prior)
+            counters.append(CountedPrior(stage.prior))
+            stage.prior = counters[-1]  # type: ignore[assignment]
     return counters
 
 

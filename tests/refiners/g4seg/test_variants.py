@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from mmseg_g4seg.diffusion.injection import DenseDiffusionInjector
 from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.g4seg.race import Race
 from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion, OneStep
 from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate
 from tests.conftest import NAMES, as_prior, build_random_parts, random_case
@@ -25,6 +26,7 @@ VARIANTS = {
     },
     'likelihood, draws': {'update': LikelihoodUpdate(timesteps=(300,), draws=2)},
     'likelihood, crops': {'update': LikelihoodUpdate(timesteps=(300,), crops=2, upsampling='guided')},
+    'likelihood, race': {'update': LikelihoodUpdate(timesteps=Race(timesteps=(300, 100), keep=(2,)), crops=2)},
     'likelihood, proportions': {'update': LikelihoodUpdate(timesteps=(300,), proportions=True)},
     'null-text': {'update': CorrespondenceUpdate(reconstruction=NullTextInversion(steps=2, inner_steps=1))},
     'null-text, joint': {
