@@ -15,7 +15,7 @@ from mmseg_g4seg.ops.views import View
 from mmseg_g4seg.prediction import Prediction
 
 from .encoding import EncodedImage
-from .noise_errors import noise_errors
+from .layouts import Layout
 from .passes import Passes
 
 
@@ -81,36 +81,21 @@ class Question:
         return probs, shares > 0
 
 
-def ask_all(
-    passes: Passes, questions: Sequence[Question], timesteps: Sequence[int], draws: int
-) -> tuple[list[Tensor], list[int]]:
-    """Asks about every candidate of every question, at every timestep.
-
-    Args:
-        passes: ask the prior.
-        questions: any number.
-        timesteps: noise levels.
-        draws: of the noise, at each of them.
-
-    Returns:
-        For each question the mean errors, (N, h, w) float32, and the passes that it took.
-    """
+def lay_out(passes: Passes, questions: Sequence[Question]) -> list[Layout]:
+    """A layout for every candidate of every question, which fills its pixels; their images are the questions' views."""
     # all open pixels at once: as many layouts as candidates, whatever the number of pixels
-    layouts = [
+    return [
         passes.place(i, question.encoded, question.fill(candidate), question.classes)
         for i, question in enumerate(questions)
         for candidate in question.candidates
     ]
-    found = noise_errors(passes, [question.encoded for question in questions], layouts, timesteps, draws)
-    numbers = [len(question.candidates) for question in questions]
-    errors = [torch.stack(own) for own in split(found, numbers)]
-    return errors, [number * len(timesteps) * draws for number in numbers]
 
 
-def split(found: Sequence[Tensor], numbers: Sequence[int]) -> list[list[Tensor]]:
-    """Cuts a list of (h, w) maps into lists of so many."""
+def split(found: Sequence[Tensor], numbers: Sequence[int]) -> list[Tensor]:
+    """Cuts a list of (h, w) maps into stacks of so many, (number, h, w) each."""
     rest = iter(found)
-    return [[next(rest) for _ in range(number)] for number in numbers]
+    stacks = ([next(rest) for _ in range(number)] for number in numbers)
+    return [torch.stack(own) if own else torch.empty(0) for own in stacks]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mmseg_g4seg.registry import expect_option, register
 
 from .noise_errors import noise_errors
 from .passes import Passes
-from .questions import Question, ask_all, split
+from .questions import Question, lay_out, split
 
 Weigh = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(N, h, w) coarse probabilities, where each candidate may be, and mean errors -> (N, h, w) posterior."""
@@ -61,9 +61,12 @@ class Race:
         Returns:
             For each question the mean errors, (N, h, w) float32, and the passes that it took.
         """
-        means, counts = ask_all(passes, questions, self.timesteps[:1], draws)
-        probs, left = zip(*(question.cell_probs() for question in questions), strict=True) if questions else ((), ())
-        open_to = list(left)
+        if not questions:
+            return [], []
+        shown, counts = [q.encoded for q in questions], [len(q.candidates) * draws for q in questions]
+        found = noise_errors(passes, shown, lay_out(passes, questions), self.timesteps[:1], draws)
+        means = split(found, [len(q.candidates) for q in questions])
+        probs, open_to = (list(maps) for maps in zip(*(q.cell_probs() for q in questions), strict=True))
         for number, (timestep, keep) in enumerate(zip(self.timesteps[1:], self.keep, strict=True), start=2):
             posteriors = [weigh(p, o, m) for p, o, m in zip(probs, open_to, means, strict=True)]
             open_to = [keep_leaders(p, o, keep) for p, o in zip(posteriors, open_to, strict=True)]
@@ -73,12 +76,12 @@ class Race:
                 for i, (q, plan, p, o) in enumerate(zip(questions, plans, posteriors, open_to, strict=True))
                 for rows in plan
             ]
-            found = noise_errors(passes, [q.encoded for q in questions], layouts, [timestep], draws)
-            for i, own in enumerate(split(found, [len(plan) for plan in plans])):
-                if own:
-                    errors, asked = read_answers(plans[i], torch.stack(own), len(means[i]))
+            found = noise_errors(passes, shown, layouts, [timestep], draws)
+            for i, answers in enumerate(split(found, [len(plan) for plan in plans])):
+                if len(answers):
+                    errors, asked = read_answers(plans[i], answers, len(means[i]))
                     means[i] = update_means(means[i], errors, asked, number)
-                counts[i] += len(own) * draws
+                    counts[i] += len(answers) * draws
         return means, counts
 
 

@@ -20,8 +20,9 @@ from mmseg_g4seg.ops.posterior import average_boxes, shift_proportions, weigh_ca
 from mmseg_g4seg.ops.views import View, crop_views
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage, encode_images
+from mmseg_g4seg.refiners.g4seg.noise_errors import noise_errors
 from mmseg_g4seg.refiners.g4seg.passes import Passes
-from mmseg_g4seg.refiners.g4seg.questions import Answer, Evidence, Question, ask_all, average_views
+from mmseg_g4seg.refiners.g4seg.questions import Answer, Evidence, Question, average_views, lay_out, split
 from mmseg_g4seg.refiners.g4seg.race import Race
 from mmseg_g4seg.registry import NUMBER, expect_option, register
 
@@ -163,12 +164,14 @@ class LikelihoodUpdate(Update):
         if isinstance(self.timesteps, Race):
             errors, counts = self.timesteps(passes, questions, self.draws, self._weigh)
         else:
-            errors, counts = ask_all(passes, questions, self.timesteps, self.draws)
+            shown, numbers = [q.encoded for q in questions], [len(q.candidates) for q in questions]
+            found = noise_errors(passes, shown, lay_out(passes, questions), self.timesteps, self.draws)
+            errors, counts = split(found, numbers), [n * len(self.timesteps) * self.draws for n in numbers]
         answers = []
-        for question, found, count in zip(questions, errors, counts, strict=True):
+        for question, own, count in zip(questions, errors, counts, strict=True):
             # one cell's error is mostly the noise's own; a wide box sees which class fits the whole region
-            smooth = average_boxes(found, self.smoothing)
-            fine = [upsample(own[None], question.encoded.image, self.upsampling) for own in smooth]
+            smooth = average_boxes(own, self.smoothing)
+            fine = [upsample(cells[None], question.encoded.image, self.upsampling) for cells in smooth]
             answers.append(Answer(question.view, question.candidates, torch.cat(fine), count))
         return answers
 
