@@ -7,7 +7,7 @@
 5. `refiners/g4seg/reconstruction.py` noises the image and predicts it anew.
 6. `diffusion/families/stable_diffusion.py` runs the U-Net under the layout.
 
-`LikelihoodUpdate` has `updates/likelihood.py` and `noise_errors.py` for 4 and 5; a `Race` in it adds `race.py`. A folder
+`LikelihoodUpdate` has `updates/likelihood.py` and `noise_errors.py` for 4 and 5; a `Race` adds `race.py`. A folder
 of masks has `hosts/folder/refine.py` for 1; its results go by `hosts/folder/run_state.py` to `io/atomic.py`. Null-text
 inversion adds `diffusion/inversion.py`, and a chain `refiners/sequential.py`. `tests/hosts/test_way.py` traces this.
 
