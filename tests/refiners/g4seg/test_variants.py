@@ -8,6 +8,7 @@ from mmseg_g4seg.diffusion.injection import DenseDiffusionInjector
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.g4seg.race import Race
 from mmseg_g4seg.refiners.g4seg.reconstruction import NullTextInversion, OneStep
+from mmseg_g4seg.refiners.g4seg.superpixels import Superpixels
 from mmseg_g4seg.refiners.g4seg.updates import CorrespondenceUpdate, LikelihoodUpdate
 from tests.conftest import NAMES, as_prior, build_random_parts, random_case
 from tests.refiners.g4seg.making import make
@@ -27,6 +28,9 @@ VARIANTS = {
     'likelihood, draws': {'update': LikelihoodUpdate(timesteps=(300,), draws=2)},
     'likelihood, crops': {'update': LikelihoodUpdate(timesteps=(300,), crops=2, upsampling='guided')},
     'likelihood, race': {'update': LikelihoodUpdate(timesteps=Race(timesteps=(300, 100), keep=(2,)), crops=2)},
+    'likelihood, superpixels': {
+        'update': LikelihoodUpdate(timesteps=Race(timesteps=(300, 100), keep=(2,)), smoothing=Superpixels())
+    },
     'likelihood, proportions': {'update': LikelihoodUpdate(timesteps=(300,), proportions=True)},
     'null-text': {'update': CorrespondenceUpdate(reconstruction=NullTextInversion(steps=2, inner_steps=1))},
     'null-text, joint': {

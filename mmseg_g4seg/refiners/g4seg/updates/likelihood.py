@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.guided_filter import Upsampling, check_upsampling, upsample
+from mmseg_g4seg.ops.masks import resize_maps
 from mmseg_g4seg.ops.noise import noise_key
 from mmseg_g4seg.ops.posterior import average_boxes, shift_proportions, weigh_candidates
 from mmseg_g4seg.ops.views import View, crop_views
@@ -24,6 +25,7 @@ from mmseg_g4seg.refiners.g4seg.noise_errors import noise_errors
 from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.refiners.g4seg.questions import Answer, Evidence, Question, average_views, lay_out, split
 from mmseg_g4seg.refiners.g4seg.race import Race
+from mmseg_g4seg.refiners.g4seg.superpixels import Superpixels
 from mmseg_g4seg.registry import NUMBER, expect_option, register
 
 from .base import ClassProbs, Update
@@ -50,7 +52,7 @@ class LikelihoodUpdate(Update):
         sharpness: float = 30.0,
         bound: float | None = None,
         proportions: bool = False,
-        smoothing: int | Sequence[int] = 3,
+        smoothing: int | Sequence[int] | Superpixels = 3,
         uncertain_below: float = 0.6,
         candidate_threshold: float = 0.0,
         upsampling: Upsampling = 'bilinear',
@@ -67,7 +69,7 @@ class LikelihoodUpdate(Update):
             proportions: let an image's class proportions follow what the prior finds: a class that it gives more
                 of the image gains elsewhere in it, too, beyond `bound`. See `shift_proportions`.
             smoothing: side, in latent cells, of the box that errors are averaged over, odd; or several, whose
-                averages are averaged: error maps at more than one scale.
+                averages are averaged: error maps at more than one scale; or `Superpixels`, one average a region.
             uncertain_below: pixels whose highest class probability is below it may change.
             candidate_threshold: least coarse probability of a class to be considered at a pixel; 0 considers every
                 class of the image everywhere.
@@ -89,8 +91,9 @@ class LikelihoodUpdate(Update):
         self.sharpness = expect_option('sharpness', sharpness, NUMBER, finite, holds=lambda v: 0 <= v < math.inf)
         self.bound = bound if bound is None else expect_option('bound', bound, NUMBER, NATS, holds=lambda v: v > 0)
         self.proportions = expect_option('proportions', proportions, bool, 'True or False')
-        sides = [smoothing] if isinstance(smoothing, int) else smoothing
-        self.smoothing = _as_integers('smoothing', sides, 'odd numbers of cells', holds=lambda v: v >= 1 and v % 2 == 1)
+        self.smoothing: tuple[int, ...] | Superpixels = (
+            smoothing if isinstance(smoothing, Superpixels) else _as_sides(smoothing)
+        )
         for name, value in (('uncertain_below', uncertain_below), ('candidate_threshold', candidate_threshold)):
             expect_option(name, value, NUMBER, share, holds=lambda v: 0 <= v <= 1)
         self.uncertain_below, self.candidate_threshold = uncertain_below, candidate_threshold
@@ -169,15 +172,21 @@ class LikelihoodUpdate(Update):
             errors, counts = split(found, numbers), [n * len(self.timesteps) * self.draws for n in numbers]
         answers = []
         for question, own, count in zip(questions, errors, counts, strict=True):
-            # one cell's error is mostly the noise's own; a wide box sees which class fits the whole region
-            smooth = average_boxes(own, self.smoothing)
-            fine = [upsample(cells[None], question.encoded.image, self.upsampling) for cells in smooth]
-            answers.append(Answer(question.view, question.candidates, torch.cat(fine), count))
+            fine = self._smooth(own, question.encoded.image)
+            answers.append(Answer(question.view, question.candidates, fine, count))
         return answers
 
-    def _weigh(self, probs: Tensor, open_to: Tensor, errors: Tensor) -> Tensor:
-        """Weighs N candidates by errors of single cells, (N, h, w) each, where they may be."""
-        return weigh_candidates(probs, open_to, average_boxes(errors, self.smoothing), self.sharpness, self.bound)
+    def _smooth(self, errors: Tensor, image: Tensor) -> Tensor:
+        """Errors of single cells, (N, h, w), averaged and brought to the grid of an image (3, H, W): (N, H, W)."""
+        # one cell's error is mostly the noise's own; a wide box, or a region, sees which class fits all of it
+        smooth = errors if isinstance(self.smoothing, Superpixels) else average_boxes(errors, self.smoothing)
+        fine = torch.cat([upsample(cells[None], image, self.upsampling) for cells in smooth])
+        return self.smoothing(fine, image, errors[0].numel()) if isinstance(self.smoothing, Superpixels) else fine
+
+    def _weigh(self, probs: Tensor, open_to: Tensor, errors: Tensor, image: Tensor) -> Tensor:
+        """Weighs N candidates by errors of single cells, (N, h, w) each, where they may be, under (3, H, W)."""
+        smooth = resize_maps(self._smooth(errors, image), errors.shape[-2:])
+        return weigh_candidates(probs, open_to, smooth, self.sharpness, self.bound)
 
     def _show(self, passes: Passes, image: EncodedImage, view: View, number: int) -> EncodedImage:
         """A view as an image of its own, with noise of its own."""
@@ -197,6 +206,11 @@ class LikelihoodUpdate(Update):
 def _size(image: EncodedImage) -> tuple[int, int]:
     height, width = image.image.shape[-2:]
     return height, width
+
+
+def _as_sides(smoothing: int | Sequence[int]) -> tuple[int, ...]:
+    sides = [smoothing] if isinstance(smoothing, int) else smoothing
+    return _as_integers('smoothing', sides, 'odd numbers of cells', holds=lambda v: v >= 1 and v % 2 == 1)
 
 
 def _as_integers(
