@@ -12,5 +12,5 @@ of masks has `hosts/folder/refine.py` for 1; its results go by `hosts/folder/run
 inversion adds `diffusion/inversion.py`, and a chain `refiners/sequential.py`. `tests/hosts/test_way.py` traces this.
 
 Beside the way: `encoding.py` holds images as latents, `layouts.py` where classes are, `questions.py` what a view is
-asked about, `passes.py` words layouts as prompts and injection.
+asked about, `superpixels.py` regions that decide as one, `passes.py` words layouts as prompts and injection.
 """
