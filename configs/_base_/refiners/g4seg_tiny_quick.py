@@ -4,6 +4,6 @@ _base_ = './g4seg_tiny.py'
 refiner = dict(
     update=dict(
         timesteps=dict(type='Race', timesteps=(300, 200, 100), keep=(4, 3)),
-        smoothing=dict(type='Superpixels', cells=3.0, compactness=20.0),
+        smoothing=dict(_delete_=True, type='Superpixels', cells=3.0, compactness=20.0),
     )
 )
