@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.storage import AnyPath
 
 from .html.notes import RunNotes
 from .html.page import render_page
@@ -39,11 +40,11 @@ def write_report(
 
 def write_page(
     report: EvaluationReport,
-    folder: Path,
+    folder: AnyPath,
     *,
     notes: RunNotes | None = None,
     pictures: Sequence[Picture] = (),
-    scratch: Path | None = None,
+    scratch: AnyPath | None = None,
 ) -> None:
     """Writes `metrics.json` and, of a run with a truth, `report.html` and what is needed to write that again.
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from .storage import AnyPath, StoredPath, readable
+
 ORIENTATION, WIDTH, HEIGHT, BITS = 0x0112, 0x0100, 0x0101, 0x0102
 """Tags of EXIF and TIFF."""
 EXCHANGING = (5, 6, 7, 8)
@@ -56,7 +58,7 @@ def _mentions_exif(png: Path) -> bool:
         return any(name in text for text in (head, file.read()) for name in (b'eXIf', b'Raw profile type exif'))
 
 
-def frame_note(image: 'Path | Image.Image', size: tuple[int, int], grid: tuple[int, int]) -> str:
+def frame_note(image: 'AnyPath | Image.Image', size: tuple[int, int], grid: tuple[int, int]) -> str:
     """What to say of a mask that lies across its picture because an EXIF tag turns that; empty where none does.
 
     Pictures are upright in every door. A mask that was made of the stored pixels is refused, not turned: of a square
@@ -69,9 +71,9 @@ def frame_note(image: 'Path | Image.Image', size: tuple[int, int], grid: tuple[i
     """
     if (size[0] - size[1]) * (grid[0] - grid[1]) >= 0:
         return ''
-    if isinstance(image, Path):
+    if isinstance(image, (Path, StoredPath)):
         try:
-            with Image.open(image) as opened:
+            with Image.open(readable(image)) as opened:
                 tag = orientation(opened)
         except OSError:
             return ''

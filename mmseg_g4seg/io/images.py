@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .image_headers import has_sixteen_bits
+from .storage import AnyPath, readable
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 EIGHT_BIT = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
+
+PATH = TypeVar('PATH', bound=AnyPath)
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def opening_megapixels(most: float | None) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def open_whole(path: Path) -> Image.Image:
+def open_whole(path: AnyPath) -> Image.Image:
     """Opens and decodes an image file.
 
     Raises:
@@ -43,9 +46,10 @@ def open_whole(path: Path) -> Image.Image:
             16 bits a channel, of which Pillow keeps 8. If it has more pixels than Pillow opens.
     """
     try:
-        with Image.open(path) as image:
+        source = readable(path)
+        with Image.open(source) as image:
             image.verify()  # leaves the image unusable, so that it is opened once more
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             if image.mode in EIGHT_BIT:
                 _refuse_sixteen_bits(image)
             image.load()
@@ -81,7 +85,7 @@ def _refuse_sixteen_bits(image: Image.Image) -> None:
         raise ValueError('expected an image of 8 bits a channel, got 16 bits: convert it by the range that it uses')
 
 
-def read_image(path: Path) -> Tensor:
+def read_image(path: AnyPath) -> Tensor:
     """Reads an image upright, as its EXIF tag says: (3, H, W) float32 RGB in [0, 1].
 
     Raises:
@@ -91,7 +95,7 @@ def read_image(path: Path) -> Tensor:
     return torch.from_numpy(read_pixels(path)).permute(2, 0, 1).float() / 255
 
 
-def read_pixels(path: Path) -> np.ndarray:
+def read_pixels(path: AnyPath) -> np.ndarray:
     """The same as (H, W, 3) uint8."""
     return rgb_pixels(open_whole(path))
 
@@ -102,14 +106,15 @@ def to_pixels(image: Tensor) -> np.ndarray:
     return np.ascontiguousarray((image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
 
 
-def find_images(folder: Path) -> dict[str, list[Path]]:
+def find_images(folder: PATH) -> dict[str, list[PATH]]:
     """Entries of a folder that are named like images, by their name without suffix."""
-    return by_name(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    entries = cast(Iterator[PATH], folder.iterdir())
+    return by_name(path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def by_name(paths: Iterable[Path]) -> dict[str, list[Path]]:
+def by_name(paths: Iterable[PATH]) -> dict[str, list[PATH]]:
     """Sorts paths by their names without suffix; several may share one."""
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[PATH]] = {}
     for path in sorted(paths, key=lambda p: (p.stem, p.name)):
         found.setdefault(path.stem, []).append(path)
     return found

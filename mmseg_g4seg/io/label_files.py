@@ -4,7 +4,6 @@ Shapes: C classes, H W image size.
 """
 
 import io
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,11 +15,12 @@ from mmseg_g4seg.prediction import IGNORE_INDEX, ClassList, Prediction
 
 from .images import open_whole
 from .mask_files import FileMask, MaskFormat, as_labels
+from .storage import AnyPath
 
 SIXTEEN_BIT = ('I;16', 'I;16L', 'I;16B', 'I')
 
 
-def open_png(path: Path) -> Image.Image:
+def open_png(path: AnyPath) -> Image.Image:
     """Opens and decodes a PNG, upright; ValueError or OSError if it is none, or damaged."""
     image = open_whole(path)
     if image.format != 'PNG':
@@ -44,7 +44,7 @@ def index_colours(classes: ClassList) -> np.ndarray:
     return np.concatenate([own, voc_palette()[len(own) :]])
 
 
-def read_index_png(path: Path, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
+def read_index_png(path: AnyPath, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor:
     """Reads class indices: 8-bit grey, palette or 16-bit values -> (H, W) int64.
 
     Raises:
@@ -66,7 +66,7 @@ class IndexPNG(MaskFormat):
 
     suffix = '.png'
 
-    def read(self, path: Path) -> FileMask:
+    def read(self, path: AnyPath) -> FileMask:
         return FileMask(label_map=read_index_png(path, len(self.classes), self.classes.ignore_index))
 
     def encode(self, prediction: Prediction) -> bytes:
@@ -88,7 +88,7 @@ class PalettePNG(IndexPNG):
         if len(self.table) < len(indices):
             raise ValueError(f'palette: expected different colours for the classes and for {classes.ignore_index}')
 
-    def read(self, path: Path) -> FileMask:
+    def read(self, path: AnyPath) -> FileMask:
         image = open_png(path)
         if image.mode not in ('P', 'RGB'):
             raise ValueError(f'expected a palette image or RGB, got mode {image.mode}')
@@ -127,7 +127,7 @@ class BinaryPNG(MaskFormat):
             raise ValueError(f'binary-png holds one object: expected two classes, got {list(classes)}')
         self.background = classes.background or 0
 
-    def read(self, path: Path) -> FileMask:
+    def read(self, path: AnyPath) -> FileMask:
         image = open_png(path)
         if image.mode not in ('1', 'L', 'P'):
             raise ValueError(f'expected one channel of 0 and 255 (or 1), got mode {image.mode}')

@@ -5,7 +5,6 @@ Shapes: C classes, h w grid of the file, H W image size.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from mmseg_g4seg.ops.masks import soften_labels
 from mmseg_g4seg.prediction import ClassList, Prediction
+
+from .storage import AnyPath
 
 NEGLIGIBLE = 1 / 1024
 """A class whose probability stays below it everywhere is left out of sparse files."""
@@ -40,7 +41,7 @@ class MaskFormat(ABC):
         self.classes = classes
 
     @abstractmethod
-    def read(self, path: Path) -> FileMask:
+    def read(self, path: AnyPath) -> FileMask:
         """Reads a file; raises ValueError (or OSError) that says what is wrong with it."""
 
     @abstractmethod

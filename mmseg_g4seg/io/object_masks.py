@@ -4,7 +4,6 @@ Shapes: H W image size.
 """
 
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,11 +12,13 @@ from torch import Tensor
 
 from mmseg_g4seg.prediction import IGNORE_INDEX, ClassList
 
+from .storage import AnyPath, readable
+
 OBJECT = 255
 """The object's value in such a mask."""
 
 
-def mask_values(paths: Iterable[Path]) -> set[int]:
+def mask_values(paths: Iterable[AnyPath]) -> set[int]:
     """Values of label files, up to the first file that has another than 0 and 255.
 
     One file does not say what its 255 is: where 1 occurs in others, it is what has no label.
@@ -25,7 +26,7 @@ def mask_values(paths: Iterable[Path]) -> set[int]:
     found: set[int] = set()
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with Image.open(readable(path)) as image:
                 values = set(np.unique(np.asarray(image)).tolist()) if len(image.getbands()) == 1 else set()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue  # the error comes when its turn does, with the path

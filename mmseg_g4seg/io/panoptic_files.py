@@ -15,12 +15,13 @@ from PIL import Image
 from torch import Tensor
 
 from .label_files import open_png, png_bytes
+from .storage import AnyPath
 
 MOST_IDS = 256**3
 """Three bytes a pixel: red, then green times 256, then blue times 65,536."""
 
 
-def read_panoptic_png(path: Path) -> Tensor:
+def read_panoptic_png(path: AnyPath) -> Tensor:
     """Reads segment ids: (H, W) int64, 0 in void.
 
     Raises:

@@ -9,17 +9,18 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.lib import format as npy_format
 
+from .storage import AnyPath
+
 NPY_MAGIC, ZIP_MAGIC = b'\x93NUMPY', b'PK'
 
 
-def read_arrays(path: Path) -> Any:
+def read_arrays(path: AnyPath) -> Any:
     """Reads what `numpy.save` or `numpy.savez` wrote.
 
     Args:

@@ -4,7 +4,6 @@ Shapes: C classes, K classes stored, h w grid of the file.
 """
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from mmseg_g4seg.prediction import ClassList, Prediction
 
 from .mask_files import FileMask, MaskFormat, stored_classes
 from .safe_arrays import read_arrays
+from .storage import AnyPath
 
 
 def dense_scores(content: Any, num_classes: int) -> tuple[Tensor, bool]:
@@ -74,7 +74,7 @@ class ScoreFile(MaskFormat):
         super().__init__(classes)
         self.score_type, self.suffix = score_type, suffix
 
-    def read(self, path: Path) -> FileMask:
+    def read(self, path: AnyPath) -> FileMask:
         scores, inexact = dense_scores(read_arrays(path), len(self.classes))
         # a class left out has probability 0, but no logit
         if inexact and self.score_type == 'logits':

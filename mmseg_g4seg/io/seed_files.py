@@ -9,7 +9,6 @@ class k + 1.
 import io
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from mmseg_g4seg.prediction import ClassList, Prediction
 from .background_rule import BackgroundRule
 from .mask_files import FileMask, MaskFormat, stored_classes
 from .safe_arrays import read_arrays
+from .storage import AnyPath, readable
 
 TINY = 1e-6
 
@@ -36,7 +36,7 @@ class SeedFile(MaskFormat):
             raise ValueError('seeds leave the background out: expected class 0 to be the background')
         self.rule = rule or BackgroundRule()
 
-    def read(self, path: Path) -> FileMask:
+    def read(self, path: AnyPath) -> FileMask:
         keys, maps = self.unpack(self.load(path))
         if not keys and np.ndim(maps) == 3 and len(maps) == 0:  # an image without a tagged class
             return FileMask(probs=self._background_alone(np.shape(maps)[1:]))
@@ -67,7 +67,7 @@ class SeedFile(MaskFormat):
         scaled = self.rule.foreground(best / probs[0].clamp_min(TINY))
         return self.pack([i - 1 for i in indices], (foreground / best.clamp_min(TINY) * scaled).float())
 
-    def load(self, path: Path) -> dict:
+    def load(self, path: AnyPath) -> dict:
         """The dictionary in a file."""
         content = read_arrays(path)
         if not isinstance(content, dict):
@@ -125,7 +125,7 @@ class SEAMSeed(SeedFile):
 class SEAMCRFSeed(SEAMSeed):
     """SEAM's seeds after a CRF: class indices with the background at 0, probabilities as they are."""
 
-    def read(self, path: Path) -> FileMask:
+    def read(self, path: AnyPath) -> FileMask:
         content = self.load(path)
         indices = _as_indices(list(content), len(self.classes))
         scores = _as_scores(list(content.values()), len(indices))
@@ -145,10 +145,10 @@ class DiffSegmenterSeed(SEAMSeed):
 
     suffix = '.mat'
 
-    def load(self, path: Path) -> dict:
+    def load(self, path: AnyPath) -> dict:
         loadmat = _scipy_io().loadmat
         try:
-            content = loadmat(path)
+            content = loadmat(readable(path))
         except (OSError, ValueError):
             raise
         except Exception as error:

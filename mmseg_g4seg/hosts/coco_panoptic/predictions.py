@@ -4,12 +4,12 @@ Shapes: H W image size.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from mmseg_g4seg.io.panoptic_files import read_panoptic_png
+from mmseg_g4seg.io.storage import AnyPath
 from mmseg_g4seg.refiners.panoptic import remaining_segments
 
 from .saved import SavedPanoptic
@@ -17,7 +17,7 @@ from .saved import SavedPanoptic
 Segments = Sequence[Mapping[str, Any]]
 
 
-def read_prediction(task: SavedPanoptic, path: Path, segments: Segments) -> tuple[Tensor, list[dict[str, Any]]]:
+def read_prediction(task: SavedPanoptic, path: AnyPath, segments: Segments) -> tuple[Tensor, list[dict[str, Any]]]:
     """Ids (H, W) int64, and the segments that have a pixel.
 
     Args:

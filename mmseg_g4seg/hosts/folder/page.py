@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from pathlib import Path
 
 from mmseg_g4seg.evaluation.fiftyone import FiftyOneExport
 from mmseg_g4seg.evaluation.files import write_page
@@ -32,7 +33,7 @@ def write_run_page(found: EvaluationReport, records: list[ImageRecord], plan: Pl
     settings = {'Settings': json.dumps(worker.state.settings, indent=1)}
     out = worker.task.out
     # not OUT's name: the same run into another folder leaves the same files
-    notes = describe_run(f'Masks of {worker.task.masks.resolve().name}', settings)
+    notes = describe_run(f'Masks of {(worker.task.masks or worker.task.images).resolve().name}', settings)
     write_page(found, out, notes=notes, pictures=pictures, scratch=worker.state.scratch)
 
 
@@ -50,7 +51,7 @@ def export_fiftyone(found: EvaluationReport, plan: Plan, worker: MaskWorker) -> 
             _, coarse, truth = worker.read(job)
             assert truth is not None
             maps = {COARSE: coarse.label_map, REFINED: worker.read_result(job)}
-            export.add(job.images[0], maps, truth, len(worker.task.classes))
+            export.add(Path(str(job.images[0])), maps, truth, len(worker.task.classes))
     export.finish(found)
 
 

@@ -3,20 +3,21 @@
 Shapes: C classes, H W image size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from mmseg_g4seg.coarse import CoarseSource, build_source
 from mmseg_g4seg.evaluation.records import measure_image, stage_names
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import IMAGE_SUFFIXES, opening_megapixels, read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import FileMask, as_labels, make_prediction
 from mmseg_g4seg.io.object_masks import object_labels
+from mmseg_g4seg.io.storage import AnyPath
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner, Stage
 from mmseg_g4seg.refiners.build import build_refiner
@@ -30,7 +31,7 @@ from .task import FolderTask
 class BadFile(ValueError):
     """A file that could not be used: which, and why."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: AnyPath, reason: str) -> None:
         super().__init__(path, reason)  # both, or it could not come back from another process
         self.path, self.reason = path, reason
 
@@ -73,7 +74,7 @@ class MaskWorker(Worker):
         with fixed_threads(self.task.threads), opening_megapixels(self.task.megapixels):
             refiner, classes = self.refiner, self.classes
             image, coarse, truth = self.read(job)
-            with _at_fault(job.masks[0]):
+            with at_fault(job.blamed):
                 stages = refiner.refine_stages([image], [coarse], classes, keys=[job.images[0].name])
                 content = self.writer.encode(stages[-1].predictions[0])
             return content, _record(coarse, stages, truth, self.task.classes)
@@ -84,11 +85,17 @@ class MaskWorker(Worker):
         Raises:
             BadFile: if a file cannot be used.
         """
-        mask, path = _only_one(job.masks, 'mask', job), _only_one(job.images, 'image', job)
-        with _at_fault(path):
-            image = read_image(path)
-        size = (image.shape[1], image.shape[2])
-        return image, self._coarse(mask, path, size), self._truth(job.name, path, size)
+        image = self.read_image(job)
+        coarse = self.predict(job, image) if self.task.masks is None else self.read_mask(job, image)
+        return image, coarse, self.read_truth(job, image)
+
+    def read_image(self, job: Job) -> Tensor:
+        """Reads an image (3, H, W) float in [0, 1]; errors as `read`."""
+        if self.task.masks is not None:
+            _only_one(job.masks, 'mask', job)
+        path = _only_one(job.images, 'image', job)
+        with at_fault(path):
+            return read_image(path)
 
     def read_result(self, job: Job) -> Tensor:
         """Labels of the refined mask that a job has written: (H, W) int64.
@@ -96,7 +103,7 @@ class MaskWorker(Worker):
         Raises:
             BadFile: if its file cannot be used.
         """
-        with _at_fault(job.result):
+        with at_fault(job.result):
             read = self.writer.read(job.result)
             if read.label_map is not None:
                 return read.label_map
@@ -111,17 +118,29 @@ class MaskWorker(Worker):
         return refiner.to(self.task.device)
 
     @cached_property
+    def source(self) -> CoarseSource:
+        """Of coarse masks, on the task's device."""
+        assert self.task.coarse is not None
+        return build_source(self.task.coarse, {}).to(self.task.device)
+
+    @cached_property
     def classes(self) -> ClassList:
         """The masks' classes as the refiner's config wants them called and treated."""
         return self.task.classes.with_options(self.refiner.class_options)
 
-    def _coarse(self, mask: Path, image: Path, size: tuple[int, int]) -> Prediction:
-        reading = self.task.reading
-        with _at_fault(mask):
+    def predict(self, job: Job, image: Tensor) -> Prediction:
+        """What the task's source makes of an image (3, H, W); errors as `read`."""
+        with at_fault(job.blamed):
+            return self.source.predict(image, self.task.classes, key=job.images[0].name)
+
+    def read_mask(self, job: Job, image: Tensor) -> Prediction:
+        """Reads the coarse mask of an image (3, H, W); errors as `read`."""
+        reading, mask, size = self.task.reading, job.masks[0], (image.shape[1], image.shape[2])
+        with at_fault(mask):
             read = self.reader.read(mask)
             if read.label_map is not None and 'masks' in self.state.settings['object_masks']:
                 read = FileMask(label_map=object_labels(read.label_map, self.task.classes))
-            _check_frame(read.label_map if read.probs is None else read.probs, image, size)
+            _check_frame(read.label_map if read.probs is None else read.probs, job.images[0], size)
             return make_prediction(
                 read,
                 size,
@@ -130,19 +149,20 @@ class MaskWorker(Worker):
                 any_size=reading.any_size,
             )
 
-    def _truth(self, name: str, image: Path, size: tuple[int, int]) -> Tensor | None:
+    def read_truth(self, job: Job, image: Tensor) -> Tensor | None:
+        """Reads the labels (H, W) int64 of an image (3, H, W), where there are any; errors as `read`."""
         if self.task.truth is None:
             return None
-        path, classes = self.task.truth / f'{name}.png', self.task.classes
-        with _at_fault(path):
+        path, classes, size = self.task.truth / f'{job.name}.png', self.task.classes, tuple(image.shape[1:])
+        with at_fault(path):
             labels = read_index_png(path, len(classes), classes.ignore_index)
-            _check_frame(labels, image, size)
+            _check_frame(labels, job.images[0], (image.shape[1], image.shape[2]))
         if tuple(labels.shape) != size:
             raise BadFile(path, f'expected labels of {size} as the image has, got {tuple(labels.shape)}')
         return object_labels(labels, classes) if 'truth' in self.state.settings['object_masks'] else labels
 
 
-def _check_frame(maps: Tensor | None, image: Path, size: tuple[int, int]) -> None:
+def _check_frame(maps: Tensor | None, image: AnyPath, size: tuple[int, int]) -> None:
     """Raises ValueError where (..., h, w) maps were made of an image's stored pixels, and a tag turns those."""
     grid = size if maps is None else (maps.shape[-2], maps.shape[-1])
     if note := frame_note(image, size, grid):
@@ -150,7 +170,7 @@ def _check_frame(maps: Tensor | None, image: Path, size: tuple[int, int]) -> Non
 
 
 @contextmanager
-def _at_fault(path: Path) -> Iterator[None]:
+def at_fault(path: AnyPath) -> Iterator[None]:
     """Blames a file for whatever goes wrong."""
     try:
         yield
@@ -160,10 +180,10 @@ def _at_fault(path: Path) -> Iterator[None]:
         raise BadFile(path, f'{type(error).__name__}: {error}') from error
 
 
-def _only_one(paths: list[Path], what: str, job: Job) -> Path:
+def _only_one(paths: Sequence[AnyPath], what: str, job: Job) -> AnyPath:
     names = ', '.join(path.name for path in paths or job.other_files)
     if len(paths) > 1:
-        raise BadFile(job.masks[0], f'several {what}s of its name: {names}')
+        raise BadFile(job.blamed, f'several {what}s of its name: {names}')
     if not paths and job.other_files:
         known = ', '.join(IMAGE_SUFFIXES)
         raise BadFile(job.masks[0], f'no {what} of its name among {known}; there is {names}: save it as one of these')
@@ -174,9 +194,24 @@ def _only_one(paths: list[Path], what: str, job: Job) -> Path:
 
 def _record(coarse: Prediction, stages: Sequence[Stage], truth: Tensor | None, classes: ClassList) -> dict[str, Any]:
     """What the report keeps of a mask, but for its name, which the run's state knows; truth (H, W) int64."""
-    predictions = [coarse, *(stage.predictions[0] for stage in stages)]
-    names = stage_names([stage.name for stage in stages])
-    maps = {name: as_labels(p, len(classes)).cpu() for name, p in zip(names, predictions, strict=True)}
-    seconds = {stage.name: stage.seconds for stage in stages}
-    measured = measure_image('', maps, truth, len(classes), ignore_index=classes.ignore_index, seconds=seconds)
+    maps = [as_labels(p, len(classes)) for p in (coarse, *(stage.predictions[0] for stage in stages))]
+    return mask_record(maps, {stage.name: stage.seconds for stage in stages}, truth, classes)
+
+
+def mask_record(
+    maps: Sequence[Tensor], seconds: Mapping[str, float], truth: Tensor | None, classes: ClassList
+) -> dict[str, Any]:
+    """What the report keeps of a mask.
+
+    Args:
+        maps: labels (H, W) integer, the coarse mask's and those of every stage; C for what is unlabelled.
+        seconds: of every stage, by its name.
+        truth: (H, W) int64, or None.
+        classes: of the masks.
+
+    Returns:
+        An `ImageRecord` as JSON, without the name.
+    """
+    named = {name: labels.cpu() for name, labels in zip(stage_names(list(seconds)), maps, strict=True)}
+    measured = measure_image('', named, truth, len(classes), ignore_index=classes.ignore_index, seconds=seconds)
     return {key: value for key, value in measured.as_dict().items() if key != 'name'}

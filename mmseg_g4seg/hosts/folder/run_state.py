@@ -7,13 +7,12 @@ run is under way its state lies in `OUT/.refine_masks`; at the end it becomes `O
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mmseg_g4seg.io.atomic import atomic_write
+from mmseg_g4seg.io.storage import AnyPath, existing, read_all, remove_tree
 
 STATE, REPORT = '.refine_masks', 'report.json'
 
@@ -26,7 +25,7 @@ class FileJob(Protocol):
         """Of its own in the run."""
 
     @property
-    def results(self) -> Sequence[Path]:
+    def results(self) -> Sequence[AnyPath]:
         """Files that are written for it."""
 
 
@@ -42,14 +41,14 @@ class RunState:
         settings: what the results follow from; a run goes on only with the same.
     """
 
-    out: Path
+    out: AnyPath
     settings: dict[str, Any]
 
     @property
-    def scratch(self) -> Path:
+    def scratch(self) -> AnyPath:
         return self.out / STATE
 
-    def begin(self, results: list[Path], *, overwrite: bool = False) -> None:
+    def begin(self, results: list[AnyPath], *, overwrite: bool = False) -> None:
         """Opens the folder, once, before any share of the work starts.
 
         Args:
@@ -61,12 +60,12 @@ class RunState:
         """
         if overwrite:  # the report first: a kill must not leave it to vouch for what is gone
             (self.out / REPORT).unlink(missing_ok=True)
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            remove_tree(self.scratch)
             for path in results:
                 path.unlink(missing_ok=True)
         known = self._known_settings()
         if known is None:
-            there = [path.name for path in results if path.exists()]
+            there = sorted(path.name for path in existing(results))
             if there:
                 raise FileExistsError(
                     f'{self.out} holds {len(there)} files ({there[0]} ...) that this tool did not write; '
@@ -85,11 +84,11 @@ class RunState:
     def remaining(self, jobs: Sequence[AnyJob]) -> list[AnyJob]:
         """Those of the jobs that lack a result, or the record of it."""
         finished = self._finished()
+        there = existing([*(path for job in jobs for path in job.results), *(self._record(job.name) for job in jobs)])
         return [
             job
             for job in jobs
-            if not all(path.is_file() for path in job.results)
-            or not (job.name in finished or self._record(job.name).exists())
+            if not there.issuperset(job.results) or not (job.name in finished or self._record(job.name) in there)
         ]
 
     def save(self, job: FileJob, contents: Sequence[bytes], record: dict[str, Any]) -> None:
@@ -101,13 +100,13 @@ class RunState:
             atomic_write(path, content, scratch=self.scratch)
         self._error(job.name).unlink(missing_ok=True)
 
-    def fail(self, job: FileJob, path: Path, reason: str) -> None:
+    def fail(self, job: FileJob, path: AnyPath, reason: str) -> None:
         """Notes that a job could not be done, and the file that is at fault."""
         atomic_write(self._error(job.name), _dump({'name': job.name, 'path': str(path), 'error': reason}))
 
     def count(self) -> int:
         """How many images have been dealt with since `begin`, or in a run that was cut off before."""
-        return sum(1 for kind in ('records', 'errors') for _ in (self.scratch / kind).glob('*.json'))
+        return sum(len(self._files(kind)) for kind in ('records', 'errors'))
 
     def finish(self, names: list[str], summary: dict[str, Any]) -> dict[str, Any]:
         """Writes the report, removes the scratch folder and returns the report."""
@@ -124,7 +123,7 @@ class RunState:
 
     def close(self) -> None:
         """Removes what only a run under way needs."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove_tree(self.scratch)
 
     def _finished(self) -> dict[str, dict[str, Any]]:
         """Records of an earlier run that came to its end."""
@@ -145,14 +144,19 @@ class RunState:
                 f'{self.out / REPORT} is not of this tool; choose another folder, or replace it with --overwrite'
             ) from error
 
-    def _record(self, name: str) -> Path:
+    def _record(self, name: str) -> AnyPath:
         return self.scratch / 'records' / _file_name(name)
 
-    def _error(self, name: str) -> Path:
+    def _error(self, name: str) -> AnyPath:
         return self.scratch / 'errors' / _file_name(name)
 
+    def _files(self, kind: str) -> list[AnyPath]:
+        folder = self.scratch / kind
+        # an object store has no empty folder
+        return [path for path in folder.iterdir() if path.suffix == '.json'] if folder.is_dir() else []
+
     def _read(self, kind: str) -> dict[str, dict[str, Any]]:
-        entries = [json.loads(path.read_text()) for path in sorted((self.scratch / kind).glob('*.json'))]
+        entries = [json.loads(content) for content in read_all(sorted(self._files(kind), key=str))]
         return {entry['name']: entry for entry in entries}
 
 

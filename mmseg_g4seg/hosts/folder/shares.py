@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from mmseg_g4seg.io.processes import end_with_parent, process_context
+from mmseg_g4seg.io.storage import AnyPath
 
 from .lock import only_run
 from .run_state import FileJob, RunState
@@ -63,7 +63,7 @@ class Work:
 
 
 def spread(
-    out: Path, begin: Callable[[], Work], *, workers: int = 1, strict: bool = False, title: str, unit: str
+    out: AnyPath, begin: Callable[[], Work], *, workers: int = 1, strict: bool = False, title: str, unit: str
 ) -> dict[str, Any]:
     """Does all jobs of a run that are not done yet.
 
@@ -179,7 +179,7 @@ def _work(worker: Worker, jobs: list[FileJob], strict: bool) -> None:
         sys.exit(f'error: {error}')
 
 
-def _under_torchrun(out: Path, begin: Callable[[], Work], *, strict: bool, title: str, unit: str) -> dict[str, Any]:
+def _under_torchrun(out: AnyPath, begin: Callable[[], Work], *, strict: bool, title: str, unit: str) -> dict[str, Any]:
     """Does this process's share; the first process hands them out, and waits for all of them."""
     dist.init_process_group('gloo', timeout=PATIENCE)
     rank, world = dist.get_rank(), dist.get_world_size()

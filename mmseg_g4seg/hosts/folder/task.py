@@ -1,6 +1,7 @@
 """What a run over a folder is asked to do."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from mmseg_g4seg.io.formats import Reading, build_format
 from mmseg_g4seg.io.label_files import index_colours
 from mmseg_g4seg.io.mask_files import MaskFormat
 from mmseg_g4seg.io.object_masks import is_object_mask, mask_values
+from mmseg_g4seg.io.storage import AnyPath, StoredPath
 from mmseg_g4seg.prediction import ClassList
 
 
@@ -19,37 +21,41 @@ class FolderTask:
 
     Attributes:
         images: folder of images.
-        masks: folder of mask files, each of its image's name.
+        masks: folder of mask files, each of its image's name; None with `coarse`.
         out: folder of the refined masks.
         refiner: config, see `build_refiner`.
         classes: of the masks.
-        reading: how the masks are read.
+        reading: how the masks are read; with `coarse` its format is that of the refined masks alone.
         output_format: of the refined masks, one of `FORMATS`; the input's when not given.
         truth: folder of labels (index PNGs) to measure against.
         device: that the refiner runs on.
         threads: of each process on the CPU; another number changes the last bits of floats.
         fiftyone: folder for the masks as FiftyOne reads them; needs a truth.
+        coarse: config of the `CoarseSource` that makes the masks; None where they are in files.
         megapixels: of an image, at most; Pillow's limit, 178, when not given.
     """
 
-    images: Path
-    masks: Path
-    out: Path
+    images: AnyPath
+    masks: AnyPath | None
+    out: AnyPath
     refiner: dict[str, Any]
     classes: ClassList
     reading: Reading
     output_format: str | None = None
-    truth: Path | None = None
+    truth: AnyPath | None = None
     device: str = 'cpu'
     threads: int = 1
     fiftyone: Path | None = None
+    coarse: Mapping[str, Any] | None = None
     megapixels: float | None = None
 
     def __post_init__(self) -> None:
         for name, folder in self._inputs().items():
             if folder is not None and not folder.is_dir():
                 raise FileNotFoundError(f'{name}: no such folder: {folder}')
-        if self.out.resolve() in (self.masks.resolve(), self.images.resolve()):
+        if (self.masks is None) is (self.coarse is None):
+            raise ValueError('masks: expected either a folder of masks, or a source that makes them (coarse)')
+        if self.out.resolve() in [folder.resolve() for folder in (self.masks, self.images) if folder]:
             raise ValueError(f'out: expected a folder of its own, got that of the inputs, {self.out}')
         if self.threads < 1:
             raise ValueError(f'threads: expected at least 1, got {self.threads}')
@@ -57,6 +63,8 @@ class FolderTask:
             raise ValueError(f'megapixels: expected more than 0, got {self.megapixels}')
         if self.fiftyone and self.truth is None:
             raise ValueError('fiftyone: expected labels to measure against beside it, got none')
+        if self.fiftyone and isinstance(self.images, StoredPath):
+            raise ValueError(f'fiftyone: expected a local folder of images, which it reads, got {self.images}')
         distinct_classes(self.classes)
         # both now: classes that a format cannot hold are the whole run's fault, not that of its first mask
         self.reader()
@@ -91,6 +99,8 @@ class FolderTask:
             'soften': reading.soften,
             'any_size': reading.any_size,
             'object_masks': self._object_masks(),
+            # of a run with masks there is no entry, so that what earlier versions began goes on
+            **({} if self.coarse is None else {'coarse': dict(self.coarse)}),
             **{name: folder and str(folder.resolve()) for name, folder in self._inputs().items()},
         }
         # lists for tuples: they are compared with those of an earlier run, which come from its report
@@ -101,14 +111,14 @@ class FolderTask:
         folders = {'masks': self.masks if self.reading.format == 'index-png' else None, 'truth': self.truth}
         found = []
         for name, folder in folders.items():
-            paths = [] if folder is None else sorted(p for p in folder.iterdir() if p.suffix.lower() == '.png')
+            paths = [] if folder is None else sorted((p for p in folder.iterdir() if p.suffix.lower() == '.png'), key=str)
             try:
                 found += [name] if is_object_mask(mask_values(paths), len(self.classes)) else []
             except ValueError as error:
                 raise ValueError(f'{name}: {folder}: {error}') from error
         return found
 
-    def _inputs(self) -> dict[str, Path | None]:
+    def _inputs(self) -> dict[str, AnyPath | None]:
         return {'images': self.images, 'masks': self.masks, 'truth': self.truth}
 
     def _formats(self) -> list[str]:
