@@ -48,6 +48,17 @@ def parts_of(kind: type[PART]) -> list[type[PART]]:
     return [_PARTS[name] for name in names_of(kind)]
 
 
+def types_in(config: Any) -> list[type]:
+    """Classes of the parts that a config names, at any depth; a process that gets them can build it."""
+    if isinstance(config, Mapping):
+        own = [_PARTS[name]] if isinstance(name := config.get('type'), str) and name in _PARTS else []
+        config = list(config.values())
+    else:
+        own = []
+    inner = config if isinstance(config, (list, tuple)) else ()
+    return [*own, *(cls for value in inner for cls in types_in(value))]
+
+
 def build(config: Any, kind: type[PART], *, where: str = '') -> PART:
     """Builds a part, and the parts inside it.
 

@@ -3,8 +3,10 @@
     g4seg refine-masks IMAGES MASKS OUT --classes classes.txt --format npz
     g4seg refine-masks IMAGES MASKS OUT --object dog --format binary-png --refiner tiny
     torchrun --nproc-per-node 4 -m mmseg_g4seg.cli refine-masks IMAGES MASKS OUT ... --device cuda
+    g4seg refine-masks s3://BUCKET/images s3://BUCKET/masks s3://BUCKET/out ... --ray auto --workers 8 --device cuda
+    g4seg refine-masks IMAGES - OUT --coarse sclip --classes classes.txt
 
-Every mask is named after its image. Called again after a kill it goes on where it stopped. What cannot
+Every mask is named after its image; with --coarse a source makes them. Called again after a kill it goes on where it stopped. What cannot
 be read or does not fit goes into OUT/report.json with its path, the run goes on, and the exit code is 1
 at the end; so it is where folders in MASKS have masks, too. OUT/table.txt has the pixels of every class
 before and after, and IoU with --labels.
@@ -15,19 +17,22 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
+from mmseg_g4seg.coarse import source_methods
 from mmseg_g4seg.hosts.arrays import read_refiner_config
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.io.background_rule import BackgroundRule, RuleName
 from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.formats import FORMATS, Reading
+from mmseg_g4seg.io.storage import open_path
 from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList
 
 from .interrupt import interruptible
+from .key_values import key_value
 
 
 @interruptible('the same command goes on where it stopped')
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors='backslashreplace')  # file names need not be valid text
     try:
-        report = refine_folder(build_task(args), workers=args.workers, strict=args.strict, overwrite=args.overwrite)
+        report = _refine(args)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
@@ -46,19 +51,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if report.get('errors') or report.get('nested_masks') else 0
 
 
+def _refine(args: argparse.Namespace) -> dict[str, Any]:
+    options = dict(workers=args.workers, strict=args.strict, overwrite=args.overwrite)
+    if args.ray is None:
+        return refine_folder(build_task(args), **options)
+    from mmseg_g4seg.hosts.ray_data.folder import refine_folder_on_cluster
+
+    return refine_folder_on_cluster(build_task(args), address=args.ray, batch_size=args.batch_size, **options)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('images', type=Path, help='folder of images')
-    parser.add_argument('masks', type=Path, help='folder of masks, named after their images')
-    parser.add_argument('out', type=Path, help='folder of the refined masks')
+    parser.add_argument('images', help='folder of images; this and the others may be s3://… or gs://…')
+    parser.add_argument('masks', help="folder of masks, named after their images; '-' with --coarse")
+    parser.add_argument('out', help='folder of the refined masks')
     _add_classes(parser)
     _add_reading(parser)
     parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
     parser.add_argument('--out-format', choices=FORMATS, help='of the refined masks; default: the same')
-    parser.add_argument('--labels', type=Path, help='folder of true labels (index PNGs) to measure against')
+    parser.add_argument('--labels', help='folder of true labels (index PNGs) to measure against')
     parser.add_argument('--fiftyone', type=Path, metavar='DIR', help='folder for masks as FiftyOne reads them')
     parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
+    parser.add_argument(
+        '--ray',
+        nargs='?',
+        const='local',
+        metavar='ADDRESS',
+        help='run on a Ray cluster: one of this machine, auto for the one that runs there, or ray://HOST:PORT',
+    )
+    parser.add_argument('--batch-size', type=int, default=8, help='images a task of the cluster; changes no result')
     parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
     parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
     parser.add_argument('--megapixels', type=float, help="of an image, at most; default: Pillow's limit, 178")
@@ -71,8 +93,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parses the command line; ends the process where it is wrong."""
     parser = build_parser()
     args = parser.parse_args(arguments)
-    if args.format is None and args.object is None:
+    if args.format is None and args.object is None and args.coarse is None:
         parser.error('--format is needed beside --classes')
+    if (args.coarse is None) is (args.masks == '-'):
+        parser.error("a folder of masks or, with --coarse, '-' in its place is needed")
     return args
 
 
@@ -87,24 +111,26 @@ def build_task(args: argparse.Namespace) -> FolderTask:
         classes = ClassList(['background', args.object], background=0)
     else:
         classes = read_classes(args.classes, background=args.background, palette=args.palette)
+    coarse = None if args.coarse is None else {**source_methods()[args.coarse], **dict(args.coarse_options)}
     return FolderTask(
-        images=args.images,
-        masks=args.masks,
-        out=args.out,
+        images=open_path(args.images),
+        masks=open_path(args.masks) if coarse is None else None,
+        out=open_path(args.out),
         refiner=read_refiner_config(args.refiner),
         classes=classes,
         reading=Reading(
-            args.format or 'binary-png',
+            args.format or ('binary-png' if args.object else args.out_format or 'index-png'),
             score_type=args.score_type,
             rule=args.background_rule,
             soften=args.soften,
             any_size=args.any_size,
         ),
         output_format=args.out_format,
-        truth=args.labels,
+        truth=args.labels and open_path(args.labels),
         device=args.device,
         threads=args.threads,
         fiftyone=args.fiftyone,
+        coarse=coarse,
         megapixels=args.megapixels,
     )
 
@@ -118,6 +144,12 @@ def _add_classes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--coarse', type=str.lower, choices=sorted(source_methods()), help='source that makes the masks'
+    )
+    parser.add_argument(
+        '--coarse-options', nargs='+', type=key_value, default=[], metavar='KEY=VALUE', help='of it, such as prior=tiny'
+    )
     parser.add_argument('--format', choices=FORMATS, help='of the masks (binary-png with --object)')
     parser.add_argument('--score-type', choices=get_args(ScoreType), default='softmax', help='what npz, npy hold')
     parser.add_argument(

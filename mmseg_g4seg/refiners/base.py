@@ -6,7 +6,7 @@ Shapes: C classes of the data set, H W image size.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,9 @@ class Refiner(ABC):
     class_options: Mapping[str, Any] = {}
     """What its config says of the classes, under `classes`; a host adds it to what it knows itself:
     `ClassList(names).with_options(refiner.class_options)`."""
+
+    needs_cpu: ClassVar[bool] = False
+    """Whether it computes on the CPU, whatever its device: a host with a GPU may let others refine meanwhile."""
 
     def to(self, device: torch.device | str) -> 'Refiner':
         """Moves what has weights to a device, in place."""

@@ -1,13 +1,43 @@
 """Builds refiners from configs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from mmseg_g4seg.diffusion.loading import loaded_once
 from mmseg_g4seg.prediction import ClassList
-from mmseg_g4seg.registry import build, check_option_names, without_scopes
+from mmseg_g4seg.registry import build, check_config, check_option_names, types_in, without_scopes
 
 from .base import Refiner
+from .sequential import SequentialRefiner
+
+
+@dataclass(frozen=True)
+class ChainPart:
+    """Stages of a chain that run in one place.
+
+    Attributes:
+        config: of a refiner; stages in a row are a `SequentialRefiner`.
+        on_cpu: whether all of them compute on the CPU, whatever the device.
+    """
+
+    config: Mapping[str, Any]
+    on_cpu: bool
+
+
+def cut_chain(config: Mapping[str, Any]) -> list[ChainPart]:
+    """Cuts the config of a chain into runs of stages by where they compute; any other refiner is one part.
+
+    Raises:
+        ValueError: if a part or an option is not known, as `build_refiner`.
+    """
+    plain: Mapping[str, Any] = without_scopes(config)
+    options = {name: value for name, value in plain.items() if name != 'classes'}
+    check_config(options, 'refiner', Refiner)
+    stages = options['refiners'] if options['type'] == SequentialRefiner.__name__ else [options]
+    places = groupby(stages, key=lambda stage: bool(getattr(types_in(stage)[0], 'needs_cpu', False)))
+    return [ChainPart({'type': SequentialRefiner.__name__, 'refiners': list(run)}, on_cpu) for on_cpu, run in places]
 
 
 def build_refiner(config: 'Mapping[str, Any] | Refiner | None') -> Refiner | None:

@@ -94,6 +94,7 @@ class DenseCRFRefiner(Refiner):
     """
 
     name = 'dense CRF'
+    needs_cpu = True
 
     def __init__(self, parameters: CRFParameters | None = None, *, scale: float = 1.0, workers: int = 0) -> None:
         """Args:

@@ -12,6 +12,12 @@ from mmseg_g4seg.registry import register
 from .base import Refiner, Stage
 
 
+def numbered(name: str, before: Sequence[str]) -> str:
+    """What a stage is called behind others: names head the columns of a table, which tells the second of a kind."""
+    count = sum(other.split(' #')[0] == name for other in before)
+    return f'{name} #{count + 1}' if count else name
+
+
 @register
 class SequentialRefiner(Refiner):
     """A chain of refiners, any order and length; soft probabilities pass from one to the next."""
@@ -54,9 +60,7 @@ class SequentialRefiner(Refiner):
         current = list(predictions)
         for refiner in self.refiners:
             for stage in refiner.refine_stages(images, current, classes, keys=keys):
-                # names head the columns of a table: the second of a kind is told from the first
-                count = sum(s.name.split(' #')[0] == stage.name for s in stages)
-                stages.append(replace(stage, name=f'{stage.name} #{count + 1}') if count else stage)
+                stages.append(replace(stage, name=numbered(stage.name, [s.name for s in stages])))
             # soft probabilities, not labels: the next one sees how sure this one was
             current = stages[-1].predictions
         return stages

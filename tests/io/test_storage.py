@@ -70,20 +70,26 @@ class TestStoredPath:
         """An error while it is written leaves what was there, and nothing else."""
         path = bucket / 'a'
         atomic_write(path, 'old')
-        with pytest.raises(RuntimeError, match='stop'), atomic_file(path) as file:
-            file.write(b'ne')
-            raise RuntimeError('stop')
+
+        def write() -> None:
+            with atomic_file(path) as file:
+                file.write(b'ne')
+                raise RuntimeError('stop')
+
+        with pytest.raises(RuntimeError, match='stop'):
+            write()
         assert path.read_text() == 'old'
         assert list(bucket.iterdir()) == [path]
 
     def test_no_part_of_a_file_is_seen(self, bucket, monkeypatch):
         """What is killed before the move leaves a file of another name."""
-        monkeypatch.setattr(type(bucket), '_write', lambda self, path, content: written.append(path) or stop())
         written: list[str] = []
 
-        def stop() -> None:
+        def write(_: StoredPath, path: str, __: bytes) -> None:
+            written.append(path)
             raise KeyboardInterrupt
 
+        monkeypatch.setattr(StoredPath, '_write', write)
         with pytest.raises(KeyboardInterrupt):
             (bucket / 'a').write_bytes(b'new')
         assert written[0].endswith('.partial')

@@ -31,7 +31,7 @@ from .task import FolderTask
 class BadFile(ValueError):
     """A file that could not be used: which, and why."""
 
-    def __init__(self, path: AnyPath, reason: str) -> None:
+    def __init__(self, path: AnyPath | str, reason: str) -> None:
         super().__init__(path, reason)  # both, or it could not come back from another process
         self.path, self.reason = path, reason
 

@@ -100,7 +100,7 @@ class RunState:
             atomic_write(path, content, scratch=self.scratch)
         self._error(job.name).unlink(missing_ok=True)
 
-    def fail(self, job: FileJob, path: AnyPath, reason: str) -> None:
+    def fail(self, job: FileJob, path: AnyPath | str, reason: str) -> None:
         """Notes that a job could not be done, and the file that is at fault."""
         atomic_write(self._error(job.name), _dump({'name': job.name, 'path': str(path), 'error': reason}))
 

@@ -111,7 +111,9 @@ class FolderTask:
         folders = {'masks': self.masks if self.reading.format == 'index-png' else None, 'truth': self.truth}
         found = []
         for name, folder in folders.items():
-            paths = [] if folder is None else sorted((p for p in folder.iterdir() if p.suffix.lower() == '.png'), key=str)
+            paths = (
+                [] if folder is None else sorted((p for p in folder.iterdir() if p.suffix.lower() == '.png'), key=str)
+            )
             try:
                 found += [name] if is_object_mask(mask_values(paths), len(self.classes)) else []
             except ValueError as error:

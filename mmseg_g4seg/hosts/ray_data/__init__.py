@@ -1,6 +1,18 @@
-"""Ray Data: the room is empty yet.
+"""Ray Data: the images of a dataset, or of a folder, over the processes and machines of a cluster.
 
-What belongs here: a `ray.data.Dataset` in and out, with one refiner an actor, over the worker of
-`mmseg_g4seg.hosts.folder`, which pickles without its refiner and is called once a mask. It fills the interface in
-`mmseg_g4seg.hosts`.
+    dataset.py       refine_dataset: a `ray.data.Dataset` in and out
+    folder.py        refine_folder_on_cluster: the folder host with Ray's processes in place of its own
+      pipeline.py    which operators, on which resources
+      operators.py   the coarse source and the refiner of a row
+      rows.py        the columns of a row, and the operator that they go through
+      attempts.py    images that end their process: asked again alone, and given up after three times
+    cluster.py       to a cluster, or one of this machine
+
+Operators exchange rows, never files: only `folder.py` reads and writes them, by the worker and the state of
+`mmseg_g4seg.hosts.folder`.
 """
+
+from importlib.util import find_spec
+
+if not (find_spec('ray') and find_spec('pyarrow')):
+    raise ImportError('Ray Data is not installed: pip install "mmseg_g4seg[ray]"')

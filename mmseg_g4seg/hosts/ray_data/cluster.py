@@ -1,0 +1,57 @@
+"""A Ray cluster for a command: one of this machine, or one that runs."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.data import DataContext
+
+LOCAL = 'local'
+"""The address of a cluster that is started on this machine, and ends with the command."""
+
+
+@contextmanager
+def connected(address: str = LOCAL, *, processes: int = 1) -> Iterator[None]:
+    """Connects to a cluster until the block ends; where this process is connected already, it stays so.
+
+    Args:
+        address: `local`, `auto` for the cluster of this machine, `ray://HOST:10001`, or `HOST:6379`.
+        processes: that a local cluster must have room for.
+
+    Raises:
+        ConnectionError: if there is no such cluster.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+    own: dict[str, Any] = {}
+    if address == LOCAL:
+        own = dict(num_cpus=max(os.cpu_count() or 1, processes), include_dashboard=False)
+    # of every pool of actors it says that what they were built of might be lost, which lies in this process
+    os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')
+    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def quiet_execution() -> Iterator[None]:
+    """Datasets that are made meanwhile show their progress in a terminal, and say nothing in a log file."""
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = sys.stderr.isatty()
+    context.print_on_execution_start = False
+    logger = logging.getLogger('ray.data')
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with DataContext.current(context):
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,94 @@
+"""Which operators a run has, and on which resources of the cluster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from ray.actor import ActorHandle
+from ray.data import ActorPoolStrategy, Dataset
+
+from mmseg_g4seg.prediction import ClassList
+from mmseg_g4seg.refiners.build import cut_chain
+
+from .attempts import Attempts
+from .operators import PredictCoarse, RefineStages, RefineStagesInActor
+from .rows import RowOperator, Setting
+
+CPUS = 0.5
+"""Of every operator's process, by which Ray counts: with a whole one, as many actors as CPUs would leave none to those
+that read and write, and the run would stand still."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run may take.
+
+    Attributes:
+        batch_size: rows a task.
+        num_gpus: GPUs a worker, fractions too; 0 for the CPU. Operators that need one share it.
+        concurrency: workers, each with its own refiner.
+    """
+
+    batch_size: int = 8
+    num_gpus: float = 0
+    concurrency: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ('batch_size', 'concurrency'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name}: expected at least 1, got {getattr(self, name)}')
+        if self.num_gpus < 0:
+            raise ValueError(f'num_gpus: expected at least 0, got {self.num_gpus}')
+
+
+class Pipeline:
+    """Adds operators to datasets."""
+
+    def __init__(self, setting: Setting, resources: Resources, ledger: ActorHandle) -> None:
+        self.setting, self.resources, self.ledger = setting, resources, ledger
+
+    def in_tasks(self, dataset: Dataset, operator: type[RowOperator], **options: Any) -> Dataset:
+        """Adds an operator that needs no model: Ray runs as many tasks as the CPUs and the store allow."""
+        done = operator(self.setting, self._attempts(operator), **options)
+        return dataset.map_batches(done, batch_size=self.resources.batch_size, num_cpus=CPUS)
+
+    def in_actors(self, dataset: Dataset, operator: type[RowOperator], num_gpus: float, **options: Any) -> Dataset:
+        """Adds an operator whose processes keep a model."""
+        return dataset.map_batches(
+            operator,
+            fn_constructor_args=(self.setting, self._attempts(operator)),
+            fn_constructor_kwargs=options,
+            compute=ActorPoolStrategy(size=self.resources.concurrency),
+            batch_size=self.resources.batch_size,
+            num_cpus=CPUS,
+            num_gpus=num_gpus,
+        )
+
+    def refined(
+        self, dataset: Dataset, refiner: Mapping[str, Any], coarse: 'Mapping[str, Any] | str | None' = None
+    ) -> Dataset:
+        """Adds the coarse source, if there is one, and the refiners of a chain."""
+        parts = cut_chain(refiner)
+        on_gpu = sum(not part.on_cpu for part in parts) + (coarse is not None)
+        gpus = self.resources.num_gpus / max(1, on_gpu)
+        device = 'cuda' if gpus else 'cpu'
+        if coarse is not None:
+            dataset = self.in_actors(dataset, PredictCoarse, gpus, config=coarse, device=device)
+        for part in parts:
+            options = dict(part=part, class_options=dict(refiner.get('classes') or {}))
+            if part.on_cpu:
+                dataset = self.in_tasks(dataset, RefineStages, **options, device='cpu')
+            else:
+                dataset = self.in_actors(dataset, RefineStagesInActor, gpus, **options, device=device)
+        return dataset
+
+    def _attempts(self, operator: type[RowOperator]) -> Attempts:
+        # of its own name: a chain may have the same operator twice, and an image be under way in both
+        return Attempts(self.ledger, f'{operator.__name__} {uuid4().hex}')
+
+
+def check_classes(refiner: Mapping[str, Any], classes: ClassList) -> None:
+    """Raises ValueError where a refiner's config does not fit the classes, before any process is started."""
+    cut_chain(refiner)
+    classes.with_options(dict(refiner.get('classes') or {}))
