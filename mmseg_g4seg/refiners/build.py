@@ -1,6 +1,6 @@
 """Builds refiners from configs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,12 +18,17 @@ class ChainPart:
     """Stages of a chain that run in one place.
 
     Attributes:
-        config: of a refiner; stages in a row are a `SequentialRefiner`.
+        stages: configs of refiners, one after the other.
         on_cpu: whether all of them compute on the CPU, whatever the device.
     """
 
-    config: Mapping[str, Any]
+    stages: Sequence[Mapping[str, Any]]
     on_cpu: bool
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Of the refiner that has the stages."""
+        return {'type': SequentialRefiner.__name__, 'refiners': list(self.stages)}
 
 
 def cut_chain(config: Mapping[str, Any]) -> list[ChainPart]:
@@ -37,7 +42,7 @@ def cut_chain(config: Mapping[str, Any]) -> list[ChainPart]:
     check_config(options, 'refiner', Refiner)
     stages = options['refiners'] if options['type'] == SequentialRefiner.__name__ else [options]
     places = groupby(stages, key=lambda stage: bool(getattr(types_in(stage)[0], 'needs_cpu', False)))
-    return [ChainPart({'type': SequentialRefiner.__name__, 'refiners': list(run)}, on_cpu) for on_cpu, run in places]
+    return [ChainPart(list(run), on_cpu) for on_cpu, run in places]
 
 
 def build_refiner(config: 'Mapping[str, Any] | Refiner | None') -> Refiner | None:

@@ -6,18 +6,20 @@ from typing import Any
 from uuid import uuid4
 
 from ray.actor import ActorHandle
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from mmseg_g4seg.prediction import ClassList
-from mmseg_g4seg.refiners.build import cut_chain
+from mmseg_g4seg.refiners.build import ChainPart, cut_chain
 
 from .attempts import Attempts
 from .operators import PredictCoarse, RefineStages, RefineStagesInActor
 from .rows import RowOperator, Setting
 
-CPUS = 0.5
-"""Of every operator's process, by which Ray counts: with a whole one, as many actors as CPUs would leave none to those
-that read and write, and the run would stand still."""
+ACTOR_CPUS, TASK_CPUS = 0.45, 0.01
+"""By which Ray counts. Two actors fit on a CPU and leave something to those that read and write, also when machines
+were taken away and the actors crowd on the others: with whole CPUs the run would stand still."""
+TASKS = 2
+"""Processes that read, and that write, for each one that refines."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class Pipeline:
         self.setting, self.resources, self.ledger = setting, resources, ledger
 
     def in_tasks(self, dataset: Dataset, operator: type[RowOperator], **options: Any) -> Dataset:
-        """Adds an operator that needs no model: Ray runs as many tasks as the CPUs and the store allow."""
+        """Adds an operator that reads, writes or counts."""
         done = operator(self.setting, self._attempts(operator), **options)
-        return dataset.map_batches(done, batch_size=self.resources.batch_size, num_cpus=CPUS)
+        tasks = TaskPoolStrategy(size=TASKS * self.resources.concurrency)
+        return dataset.map_batches(done, compute=tasks, batch_size=self.resources.batch_size, num_cpus=TASK_CPUS)
 
     def in_actors(self, dataset: Dataset, operator: type[RowOperator], num_gpus: float, **options: Any) -> Dataset:
         """Adds an operator whose processes keep a model."""
@@ -61,24 +64,27 @@ class Pipeline:
             fn_constructor_kwargs=options,
             compute=ActorPoolStrategy(size=self.resources.concurrency),
             batch_size=self.resources.batch_size,
-            num_cpus=CPUS,
+            num_cpus=ACTOR_CPUS,
             num_gpus=num_gpus,
         )
 
     def refined(
         self, dataset: Dataset, refiner: Mapping[str, Any], coarse: 'Mapping[str, Any] | str | None' = None
     ) -> Dataset:
-        """Adds the coarse source, if there is one, and the refiners of a chain."""
-        parts = cut_chain(refiner)
-        on_gpu = sum(not part.on_cpu for part in parts) + (coarse is not None)
-        gpus = self.resources.num_gpus / max(1, on_gpu)
+        """Adds the coarse source, if there is one, and the refiners of a chain, cut where it leaves the GPU."""
+        parts, gpus = cut_chain(refiner), self.resources.num_gpus
+        if not gpus:  # all of it runs in one place, and rows need not travel
+            parts = [ChainPart([stage for part in parts for stage in part.stages], False)]
+        gpus /= max(1, sum(not part.on_cpu for part in parts) + (coarse is not None))
         device = 'cuda' if gpus else 'cpu'
         if coarse is not None:
             dataset = self.in_actors(dataset, PredictCoarse, gpus, config=coarse, device=device)
         for part in parts:
             options = dict(part=part, class_options=dict(refiner.get('classes') or {}))
             if part.on_cpu:
-                dataset = self.in_tasks(dataset, RefineStages, **options, device='cpu')
+                stages = RefineStages(self.setting, self._attempts(RefineStages), **options, device='cpu')
+                # as many as there are CPUs: a dense CRF takes longer than a GPU's part of the image
+                dataset = dataset.map_batches(stages, batch_size=self.resources.batch_size, num_cpus=ACTOR_CPUS)
             else:
                 dataset = self.in_actors(dataset, RefineStagesInActor, gpus, **options, device=device)
         return dataset

@@ -1,0 +1,130 @@
+"""Datasets and folders on a cluster of three nodes on one machine, whose refiners are stubs and images tiny.
+
+Processes take seconds to start, so that each test shows several things.
+"""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmseg_g4seg.cli import refine_masks
+from mmseg_g4seg.prediction import Prediction
+from tests.conftest import ROOT
+from tests.hosts.folder.conftest import CLASSES, contents, make_task, write_pair
+from tests.hosts.ray_data.conftest import ray
+
+RUNS = Path(__file__).with_name('runs.py')
+
+
+def test_the_command_with_damaged_inputs(nodes, tmp_path, capsys):
+    """3 among 30, one actor, tasks of 8: the files, the table and the exit code of one process."""
+    from tests.hosts.ray_data.runs import stub
+
+    task = make_task(tmp_path, count=27)
+    for i in range(3):
+        mask = write_pair(tmp_path, f'broken_{i}', 'index-png')[1]
+        mask.write_bytes(mask.read_bytes()[:60])
+    config = tmp_path / 'refiner.py'
+    config.write_text(f'refiner = {stub()!r}\n')
+    arguments = ['--classes', ','.join(CLASSES.labels), '--format', 'index-png', '--refiner', str(config)]
+    plain, spread = tmp_path / 'plain', tmp_path / 'spread'
+    for out, more in ((plain, []), (spread, ['--ray', 'auto', '--batch-size', '8'])):
+        assert refine_masks.main([str(task.images), str(task.masks), str(out), *arguments, *more]) == 1
+    assert contents(spread) == contents(plain)
+    errors = json.loads((spread / 'report.json').read_text())['errors']
+    assert [Path(error['path']).stem for error in errors] == ['broken_0', 'broken_1', 'broken_2']
+    assert '27 masks refined' in capsys.readouterr().out
+
+
+def test_an_actor_is_killed_and_an_image_kills(nodes, tmp_path):
+    """Two actors, tasks of 3: image_0 is held while its actor is killed, image_3 ends every process that takes it."""
+    from tests.hosts.ray_data.runs import WatchedRun, wait_for
+
+    run = WatchedRun.make(tmp_path, count=8, held=['image_0.png'], deadly=['image_3.png'])
+    wait = run.start(workers=2, batch_size=3)
+    os.kill(wait_for(lambda: run.attempts('image_0.png'))[0], signal.SIGKILL)
+    wait_for(lambda: len(run.attempts('image_0.png')) == 2)
+    run.release()
+    report = wait()
+    [error] = report['errors']
+    assert error['name'] == 'image_3'
+    assert error['error'] == 'ended its process 3 times: out of memory, or a fault in compiled code'
+    assert len(run.attempts('image_3.png')) == 4  # once among others
+    assert len({*run.attempts('image_3.png')}) == 4
+    assert run.outcome(report) == run.undisturbed('image_3')
+
+
+def test_a_node_is_removed(nodes, tmp_path):
+    """Four actors, tasks of 1: each holds an image when the node of one of them is taken away."""
+    from tests.hosts.ray_data.runs import WatchedRun, wait_for
+
+    held = [f'image_{i}.png' for i in range(4)]
+    run = WatchedRun.make(tmp_path, count=8, held=held)
+    wait = run.start(workers=4, batch_size=1)
+    wait_for(lambda: all(map(run.attempts, held)))
+    parents = [int(Path(f'/proc/{run.attempts(name)[0]}/stat').read_text().split()[3]) for name in held]
+    node = next(n for n in nodes.worker_nodes if n.all_processes['raylet'][0].process.pid in parents)
+    nodes.remove_node(node, allow_graceful=False)
+    run.release()
+    report = wait()
+    assert report['errors'] == []
+    assert run.outcome(report) == run.undisturbed()
+
+
+def test_the_driver_is_killed_and_begun_again(nodes, tmp_path):
+    from tests.hosts.ray_data.runs import WatchedRun, wait_for
+
+    run = WatchedRun.make(tmp_path, count=6, held=['image_3.png'])
+    (tmp_path / 'task').write_bytes(pickle.dumps(run.task))
+    command = [sys.executable, str(RUNS), str(tmp_path / 'task'), nodes.address]
+    driver = subprocess.Popen(command, env={**os.environ, 'PYTHONPATH': str(ROOT)}, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (run.attempts('image_3.png') and list(run.task.out.glob('*.png'))) or driver.poll() is not None)
+    driver.kill()
+    driver.wait()
+    written = list(run.task.out.glob('*.png'))
+    assert 0 < len(written) < 6
+    assert not (run.task.out / 'report.json').exists()
+    run.release()
+    report = run.start(workers=1)()
+    assert run.outcome(report) == run.undisturbed()
+    # what was written was not refined again
+    assert [len(run.attempts(path.name)) for path in written] == [1] * len(written)
+
+
+def test_a_dataset(nodes):
+    """Rows of several sizes, one with scores of another, whose coarse masks a source makes or the dataset has."""
+    from mmseg_g4seg.hosts.ray_data.dataset import refine_dataset
+    from tests.hosts.ray_data.runs import stub
+    from tests.hosts.ray_data.stubs import StubRefiner
+
+    generator = np.random.default_rng(0)
+    rows = []
+    for i in range(12):
+        scores = generator.random((3, 8 + i % 3, 9)).astype(np.float32)
+        pixels = generator.integers(0, 256, (8 + i % 3, 9, 3), np.uint8)
+        rows.append({'image': pixels, 'scores': scores / scores.sum(axis=0), 'key': f'k{i}', 'more': i})
+    rows[4]['scores'] = rows[4]['scores'][:, :5]
+    names = ['background', 'cat', 'dog']
+    refined = refine_dataset(ray.data.from_items(rows, override_num_blocks=4), stub(), names, batch_size=5)
+    found = sorted(refined.take_all(), key=lambda row: row['more'])
+    for given, row in zip(rows, found, strict=True):
+        report = json.loads(row['report'])
+        assert report['name'] == row['key'] == given['key']
+        assert (row['image'] == given['image']).all()
+        if row['more'] == 4:
+            assert 'expected scores of 9 x 9' in report['error']
+            assert row['labels'].size == row['scores'].size == 0
+            continue
+        probs = torch.from_numpy(given['scores'])
+        image = torch.from_numpy(given['image']).permute(2, 0, 1) / 255
+        expected = StubRefiner().refine(image, Prediction(probs, probs.argmax(dim=0)), names, key=row['key'])
+        assert (row['scores'] == expected.probs.numpy()).all()
+        assert (row['labels'] == expected.label_map.numpy()).all()
+        assert report['pixels'] == expected.label_map.numel()
