@@ -6,10 +6,10 @@
     g4seg refine-masks s3://BUCKET/images s3://BUCKET/masks s3://BUCKET/out ... --ray auto --workers 8 --device cuda
     g4seg refine-masks IMAGES - OUT --coarse sclip --classes classes.txt
 
-Every mask is named after its image; with --coarse a source makes them. Called again after a kill it goes on where it stopped. What cannot
-be read or does not fit goes into OUT/report.json with its path, the run goes on, and the exit code is 1
-at the end; so it is where folders in MASKS have masks, too. OUT/table.txt has the pixels of every class
-before and after, and IoU with --labels.
+Every mask is named after its image; with --coarse a source makes them. Called again after a kill it goes
+on where it stopped. What cannot be read or does not fit goes into OUT/report.json with its path, the run
+goes on, and the exit code is 1 at the end; so it is where folders in MASKS have masks, too. OUT/table.txt
+has the pixels of every class before and after, and IoU with --labels.
 """
 
 import argparse

@@ -15,12 +15,13 @@ LOCAL = 'local'
 
 
 @contextmanager
-def connected(address: str = LOCAL, *, processes: int = 1) -> Iterator[None]:
+def connected(address: str = LOCAL, *, processes: int = 1, store_bytes: int | None = None) -> Iterator[None]:
     """Connects to a cluster until the block ends; where this process is connected already, it stays so.
 
     Args:
         address: `local`, `auto` for the cluster of this machine, `ray://HOST:10001`, or `HOST:6379`.
         processes: that a local cluster must have room for.
+        store_bytes: of a local cluster's object store; a share of the memory when not given.
 
     Raises:
         ConnectionError: if there is no such cluster.
@@ -31,7 +32,8 @@ def connected(address: str = LOCAL, *, processes: int = 1) -> Iterator[None]:
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     own: dict[str, Any] = {}
     if address == LOCAL:
-        own = dict(num_cpus=max(os.cpu_count() or 1, processes), include_dashboard=False)
+        cpus = max(os.cpu_count() or 1, processes)
+        own = dict(num_cpus=cpus, include_dashboard=False, object_store_memory=store_bytes)
     # of every pool of actors it says that what they were built of might be lost, which lies in this process
     os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')
     ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)

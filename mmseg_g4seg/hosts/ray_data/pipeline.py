@@ -53,7 +53,7 @@ class Pipeline:
     def in_tasks(self, dataset: Dataset, operator: type[RowOperator], **options: Any) -> Dataset:
         """Adds an operator that reads, writes or counts."""
         done = operator(self.setting, self._attempts(operator), **options)
-        tasks = TaskPoolStrategy(size=TASKS * self.resources.concurrency)
+        tasks = TaskPoolStrategy(size=max(1, TASKS * self.resources.concurrency))
         return dataset.map_batches(done, compute=tasks, batch_size=self.resources.batch_size, num_cpus=TASK_CPUS)
 
     def in_actors(self, dataset: Dataset, operator: type[RowOperator], num_gpus: float, **options: Any) -> Dataset:
@@ -80,7 +80,7 @@ class Pipeline:
         if coarse is not None:
             dataset = self.in_actors(dataset, PredictCoarse, gpus, config=coarse, device=device)
         for part in parts:
-            options = dict(part=part, class_options=dict(refiner.get('classes') or {}))
+            options: dict[str, Any] = dict(part=part, class_options=dict(refiner.get('classes') or {}))
             if part.on_cpu:
                 stages = RefineStages(self.setting, self._attempts(RefineStages), **options, device='cpu')
                 # as many as there are CPUs: a dense CRF takes longer than a GPU's part of the image

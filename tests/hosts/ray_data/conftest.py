@@ -1,4 +1,4 @@
-"""One cluster for all tests of this folder: three nodes on this machine, of one CPU each."""
+"""One cluster for all tests of this folder: three nodes on this machine, the driver's and two of one CPU each."""
 
 import os
 from collections.abc import Iterator
@@ -15,13 +15,18 @@ def nodes() -> Iterator[Any]:
     """The cluster, which this process is connected to."""
     from ray.cluster_utils import Cluster
 
-    options = dict(num_cpus=1, object_store_memory=100 * 2**20, include_dashboard=False)
-    cluster = Cluster(initialize_head=True, head_node_args=options)
+    from mmseg_g4seg.hosts.ray_data import pipeline
+
+    options = dict(object_store_memory=100 * 2**20, include_dashboard=False)
+    # this process is on the first node, which is the one that cannot be removed
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, **options))
     try:
         for _ in range(2):
-            cluster.add_node(**options)
+            cluster.add_node(num_cpus=1, **options)
         ray.init(address=cluster.address, log_to_driver=False, logging_level='error')
-        yield cluster
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pipeline, 'TASKS', 0)  # one that reads and one that writes: each imports torch
+            yield cluster
     finally:
         ray.shutdown()
         cluster.shutdown()
