@@ -1,0 +1,101 @@
+"""Whom a dead process is blamed on, without a cluster: the ledger is an object of this process."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.hosts.ray_data.conftest import ray
+
+from mmseg_g4seg.hosts.ray_data import attempts as module  # isort: skip
+
+
+class Died(BaseException):
+    """Ends what stands for a process."""
+
+
+class Handle:
+    """What Ray makes of an actor, called at once."""
+
+    def __init__(self) -> None:
+        self.ledger = module.Ledger()
+
+    def __getattr__(self, name: str) -> Any:
+        call: Callable[..., Any] = getattr(self.ledger, name)
+        return type('Method', (), {'remote': staticmethod(call)})
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A cluster of two nodes; this process is on the one that `here` names."""
+    both = ('first', 'second')
+    state: dict[str, Any] = {'here': 'first', 'alive': {*both}}
+    context = type('Context', (), {'get_node_id': staticmethod(lambda: state['here'])})
+    monkeypatch.setattr(ray, 'get_runtime_context', lambda: context)
+    monkeypatch.setattr(ray, 'get', lambda value: value)
+    monkeypatch.setattr(ray, 'nodes', lambda: [{'NodeID': n, 'Alive': n in state['alive']} for n in both])
+    return state
+
+
+def repeated(names: list[str], deadly: set[str], attempts: module.Attempts) -> tuple[list[str], list[str]]:
+    """What Ray does with a batch: begins it again as often as it dies. Returns its results, and what was begun."""
+    begun: list[str] = []
+
+    def do(i: int) -> str:
+        begun.append(names[i])
+        if names[i] in deadly:
+            raise Died
+        return f'{names[i]} done'
+
+    results: list[str] = []
+    while not results:
+        with suppress(Died):
+            results = attempts.each(names, do, lambda i: f'{names[i]} given up')
+    return results, begun
+
+
+def test_nothing_dies(nodes):
+    attempts = module.Attempts(Handle(), 'refine')
+    assert repeated(['a', 'b', 'c'], set(), attempts) == (['a done', 'b done', 'c done'], ['a', 'b', 'c'])
+    assert attempts.ledger.ledger.begun == {}
+
+
+def test_the_others_of_a_batch_are_not_blamed(nodes):
+    attempts = module.Attempts(Handle(), 'refine')
+    results, begun = repeated(['a', 'b', 'c', 'd'], {'b', 'd'}, attempts)
+    assert results == ['a done', 'b given up', 'c done', 'd given up']
+    # once among others, then alone, where what died before need not die again for the other's sake
+    assert begun.count('b') == 4
+    assert begun.count('d') == 3
+    assert attempts.ledger.ledger.begun == {}
+
+
+def test_one_image_is_alone_from_the_beginning(nodes):
+    results, begun = repeated(['a'], {'a'}, module.Attempts(Handle(), 'refine'))
+    assert (results, begun) == (['a given up'], ['a'] * 3)
+
+
+def test_two_operators_do_not_share_an_image(nodes):
+    handle = Handle()
+    with pytest.raises(Died):
+        module.Attempts(handle, 'read').each(['a'], lambda _: die(), str)
+    assert module.Attempts(handle, 'refine')._begin('refine/a#0') == 0
+
+
+def test_an_image_of_one_name_twice(nodes):
+    results, _ = repeated(['a', 'a'], set(), module.Attempts(Handle(), 'refine'))
+    assert results == ['a done', 'a done']
+
+
+def test_a_machine_that_was_taken_away_is_no_images_fault(nodes):
+    attempts = module.Attempts(Handle(), 'refine')
+    for _ in range(module.MOST):
+        with pytest.raises(Died):
+            attempts.each(['a'], lambda _: die(), str)
+    nodes['here'], nodes['alive'] = 'second', {'second'}
+    assert attempts.each(['a'], lambda _: 'done', str) == ['done']
+
+
+def die() -> None:
+    raise Died
