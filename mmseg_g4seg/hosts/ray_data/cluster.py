@@ -49,9 +49,10 @@ def quiet_execution() -> Iterator[None]:
     context = DataContext.get_current().copy()
     context.enable_progress_bars = sys.stderr.isatty()
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else what a process lacks would be lost on its way here
     logger = logging.getLogger('ray.data')
     before = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)  # errors come as exceptions
     try:
         with DataContext.current(context):
             yield

@@ -96,10 +96,11 @@ def _run(worker: MaskWorker, jobs: Sequence[Job], resources: Resources, strict: 
 
 def _cause(error: BaseException) -> Exception:
     """What a process of the cluster raised, without Ray's own words around it."""
-    while (inner := getattr(error, 'cause', None) or error.__cause__) is not None:
-        error = inner
-    known = isinstance(error, (OSError, ValueError, RuntimeError, ArithmeticError, ImportError))
-    return error if known and isinstance(error, Exception) else RuntimeError(str(error))
+    cause = getattr(error, 'cause', None)
+    if isinstance(cause, Exception):
+        return cause
+    # of an actor that could not be started there is a text alone: the traceback, whose last line says why
+    return RuntimeError(str(error).strip().splitlines()[-1])
 
 
 class FileOperator(RowOperator):

@@ -1,6 +1,6 @@
 """Runs that are watched and disturbed from outside.
 
-python runs.py TASK ADDRESS      refines a folder on a cluster; TASK is a pickled FolderTask
+python runs.py TASK ADDRESS WORKERS      refines a folder on a cluster; TASK is a pickled FolderTask
 """
 
 import pickle
@@ -85,4 +85,6 @@ class WatchedRun:
 
 
 if __name__ == '__main__':
-    refine_folder_on_cluster(pickle.loads(Path(sys.argv[1]).read_bytes()), address=sys.argv[2], batch_size=1)
+    refine_folder_on_cluster(
+        pickle.loads(Path(sys.argv[1]).read_bytes()), address=sys.argv[2], workers=int(sys.argv[3]), batch_size=1
+    )

@@ -19,13 +19,16 @@ class StubRefiner(Refiner):
 
     name = 'stub'
 
-    def __init__(self, *, folder: str = '', deadly: Sequence[str] = (), held: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, folder: str = '', deadly: Sequence[str] = (), held: Sequence[str] = (), seconds: float = 0
+    ) -> None:
         """Args:
         folder: for a file `KEY.PROCESS.NUMBER` an attempt; images are held until it has a file `go`.
         deadly: keys of images that end the process.
         held: keys of images that wait.
+        seconds: that each takes.
         """
-        self.folder, self.deadly, self.held, self.count = Path(folder), deadly, held, 0
+        self.folder, self.deadly, self.held, self.seconds, self.count = Path(folder), deadly, held, seconds, 0
 
     def refine_batch(self, images: Any, predictions: Any, classes: Any, *, keys: Any = None) -> list[Prediction]:
         classes = ClassList.of(classes)
@@ -39,6 +42,7 @@ class StubRefiner(Refiner):
                 os._exit(1)
             while key in self.held and not (self.folder / 'go').exists():
                 sleep(0.01)
+            sleep(self.seconds)
             noise = image_noise(prediction.probs.shape, seed=0, key=key)
             refined.append(redecide(prediction, (prediction.probs.log() + noise).softmax(dim=0), classes))
         return refined

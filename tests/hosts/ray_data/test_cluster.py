@@ -83,7 +83,7 @@ def test_the_driver_is_killed_and_begun_again(nodes, tmp_path):
 
     run = WatchedRun.make(tmp_path, count=6, held=['image_3.png'])
     (tmp_path / 'task').write_bytes(pickle.dumps(run.task))
-    command = [sys.executable, str(RUNS), str(tmp_path / 'task'), nodes.address]
+    command = [sys.executable, str(RUNS), str(tmp_path / 'task'), nodes.address, '1']
     driver = subprocess.Popen(command, env={**os.environ, 'PYTHONPATH': str(ROOT)}, stderr=subprocess.DEVNULL)
     wait_for(lambda: (run.attempts('image_3.png') and list(run.task.out.glob('*.png'))) or driver.poll() is not None)
     driver.kill()
