@@ -22,7 +22,6 @@ from mmseg_g4seg.prediction import ClassList, ClassName
 from mmseg_g4seg.registry import types_in
 
 from .attempts import start_ledger
-from .operators import Report
 from .pipeline import Pipeline, Resources, check_classes
 from .rows import Setting
 
@@ -73,7 +72,7 @@ def refine_dataset(
     source = source_config(coarse)
     setting = Setting(named, [*types_in(config), *types_in(source)])
     pipeline = Pipeline(setting, resources, start_ledger())
-    return pipeline.in_tasks(pipeline.refined(dataset, config, source), Report)
+    return pipeline.refined(dataset, config, source, ends=True)
 
 
 def source_config(coarse: 'str | Mapping[str, Any] | None') -> dict[str, Any] | None:

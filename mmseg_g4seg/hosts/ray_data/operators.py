@@ -59,7 +59,14 @@ class RefineStages(RowOperator):
     made = ('scores', 'labels', MAPS)
 
     def __init__(
-        self, setting: Setting, attempts: Attempts, *, part: ChainPart, class_options: Mapping[str, Any], device: str
+        self,
+        setting: Setting,
+        attempts: Attempts,
+        *,
+        part: ChainPart,
+        class_options: Mapping[str, Any],
+        device: str = 'cpu',
+        ends: bool = False,
     ) -> None:
         """Args:
         setting: of the run.
@@ -67,9 +74,10 @@ class RefineStages(RowOperator):
         part: the stages.
         class_options: what the chain's config says of the classes.
         device: to run on.
+        ends: whether rows leave with a report.
         """
         super().__init__(setting, attempts)
-        self.part, self.device = part, device
+        self.part, self.device, self.ends = part, device, ends
         self.classes = setting.classes.with_options(class_options)
 
     @cached_property
@@ -100,7 +108,16 @@ class RefineStages(RowOperator):
                     done['seconds'].append(stage.seconds)
                     maps.append(_as_map(stage.predictions[0]))
                 current = stage.predictions[0]
-        return {**row, **columns_of(current), MAPS: np.stack(maps), STAGES: json.dumps(done)}
+        return self._leave({**row, **columns_of(current), MAPS: np.stack(maps), STAGES: json.dumps(done)})
+
+    def fail(self, row: Row, reason: str, path: str | None = None) -> Row:
+        return self._leave(super().fail(row, reason, path))
+
+    def pass_on(self, row: Row, error: Mapping[str, str]) -> Row:
+        return self._leave(super().pass_on(row, error))
+
+    def _leave(self, row: Row) -> Row:
+        return ended(row, self.setting.classes) if self.ends else row
 
 
 class RefineStagesInActor(RefineStages):
@@ -111,21 +128,12 @@ class RefineStagesInActor(RefineStages):
         self.prepare()
 
 
-class Report(RowOperator):
-    """Ends the way of a row: what was found on it becomes the column `report`."""
-
-    def process(self, row: Row) -> Row:
-        return self._ended(row, {'name': key_of(row), **record_of(row, None, self.setting.classes)})
-
-    def fail(self, row: Row, reason: str, path: str | None = None) -> Row:
-        return self._ended(row, {'name': key_of(row), 'error': reason})
-
-    def pass_on(self, row: Row, error: Mapping[str, str]) -> Row:
-        return self.fail(row, error['error'])
-
-    def _ended(self, row: Row, report: Mapping[str, Any]) -> Row:
-        rest = {name: value for name, value in row.items() if name not in (STAGES, MAPS)}
-        return {**rest, 'report': json.dumps(report)}
+def ended(row: Row, classes: ClassList) -> Row:
+    """A row with `report` in place of the columns that it had under way: its record, or its error."""
+    rest = {name: value for name, value in row.items() if name not in (STAGES, MAPS)}
+    error = stages_of(row).get('error')
+    report = record_of(row, None, classes) if error is None else {'error': error}
+    return {**rest, 'report': json.dumps({'name': key_of(row), **report})}
 
 
 def record_of(row: Row, truth: Tensor | None, classes: ClassList) -> dict[str, Any]:

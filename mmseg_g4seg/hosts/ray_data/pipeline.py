@@ -69,9 +69,17 @@ class Pipeline:
         )
 
     def refined(
-        self, dataset: Dataset, refiner: Mapping[str, Any], coarse: 'Mapping[str, Any] | str | None' = None
+        self,
+        dataset: Dataset,
+        refiner: Mapping[str, Any],
+        coarse: 'Mapping[str, Any] | None' = None,
+        *,
+        ends: bool = False,
     ) -> Dataset:
-        """Adds the coarse source, if there is one, and the refiners of a chain, cut where it leaves the GPU."""
+        """Adds the coarse source, if there is one, and the refiners of a chain, cut where it leaves the GPU.
+
+        With `ends` rows leave with a report.
+        """
         parts, gpus = cut_chain(refiner), self.resources.num_gpus
         if not gpus:  # all of it runs in one place, and rows need not travel
             parts = [ChainPart([stage for part in parts for stage in part.stages], False)]
@@ -81,8 +89,9 @@ class Pipeline:
             dataset = self.in_actors(dataset, PredictCoarse, gpus, config=coarse, device=device)
         for part in parts:
             options: dict[str, Any] = dict(part=part, class_options=dict(refiner.get('classes') or {}))
+            options['ends'] = ends and part is parts[-1]
             if part.on_cpu:
-                stages = RefineStages(self.setting, self._attempts(RefineStages), **options, device='cpu')
+                stages = RefineStages(self.setting, self._attempts(RefineStages), **options)
                 # as many as there are CPUs: a dense CRF takes longer than a GPU's part of the image
                 dataset = dataset.map_batches(stages, batch_size=self.resources.batch_size, num_cpus=ACTOR_CPUS)
             else:

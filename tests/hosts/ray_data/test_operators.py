@@ -20,7 +20,7 @@ from tests.hosts.ray_data.conftest import ray
 from mmseg_g4seg.hosts.folder.refine import MaskWorker  # isort: skip
 from mmseg_g4seg.hosts.ray_data import dataset as dataset_module  # isort: skip
 from mmseg_g4seg.hosts.ray_data.folder import ReadFiles, WriteFiles, refine_folder_on_cluster  # isort: skip
-from mmseg_g4seg.hosts.ray_data.operators import PredictCoarse, RefineStages, Report  # isort: skip
+from mmseg_g4seg.hosts.ray_data.operators import PredictCoarse, RefineStages  # isort: skip
 from mmseg_g4seg.hosts.ray_data.pipeline import Pipeline, Resources  # isort: skip
 from mmseg_g4seg.hosts.ray_data.rows import Setting  # isort: skip
 
@@ -61,9 +61,9 @@ def random_row(key: str, **more: Any) -> dict[str, Any]:
     return {'image': pixels, 'key': key, 'scores': scores / scores.sum(axis=0), **more}
 
 
-def refining(config: Mapping[str, Any]) -> RefineStages:
+def refining(config: Mapping[str, Any], *, ends: bool = False) -> RefineStages:
     [part] = cut_chain(config)
-    return RefineStages(Setting(CLASSES), InProcess(), part=part, class_options={}, device='cpu')
+    return RefineStages(Setting(CLASSES), InProcess(), part=part, class_options={}, ends=ends)
 
 
 class TestCutChain:
@@ -124,8 +124,10 @@ class TestRows:
 
     def test_a_row_at_fault_leaves_the_others(self):
         wrong = random_row('b')
-        rows = refining(PAMR)(batch_of(random_row('a'), {**wrong, 'image': wrong['image'][:4]}, random_row('ccc')))
-        reports = [json.loads(report) for report in Report(Setting(CLASSES), InProcess())(rows)['report']]
+        rows = refining(PAMR, ends=True)(
+            batch_of(random_row('a'), {**wrong, 'image': wrong['image'][:4]}, random_row('ccc'))
+        )
+        reports = [json.loads(report) for report in rows['report']]
         assert reports[1] == {
             'name': 'b',
             'error': 'ValueError: expected scores of 4 x 8 (height x width) as the image has, got 9 x 8',
@@ -150,7 +152,7 @@ class TestRows:
             refining(PAMR)(batch_of(row))
 
     def test_columns_of_the_user_may_be_called_report(self):
-        found = Report(Setting(CLASSES), InProcess())(refining(PAMR)(batch_of(random_row('a', report='mine', more=3))))
+        found = refining(PAMR, ends=True)(batch_of(random_row('a', report='mine', more=3)))
         assert found['more'] == [3]
         assert json.loads(found['report'][0])['name'] == 'a'
         assert sorted(found) == ['image', 'key', 'labels', 'more', 'report', 'scores']
@@ -159,8 +161,9 @@ class TestRows:
 def refining_chain(parts: Sequence[ChainPart], row: Mapping[str, Any]) -> dict[str, list[Any]]:
     batch: dict[str, list[Any]] = batch_of(row)
     for part in parts:
-        batch = RefineStages(Setting(CLASSES), InProcess(), part=part, class_options={}, device='cpu')(batch)
-    return Report(Setting(CLASSES), InProcess())(batch)
+        ends = part is parts[-1]
+        batch = RefineStages(Setting(CLASSES), InProcess(), part=part, class_options={}, ends=ends)(batch)
+    return batch
 
 
 class TestFiles:
