@@ -67,7 +67,7 @@ def refine_folder_on_cluster(
         raise ValueError(f"device: expected 'cpu' or 'cuda', of which each worker gets its own, got {task.device!r}")
     resources = Resources(batch_size=batch_size, num_gpus=float(task.device == 'cuda'), concurrency=workers)
     check_classes(task.refiner, task.classes)
-    with connected(address, processes=2 * workers + 2), only_run(task.out):
+    with connected(address, processes=2 * workers), only_run(task.out):
         plan, state = begin(task, overwrite=overwrite)
         if jobs := state.remaining(plan.jobs):
             _run(MaskWorker(task, state), jobs, resources, strict)
