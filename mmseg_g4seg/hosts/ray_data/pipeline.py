@@ -18,8 +18,9 @@ from .rows import RowOperator, Setting
 ACTOR_CPUS, TASK_CPUS = 0.45, 0.01
 """By which Ray counts. Two actors fit on a CPU and leave something to those that read and write, also when machines
 were taken away and the actors crowd on the others: with whole CPUs the run would stand still."""
-TASKS = 2
-"""Processes that read, and that write, for each one that refines."""
+TASKS, TASKS_FOR_GPU = 1, 2
+"""Processes that read, and that write, for each one that refines. More than there are CPUs would not stay: Ray ends
+those that wait, and each imports torch anew."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Pipeline:
     def in_tasks(self, dataset: Dataset, operator: type[RowOperator], **options: Any) -> Dataset:
         """Adds an operator that reads, writes or counts."""
         done = operator(self.setting, self._attempts(operator), **options)
-        tasks = TaskPoolStrategy(size=max(1, TASKS * self.resources.concurrency))
+        each = TASKS_FOR_GPU if self.resources.num_gpus else TASKS
+        tasks = TaskPoolStrategy(size=max(1, each * self.resources.concurrency))
         return dataset.map_batches(done, compute=tasks, batch_size=self.resources.batch_size, num_cpus=TASK_CPUS)
 
     def in_actors(self, dataset: Dataset, operator: type[RowOperator], num_gpus: float, **options: Any) -> Dataset:

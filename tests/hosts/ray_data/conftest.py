@@ -19,7 +19,9 @@ def nodes() -> Iterator[Any]:
 
     options = dict(object_store_memory=100 * 2**20, include_dashboard=False)
     # this process is on the first node, which is the one that cannot be removed
-    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, **options))
+    # processes that wait are not ended, as they are where there are more than CPUs: each imports torch
+    kept = dict(num_workers_soft_limit=4)
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, _system_config=kept, **options))
     try:
         for _ in range(2):
             cluster.add_node(num_cpus=1, **options)
