@@ -64,15 +64,10 @@ def refine_dataset(
         ValueError: if config, classes or numbers do not fit. Where the dataset lacks a column, when it is read.
     """
     resources = Resources(batch_size=batch_size, num_gpus=num_gpus, concurrency=concurrency)
-    config, named = (
-        read_refiner_config(refiner if isinstance(refiner, (str, Path)) else dict(refiner)),
-        ClassList.of(classes),
-    )
-    check_classes(config, named)
-    source = source_config(coarse)
-    setting = Setting(named, [*types_in(config), *types_in(source)])
-    pipeline = Pipeline(setting, resources, start_ledger())
-    return pipeline.refined(dataset, config, source, ends=True)
+    config = read_refiner_config(refiner if isinstance(refiner, (str, Path)) else dict(refiner))
+    setting = Setting(ClassList.of(classes), [*types_in(config), *types_in(source := source_config(coarse))])
+    check_classes(config, setting.classes)
+    return Pipeline(setting, resources, start_ledger()).refined(dataset, config, source, ends=True)
 
 
 def source_config(coarse: 'str | Mapping[str, Any] | None') -> dict[str, Any] | None:

@@ -80,7 +80,8 @@ class RowOperator(ABC):
             lambda i: self._one(rows[i]),
             lambda i: self.fail(rows[i], KILLED),
         )
-        return {name: [row[name] for row in results] for name in results[0]}
+        # a filter may leave a block of no rows
+        return {name: [row[name] for row in results] for name in (results[0] if results else batch)}
 
     def check(self, columns: Sequence[str]) -> None:  # noqa: B027
         """Raises ValueError where a dataset lacks a column: the run's fault, not its first row's."""

@@ -151,6 +151,9 @@ class TestRows:
         with pytest.raises(ValueError, match=f"expected .*column '{missing}'"):
             refining(PAMR)(batch_of(row))
 
+    def test_no_rows(self):
+        assert refining(PAMR)({name: [] for name in random_row('a')}) == {'image': [], 'key': [], 'scores': []}
+
     def test_columns_of_the_user_may_be_called_report(self):
         found = refining(PAMR, ends=True)(batch_of(random_row('a', report='mine', more=3)))
         assert found['more'] == [3]
