@@ -46,6 +46,9 @@ def refine_folder_on_cluster(
     Images pass from the processes that read them to those that refine and those that write: this process has their
     names and records alone.
 
+    A worker of a machine that is lost starts on another one, which must have room: a GPU, or half a CPU. Until there is
+    one its images wait, for 30 minutes at most; then the run ends with an error, and the same call goes on.
+
     Args:
         task: what to do; its folders must be there on every machine, on a shared disk or in an object store.
         address: of the cluster, see `connected`.

@@ -16,8 +16,8 @@ from .operators import PredictCoarse, RefineStages, RefineStagesInActor
 from .rows import RowOperator, Setting
 
 ACTOR_CPUS, TASK_CPUS = 0.45, 0.01
-"""By which Ray counts. Two actors fit on a CPU and leave something to those that read and write, also when machines
-were taken away and the actors crowd on the others: with whole CPUs the run would stand still."""
+"""By which Ray counts. Two actors fit on a CPU and leave something to those that read and write, also when half of the
+machines were taken away and their actors crowd on the others: with whole CPUs the run would stand still."""
 TASKS, TASKS_FOR_GPU = 1, 2
 """Processes that read, and that write, for each one that refines. More than there are CPUs would not stay: Ray ends
 those that wait, and each imports torch anew."""

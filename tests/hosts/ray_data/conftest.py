@@ -1,4 +1,4 @@
-"""One cluster for all tests of this folder: three nodes on this machine, the driver's and two of one CPU each."""
+"""One cluster for all tests of this folder: three nodes on this machine, the driver's and two of two CPUs each."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def nodes() -> Iterator[Any]:
     cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, _system_config=kept, **options))
     try:
         for _ in range(2):
-            cluster.add_node(num_cpus=1, **options)
+            cluster.add_node(num_cpus=2, **options)  # so that all actors of a test fit on one of them
         ray.init(address=cluster.address, log_to_driver=False, logging_level='error')
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pipeline, 'TASKS', 0)  # one that reads and one that writes: each imports torch

@@ -50,7 +50,7 @@ def test_killed_at_random_moments(nodes: Any, tmp_path: Path) -> None:
                     os.kill(newest(), signal.SIGKILL)
             elif kind == 'node':
                 nodes.remove_node(generator.choice(sorted(nodes.worker_nodes, key=str)), allow_graceful=False)
-                nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20, include_dashboard=False)
+                nodes.add_node(num_cpus=2, object_store_memory=100 * 2**20, include_dashboard=False)
             else:
                 driver.kill()
                 driver.wait()
