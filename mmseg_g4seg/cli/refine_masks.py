@@ -124,6 +124,7 @@ def build_task(args: argparse.Namespace) -> FolderTask:
             rule=args.background_rule,
             soften=args.soften,
             any_size=args.any_size,
+            present_only=args.present_only,
         ),
         output_format=args.out_format,
         truth=args.labels and open_path(args.labels),
@@ -161,6 +162,9 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--soften', type=float, default=BORDER_WIDTH, help='blur of labels into probabilities, share of the longer side'
+    )
+    parser.add_argument(
+        '--present-only', action='store_true', help='keep the scores of classes in the mask alone: less memory and time'
     )
     parser.add_argument('--any-size', action='store_true', help='scores may lie on another grid than the image')
 

@@ -83,13 +83,7 @@ class CoarseSource(ABC):
         if not chosen:
             uniform = torch.full((len(classes), *size), 1 / len(classes), device=image.device)
             return Prediction(uniform, torch.zeros(size, dtype=torch.int64, device=image.device))
-        own = ClassList(
-            [classes[c] for c in chosen],
-            background=None if classes.background is None else chosen.index(classes.background),
-            threshold=classes.threshold,
-            known=classes.known,
-        )
-        found = self.predict(image, own, key=key)
+        found = self.predict(image, classes.subset(chosen), key=key)
         probs = found.probs.new_zeros(len(classes), *size)
         probs[chosen] = found.probs
         return Prediction(probs, torch.tensor(chosen, device=image.device)[found.label_map])

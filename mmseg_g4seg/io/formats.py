@@ -34,6 +34,8 @@ class Reading:
         rule: background of seeds.
         soften: how labels become probabilities, see `make_prediction`.
         any_size: whether scores may lie on another grid than the image's.
+        present_only: of scores, whether to keep those of classes alone that are somewhere the most probable; they
+            are brought to a sum of 1.
     """
 
     format: str
@@ -41,6 +43,7 @@ class Reading:
     rule: BackgroundRule = field(default_factory=BackgroundRule)
     soften: float = BORDER_WIDTH
     any_size: bool = False
+    present_only: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.soften <= 1:
@@ -48,7 +51,12 @@ class Reading:
 
 
 def build_format(
-    name: str, classes: ClassList, *, score_type: ScoreType = 'softmax', rule: BackgroundRule | None = None
+    name: str,
+    classes: ClassList,
+    *,
+    score_type: ScoreType = 'softmax',
+    rule: BackgroundRule | None = None,
+    present_only: bool = False,
 ) -> MaskFormat:
     """Builds a format.
 
@@ -57,6 +65,7 @@ def build_format(
         classes: of the masks.
         score_type: what `.npz` and `.npy` hold.
         rule: background of seeds.
+        present_only: see `Reading`.
 
     Raises:
         ValueError: if the name is not known, or the classes do not fit the format.
@@ -64,7 +73,7 @@ def build_format(
     if name in LABELS:
         return LABELS[name](classes)
     if name in SCORES:
-        return ScoreFile(classes, score_type=score_type, suffix=SCORES[name])
+        return ScoreFile(classes, score_type=score_type, present_only=present_only, suffix=SCORES[name])
     if name in SEEDS:
         return SEEDS[name](classes, rule)
     raise ValueError(f'format: expected one of {", ".join(FORMATS)}, got {name!r}')

@@ -4,6 +4,7 @@ Shapes: C classes, H W image size.
 """
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -69,8 +70,8 @@ class IndexPNG(MaskFormat):
     def read(self, path: AnyPath) -> FileMask:
         return FileMask(label_map=read_index_png(path, len(self.classes), self.classes.ignore_index))
 
-    def encode(self, prediction: Prediction) -> bytes:
-        labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy()
+    def encode(self, prediction: Prediction, kept: Sequence[int] | None = None) -> bytes:
+        labels = as_labels(prediction, self.classes.ignore_index, kept).cpu().numpy()
         return png_bytes(Image.fromarray(labels.astype(np.uint8 if _fits_byte(self.classes) else np.uint16)))
 
 
@@ -106,8 +107,8 @@ class PalettePNG(IndexPNG):
         """(..., 3) uint8 -> (...) one number a colour."""
         return (colours.astype(np.int64) * (65536, 256, 1)).sum(axis=-1)
 
-    def encode(self, prediction: Prediction) -> bytes:
-        labels = as_labels(prediction, self.classes.ignore_index).cpu().numpy()
+    def encode(self, prediction: Prediction, kept: Sequence[int] | None = None) -> bytes:
+        labels = as_labels(prediction, self.classes.ignore_index, kept).cpu().numpy()
         image = Image.fromarray(labels.astype(np.uint8))
         image.putpalette(self.palette.ravel().tolist())
         return png_bytes(image)
@@ -138,8 +139,8 @@ class BinaryPNG(MaskFormat):
         labels = np.where(values > 0, 1 - self.background, self.background)
         return FileMask(label_map=torch.from_numpy(labels))
 
-    def encode(self, prediction: Prediction) -> bytes:
-        foreground = (prediction.label_map == 1 - self.background).cpu().numpy()
+    def encode(self, prediction: Prediction, kept: Sequence[int] | None = None) -> bytes:
+        foreground = (as_labels(prediction, IGNORE_INDEX, kept) == 1 - self.background).cpu().numpy()
         return png_bytes(Image.fromarray(foreground.astype(np.uint8) * 255))
 
 

@@ -50,8 +50,11 @@ def _read_npz(file: IO[bytes]) -> dict[str, Any]:
     members = {}
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
+            # from the archive: scores of 4096 x 4096 pixels would lie in memory a second time, as bytes
             with archive.open(name) as member:
-                members[name.removesuffix('.npy')] = _read_npy(io.BytesIO(member.read()))
+                members[name.removesuffix('.npy')] = _read_npy(member)
+                while member.read(2**20):  # to the end, where the check sum is compared
+                    pass
     return members
 
 

@@ -39,33 +39,29 @@ class SeedFile(MaskFormat):
     def read(self, path: AnyPath) -> FileMask:
         keys, maps = self.unpack(self.load(path))
         if not keys and np.ndim(maps) == 3 and len(maps) == 0:  # an image without a tagged class
-            return FileMask(probs=self._background_alone(np.shape(maps)[1:]))
+            return FileMask(probs=self._background_alone(np.shape(maps)[1:]), classes=[0])
         indices = _as_indices(keys, len(self.classes) - 1)
-        return FileMask(probs=self._with_background(indices, _as_scores(maps, len(indices))))
-
-    def _with_background(self, keys: Sequence[int], scores: Tensor) -> Tensor:
-        """(K, H, W) scores -> (C, H, W) probabilities."""
+        scores = _as_scores(maps, len(indices))
         stacked = torch.cat([self.rule.background(scores.amax(dim=0, keepdim=True)), scores])
-        probs = torch.zeros(len(self.classes), *scores.shape[1:])
-        probs[[0, *(key + 1 for key in keys)]] = stacked / stacked.sum(dim=0).clamp_min(TINY)
-        return probs
+        return _ascending([0, *(key + 1 for key in indices)], stacked / stacked.sum(dim=0).clamp_min(TINY))
 
     def _background_alone(self, size: Sequence[int]) -> Tensor:
-        """(C, H, W) probabilities of an image (H, W) in which nothing was to be found."""
+        """(1, H, W) probability of an image (H, W) in which nothing was to be found."""
         if 0 in size:
             raise ValueError(f'expected maps (keys, height, width), got none of {tuple(size)}')
-        probs = torch.zeros(len(self.classes), *size)
-        probs[0] = 1
-        return probs
+        return torch.ones(1, *size)
 
-    def encode(self, prediction: Prediction) -> bytes:
-        probs = prediction.probs.double().cpu()
+    def encode(self, prediction: Prediction, kept: Sequence[int] | None = None) -> bytes:
+        probs, numbers = prediction.probs.cpu(), list(range(len(self.classes)) if kept is None else kept)
+        if len(probs) == 1:  # background and nothing else
+            return self.pack([0], torch.zeros_like(probs))
         # a file without a class would be none: where all is background, the best of the others stands in
         indices = [i for i in stored_classes(prediction) if i] or [int(probs[1:].flatten(1).amax(dim=1).argmax()) + 1]
-        foreground = probs[indices]
+        foreground = probs[indices].double()
         best = foreground.amax(dim=0)
-        scaled = self.rule.foreground(best / probs[0].clamp_min(TINY))
-        return self.pack([i - 1 for i in indices], (foreground / best.clamp_min(TINY) * scaled).float())
+        scaled = self.rule.foreground(best / probs[0].double().clamp_min(TINY))
+        seeds = foreground.div_(best.clamp_min(TINY)).mul_(scaled).float()
+        return self.pack([numbers[i] - 1 for i in indices], seeds)
 
     def load(self, path: AnyPath) -> dict:
         """The dictionary in a file."""
@@ -131,13 +127,11 @@ class SEAMCRFSeed(SEAMSeed):
         scores = _as_scores(list(content.values()), len(indices))
         if float(scores.sum(dim=0).min()) <= 0:
             raise ValueError('expected a positive score in every pixel')
-        probs = torch.zeros(len(self.classes), *scores.shape[1:])
-        probs[indices] = scores / scores.sum(dim=0)
-        return FileMask(probs=probs)
+        return _ascending(indices, scores / scores.sum(dim=0))
 
-    def encode(self, prediction: Prediction) -> bytes:
-        probs = prediction.probs.float().cpu()
-        return _npy({i: probs[i].numpy() for i in sorted({0, *stored_classes(prediction)})})
+    def encode(self, prediction: Prediction, kept: Sequence[int] | None = None) -> bytes:
+        probs, numbers = prediction.probs.float().cpu(), list(range(len(self.classes)) if kept is None else kept)
+        return _npy({numbers[i]: probs[i].numpy() for i in sorted({0, *stored_classes(prediction)})})
 
 
 class DiffSegmenterSeed(SEAMSeed):
@@ -172,6 +166,14 @@ def _scipy_io() -> Any:
     except ImportError as error:
         raise ImportError('.mat files need SciPy: pip install "mmseg_g4seg[mat]"') from error
     return scipy_io
+
+
+def _ascending(classes: Sequence[int], probs: Tensor) -> FileMask:
+    """A mask of K classes in any order, with their (K, H, W) probabilities."""
+    order = sorted(range(len(classes)), key=lambda row: classes[row])
+    if order != list(range(len(classes))):
+        probs = probs[order]
+    return FileMask(probs=probs, classes=[classes[row] for row in order])
 
 
 def _npy(content: dict) -> bytes:

@@ -38,12 +38,13 @@ def merge_binary_masks(
     claimed = claims.amax(dim=0)  # (H, W)
     bounded = claims.clamp(LEAST_EVIDENCE, 1 - LEAST_EVIDENCE)
     evidence = bounded / (1 - bounded) * probs[index].clamp_min(LEAST_PRIOR)
-    shares = torch.zeros_like(probs)
-    shares[index] = evidence / evidence.sum(dim=0)
-    unclaimed = probs
+    evidence /= evidence.sum(dim=0)
+    merged = probs.clone()
     if background_index is not None:
         # what was refined and not claimed is background; classes that were left out keep their own
-        unclaimed = probs.clone()
-        unclaimed[background_index] += probs[index].sum(dim=0)
-        unclaimed[index] = 0.0
-    return claimed * shares + (1 - claimed) * unclaimed
+        merged[background_index] += probs[index].sum(dim=0)
+        merged[index] = 0.0
+    merged *= 1 - claimed
+    for c, share in zip(classes, evidence, strict=True):
+        merged[c] += claimed * share
+    return merged

@@ -99,29 +99,34 @@ def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     return grown.reshape(*maps.shape[:-2], height, width)
 
 
-def soften_labels(label_map: Tensor, num_classes: int, deviation: float) -> Tensor:
+def soften_labels(label_map: Tensor, num_classes: int, deviation: float, *, uniform: float | None = None) -> Tensor:
     """Makes probabilities of hard labels: less sure the nearer a pixel is to a border.
 
     Args:
         label_map: (H, W) int64; values outside [0, C) have no label, and no say.
         num_classes: C.
         deviation: of the Gaussian that labels are blurred with, pixels; 0 gives 0 and 1.
+        uniform: probability of each class where no label is near; 1 / C when not given.
 
     Returns:
         (C, H, W) float32 that sums to 1, each pixel's own label being the most probable (if only
-        just, in what is thinner than the Gaussian); 1 / C where no label is near.
+        just, in what is thinner than the Gaussian); `uniform` where no label is near.
     """
-    onehot = torch.stack([label_map == c for c in range(num_classes)]).float()
-    labelled = onehot.any(dim=0)
-    probs = onehot.clone()
-    if deviation > 0:
-        present = onehot.flatten(1).any(dim=1)
-        probs[present] = _blur(onehot[present], deviation)
-        best = probs.amax(dim=0)
-        probs = torch.where(onehot.bool() & (probs < best), best * 1.001, probs)
+    probs = torch.zeros(num_classes, *label_map.shape, device=label_map.device)
+    present = present_classes(label_map, num_classes)
+    # few at once: of 150 classes at 4096 x 4096 every copy has 10 GB; never one of several, which rounds otherwise
+    for start in range(0, len(present), 2):
+        group = present[max(0, min(start, len(present) - 2)) : start + 2]
+        own = torch.stack([label_map == c for c in group]).float()
+        probs[group] = _blur(own, deviation) if deviation > 0 else own
+    best = probs.amax(dim=0)
+    for c in present:
+        behind = (label_map == c) & (probs[c] < best)
+        probs[c] = torch.where(behind, best * 1.001, probs[c])
     total = probs.sum(dim=0)
-    uniform = torch.full_like(probs, 1 / num_classes)
-    return torch.where((total > 1e-6) | labelled, probs / total.clamp_min(1e-6), uniform)
+    near = (total > 1e-6) | ((label_map >= 0) & (label_map < num_classes))
+    probs.div_(total.clamp_min(1e-6))
+    return probs.masked_fill_(~near, 1 / num_classes if uniform is None else uniform)
 
 
 def _blur(maps: Tensor, deviation: float) -> Tensor:
@@ -152,11 +157,20 @@ def merge_class_probs(probs: Tensor, classes: Sequence[int], updated: Tensor) ->
         (C, H, W), dtype of `probs`.
     """
     merged = probs.clone()
-    index = torch.as_tensor(list(classes), device=probs.device, dtype=torch.long)
-    merged[index] = updated.to(probs)
-    changed = (merged[index] != probs[index]).any(dim=0)  # (H, W)
+    changed = torch.zeros(probs.shape[1:], dtype=torch.bool, device=probs.device)
+    for c, update in zip(classes, updated, strict=True):
+        merged[c] = update.to(probs)
+        changed |= merged[c] != probs[c]
     # in place, and x / 1 is x: of 150 classes at 2048 x 1024 a copy has 1.2 GB
     return merged.div_(torch.where(changed, merged.sum(dim=0).clamp_min(1e-12), 1.0))
+
+
+def changed_pixels(probs: Tensor, other: Tensor) -> Tensor:
+    """Where any class has another probability: (C, H, W) float twice -> (H, W) bool."""
+    changed = torch.zeros(probs.shape[1:], dtype=torch.bool, device=probs.device)
+    for before, after in zip(probs, other, strict=True):
+        changed |= before != after
+    return changed
 
 
 def decide_labels(
@@ -174,7 +188,11 @@ def decide_labels(
     """
     if background_threshold is None or background_index is None:
         return probs.argmax(dim=0)
-    foreground = probs.clone()
-    foreground[background_index] = -1.0
-    best, labels = foreground.max(dim=0)
-    return torch.where(best < background_threshold, torch.full_like(labels, background_index), labels)
+    others = [c for c in range(len(probs)) if c != background_index]
+    best = torch.full_like(probs[0], -1.0)
+    labels = torch.full_like(best, background_index, dtype=torch.int64)
+    for c in others:
+        better = probs[c] > best
+        best = torch.where(better, probs[c], best)
+        labels = labels.where(~better, c)
+    return labels.where(best >= background_threshold, background_index)

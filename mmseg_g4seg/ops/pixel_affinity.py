@@ -16,8 +16,9 @@ from torch import Tensor
 STD_FACTOR = 0.1
 """Width of the affinity kernel, as a share of the local standard deviation (PAMR's constant)."""
 EPSILON = 1e-8
-MAPS_AT_ONCE = 32
-"""Maps that are averaged together; each is on its own, so this bounds memory and changes nothing else."""
+MAPS_AT_ONCE = 4
+"""Maps of a large image that are averaged together; each is on its own, so this bounds memory and changes nothing
+else."""
 DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 
 
@@ -50,13 +51,16 @@ def pixel_adaptive_average(
     strips = [(top, min(top + rows, height)) for top in range(0, height, rows)]
     affinity = partial(neighbour_affinity, image, dilations, std_factor=std_factor)
     whole = affinity(*strips[0]) if len(strips) == 1 else None
+    at_once = MAPS_AT_ONCE if whole is None else len(maps)
     result = torch.empty_like(maps)
-    for place, own in zip(result.split(MAPS_AT_ONCE), maps.split(MAPS_AT_ONCE), strict=True):
+    for place, own in zip(result.split(at_once), maps.split(at_once), strict=True):
         for _ in range(iterations):
-            averaged = [
-                _average(own, affinity(*strip) if whole is None else whole, dilations, *strip) for strip in strips
-            ]
-            own = torch.cat(averaged, dim=-2)
+            averaged = torch.empty_like(own)
+            for strip in strips:
+                averaged[:, slice(*strip)] = _average(
+                    own, affinity(*strip) if whole is None else whole, dilations, *strip
+                )
+            own = averaged
         place.copy_(own)
     return result
 
@@ -105,9 +109,12 @@ def _average(maps: Tensor, affinity: Tensor, dilations: Sequence[int], top: int,
 
 def _neighbours(maps: Tensor, dilations: Sequence[int], top: int, bottom: int) -> Iterator[Tensor]:
     """Views of the maps shifted to each neighbour, the border repeated: N of (C, bottom - top, W)."""
-    width = maps.shape[-1]
+    height, width = maps.shape[-2:]
     for dilation in dilations:
-        padded = F.pad(maps[None], [dilation] * 4, mode='replicate')[0]
+        # of the strip's surroundings alone: of the whole image, each of 12 strips would copy it once a dilation
+        above, below = min(dilation, top), min(dilation, height - bottom)
+        edges = [dilation, dilation, dilation - above, dilation - below]
+        padded = F.pad(maps[None, :, top - above : bottom + below], edges, mode='replicate')[0]
         for down, right in DIRECTIONS:
-            y, x = top + dilation * (1 + down), dilation * (1 + right)
+            y, x = dilation * (1 + down), dilation * (1 + right)
             yield padded[:, y : y + bottom - top, x : x + width]

@@ -39,8 +39,7 @@ def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
     """
     check_score_type(score_type)
     scores = scores.float()
-    if not torch.isfinite(scores).all():
-        raise ValueError(f'expected finite scores, got {int((~torch.isfinite(scores)).sum())} that are NaN or infinite')
+    check_finite(scores)
     if score_type == 'logits':
         _warn_of_probs(scores)
         return scores.softmax(dim=0)
@@ -60,6 +59,13 @@ def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
             )
     probs = scores.clamp_min(0)
     return probs.div_(probs.sum(dim=0, keepdim=True).clamp_min(1e-12))
+
+
+def check_finite(scores: Tensor) -> None:
+    """Raises ValueError if any of the scores, float of any shape, is NaN or infinite."""
+    # by the extremes, which NaN spreads to: torch.isfinite takes as much memory as the scores once more
+    if not (torch.stack(torch.aminmax(scores)).isfinite().all()):
+        raise ValueError(f'expected finite scores, got {int((~torch.isfinite(scores)).sum())} that are NaN or infinite')
 
 
 def binary_probs(score: Tensor) -> Tensor:

@@ -142,12 +142,12 @@ def _check_one(where: str, image: Tensor, prediction: Prediction, num_classes: i
     # a little beyond, since bicubic resizing overshoots; 0 to 255 is what is meant to be caught
     if not torch.isfinite(image).all() or image.min() < -1e-3 or image.max() > 1 + 1e-3:
         raise ValueError(f'{where}: expected pixels in [0, 1], got {float(image.min())} to {float(image.max())}')
-    if not torch.isfinite(probs).all():
+    low, high = torch.aminmax(probs)  # which NaN spreads to; torch.isfinite takes the memory of `probs` once more
+    if not (low.isfinite() and high.isfinite()):
         count = int((~torch.isfinite(probs)).sum())
         raise ValueError(f'{where}: expected finite probs, got {count} that are NaN or infinite')
     # logits mostly lie outside, and mixing them would give a mask that looks like any other
-    if probs.min() < -1e-4 or probs.max() > 1 + 1e-4:
+    if low < -1e-4 or high > 1 + 1e-4:
         raise ValueError(
-            f'{where}: expected probs in [0, 1], got {float(probs.min())} to {float(probs.max())}; '
-            'convert logits first (score_type)'
+            f'{where}: expected probs in [0, 1], got {float(low)} to {float(high)}; convert logits first (score_type)'
         )

@@ -98,14 +98,18 @@ class PAMRRefiner(Refiner):
         scored = prediction.probs.flatten(1).any(dim=1)
         if not scored.any():
             return prediction
-        probs = prediction.probs.clone()
-        probs[scored] = pixel_adaptive_average(
-            image.to(probs.device),
-            probs[scored],
+        averaged = pixel_adaptive_average(
+            image.to(prediction.probs.device),
+            prediction.probs if scored.all() else prediction.probs[scored],
             self.dilations,
             self.iterations,
             std_factor=self.std_factor,
             memory_limit=self.memory_limit,
         ).clamp_(0, 1)
+        if scored.all():
+            probs = averaged
+        else:
+            probs = torch.zeros_like(prediction.probs)
+            probs[scored] = averaged
         # averages of sums of 1 are sums of 1, but for rounding
         return redecide(prediction, probs, classes)

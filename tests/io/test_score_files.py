@@ -11,8 +11,7 @@ PROBS = PREDICTION.probs.numpy()
 
 
 def read(path, name: str = 'npz', classes: ClassList = CLASSES, **options) -> np.ndarray:
-    probs = build_format(name, classes, **options).read(path).probs
-    assert probs is not None
+    probs = build_format(name, classes, **options).read(path).planes(range(len(classes)))
     assert probs.dtype == torch.float32
     return probs.numpy()
 

@@ -107,7 +107,9 @@ class ControlNetInjector(Injector):
 
     def _class_colours(self, classes: ClassList) -> Tensor:
         """(C, 3) uint8; found once a data set, since every name is looked up."""
-        if self._colours is None or self._colours[0] != classes:
-            own = None if classes.palette is None else classes.palette[: len(classes)]
-            self._colours = (classes, control_colours(classes, own))
-        return self._colours[1]
+        # of the whole list: a class that ADE20K lacks gets a colour that no other class has
+        whole = classes.whole or classes
+        if self._colours is None or self._colours[0] != whole:
+            own = None if whole.palette is None else whole.palette[: len(whole)]
+            self._colours = (whole, control_colours(whole, own))
+        return self._colours[1][[classes.number(c) for c in range(len(classes))]]

@@ -48,17 +48,17 @@ def export_fiftyone(found: EvaluationReport, plan: Plan, worker: MaskWorker) -> 
     export, measured = FiftyOneExport(worker.task.fiftyone), {image.name for image in found.images}
     for job in plan.jobs:
         if job.name in measured:
-            _, coarse, truth = worker.read(job)
-            assert truth is not None
-            maps = {COARSE: coarse.label_map, REFINED: worker.read_result(job)}
-            export.add(Path(str(job.images[0])), maps, truth, len(worker.task.classes))
+            case = worker.read(job)
+            assert case.truth is not None
+            maps = {COARSE: case.coarse_labels, REFINED: worker.read_result(job)}
+            export.add(Path(str(job.images[0])), maps, case.truth, len(worker.task.classes))
     export.finish(found)
 
 
 def _draw(record: ImageRecord, job: Job, worker: MaskWorker) -> Picture:
-    image, coarse, truth = worker.read(job)
-    pixels = (image.permute(1, 2, 0) * 255).round().byte().numpy()  # (H, W, 3)
-    maps = {COARSE: coarse.label_map, REFINED: worker.read_result(job)}
-    assert truth is not None
+    case = worker.read(job)
+    pixels = (case.image.permute(1, 2, 0) * 255).round().byte().numpy()  # (H, W, 3)
+    maps = {COARSE: case.coarse_labels, REFINED: worker.read_result(job)}
+    assert case.truth is not None
     classes = worker.task.classes
-    return draw_picture(record, pixels, maps, truth, classes, ignore_index=classes.ignore_index)
+    return draw_picture(record, pixels, maps, case.truth, classes, ignore_index=classes.ignore_index)

@@ -1,13 +1,14 @@
 """Refines one mask after the other: reads it and its image, refines, encodes, writes.
 
-Shapes: C classes, H W image size.
+Shapes: C classes, K of them in play in an image, H W image size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from mmseg_g4seg.coarse import CoarseSource, build_source
@@ -15,7 +16,7 @@ from mmseg_g4seg.evaluation.records import measure_image, stage_names
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import IMAGE_SUFFIXES, opening_megapixels, read_image
 from mmseg_g4seg.io.label_files import read_index_png
-from mmseg_g4seg.io.mask_files import FileMask, as_labels, make_prediction
+from mmseg_g4seg.io.mask_files import FileMask, as_labels, classes_in_play, make_prediction
 from mmseg_g4seg.io.object_masks import object_labels
 from mmseg_g4seg.io.storage import AnyPath
 from mmseg_g4seg.prediction import ClassList, Prediction
@@ -37,6 +38,27 @@ class BadFile(ValueError):
 
     def __str__(self) -> str:
         return f'{self.path}: {self.reason}'
+
+
+class MaskCase(NamedTuple):
+    """What a job is about.
+
+    Attributes:
+        image: (3, H, W) float RGB in [0, 1].
+        coarse: (K, H, W) probabilities of the classes in play, (H, W) labels below K.
+        kept: K indices of these classes in the data set, see `classes_in_play`.
+        truth: (H, W) int64, where there is one.
+    """
+
+    image: Tensor
+    coarse: Prediction
+    kept: list[int]
+    truth: Tensor | None
+
+    @property
+    def coarse_labels(self) -> Tensor:
+        """(H, W) int64, class indices in the data set, -1 where there is no label."""
+        return as_labels(self.coarse, -1, self.kept)
 
 
 class MaskWorker(Worker):
@@ -73,21 +95,29 @@ class MaskWorker(Worker):
         """
         with fixed_threads(self.task.threads), opening_megapixels(self.task.megapixels):
             refiner, classes = self.refiner, self.classes
-            image, coarse, truth = self.read(job)
+            case = self.read(job)
             with at_fault(job.blamed):
-                stages = refiner.refine_stages([image], [coarse], classes, keys=[job.images[0].name])
-                content = self.writer.encode(stages[-1].predictions[0])
-            return content, _record(coarse, stages, truth, self.task.classes)
+                stages = refiner.refine_stages(
+                    [case.image], [case.coarse], classes.subset(case.kept), keys=[job.images[0].name]
+                )
+                record = _record(case, stages, self.task.classes)
+                refined, kept = stages[-1].predictions[0], case.kept
+                # what is written is the last stage's alone: the others' scores are as large each
+                del case, stages
+                return self.writer.encode(refined, kept), record
 
-    def read(self, job: Job) -> tuple[Tensor, Prediction, Tensor | None]:
-        """Reads an image (3, H, W) float in [0, 1], its coarse mask and, where there is one, its truth (H, W) int64.
+    def read(self, job: Job) -> 'MaskCase':
+        """Reads an image, its coarse mask and, where there is one, its truth.
 
         Raises:
             BadFile: if a file cannot be used.
         """
         image = self.read_image(job)
-        coarse = self.predict(job, image) if self.task.masks is None else self.read_mask(job, image)
-        return image, coarse, self.read_truth(job, image)
+        if self.task.masks is None:
+            coarse, kept = self.predict(job, image), list(range(len(self.task.classes)))
+        else:
+            coarse, kept = self.read_mask(job, image)
+        return MaskCase(image, coarse, kept, self.read_truth(job, image))
 
     def read_image(self, job: Job) -> Tensor:
         """Reads an image (3, H, W) float in [0, 1]; errors as `read`."""
@@ -108,7 +138,8 @@ class MaskWorker(Worker):
             if read.label_map is not None:
                 return read.label_map
             assert read.probs is not None
-            return read.probs.argmax(dim=0)
+            best = read.probs.argmax(dim=0)
+            return best if read.classes is None else torch.tensor(read.classes)[best]
 
     @cached_property
     def refiner(self) -> Refiner:
@@ -133,21 +164,21 @@ class MaskWorker(Worker):
         with at_fault(job.blamed):
             return self.source.predict(image, self.task.classes, key=job.images[0].name)
 
-    def read_mask(self, job: Job, image: Tensor) -> Prediction:
-        """Reads the coarse mask of an image (3, H, W); errors as `read`."""
+    def read_mask(self, job: Job, image: Tensor) -> tuple[Prediction, list[int]]:
+        """Reads the coarse mask of an image (3, H, W): of its classes in play, and which these are; errors as `read`."""
         reading, mask, size = self.task.reading, job.masks[0], (image.shape[1], image.shape[2])
+        # by the config alone: who only reads has no refiner
+        classes = self.task.classes.with_options(dict(self.task.refiner.get('classes') or {}))
         with at_fault(mask):
             read = self.reader.read(mask)
             if read.label_map is not None and 'masks' in self.state.settings['object_masks']:
                 read = FileMask(label_map=object_labels(read.label_map, self.task.classes))
             _check_frame(read.label_map if read.probs is None else read.probs, job.images[0], size)
-            return make_prediction(
-                read,
-                size,
-                len(self.task.classes),
-                soften=reading.soften,
-                any_size=reading.any_size,
+            kept = classes_in_play(read, classes)
+            coarse = make_prediction(
+                read, size, len(classes), soften=reading.soften, any_size=reading.any_size, kept=kept
             )
+            return coarse, kept
 
     def read_truth(self, job: Job, image: Tensor) -> Tensor | None:
         """Reads the labels (H, W) int64 of an image (3, H, W), where there are any; errors as `read`."""
@@ -192,10 +223,11 @@ def _only_one(paths: Sequence[AnyPath], what: str, job: Job) -> AnyPath:
     return paths[0]
 
 
-def _record(coarse: Prediction, stages: Sequence[Stage], truth: Tensor | None, classes: ClassList) -> dict[str, Any]:
-    """What the report keeps of a mask, but for its name, which the run's state knows; truth (H, W) int64."""
-    maps = [as_labels(p, len(classes)) for p in (coarse, *(stage.predictions[0] for stage in stages))]
-    return mask_record(maps, {stage.name: stage.seconds for stage in stages}, truth, classes)
+def _record(case: MaskCase, stages: Sequence[Stage], classes: ClassList) -> dict[str, Any]:
+    """What the report keeps of a mask, but for its name, which the run's state knows."""
+    predictions = [case.coarse, *(stage.predictions[0] for stage in stages)]
+    maps = [as_labels(p, len(classes), case.kept) for p in predictions]
+    return mask_record(maps, {stage.name: stage.seconds for stage in stages}, case.truth, classes)
 
 
 def mask_record(

@@ -73,7 +73,13 @@ class FolderTask:
     def reader(self) -> MaskFormat:
         """What reads the masks."""
         reading = self.reading
-        return build_format(reading.format, self.classes, score_type=reading.score_type, rule=reading.rule)
+        return build_format(
+            reading.format,
+            self.classes,
+            score_type=reading.score_type,
+            rule=reading.rule,
+            present_only=reading.present_only,
+        )
 
     def writer(self) -> MaskFormat:
         """What encodes the refined masks."""
@@ -98,6 +104,7 @@ class FolderTask:
             'background_rule': asdict(reading.rule),
             'soften': reading.soften,
             'any_size': reading.any_size,
+            'present_only': reading.present_only,
             'object_masks': self._object_masks(),
             # of a run with masks there is no entry, so that what earlier versions began goes on
             **({} if self.coarse is None else {'coarse': dict(self.coarse)}),

@@ -45,7 +45,10 @@ def read_scores(path: Path, num_classes: int, *, object_masks: bool = False) -> 
         if path.suffix == '.png':
             labels = read_index_png(path, num_classes)
             labels = (labels == OBJECT).long() if object_masks else labels
-            return torch.stack([labels == c for c in range(num_classes)]).float()
+            scores = torch.zeros(num_classes, *labels.shape)
+            for c in labels[labels < num_classes].unique().tolist():
+                scores[c] = labels == c
+            return scores
         return dense_scores(read_arrays(path), num_classes)[0]
     except Exception as error:
         raise ValueError(f'{path}: {error}') from error
@@ -104,8 +107,9 @@ class SavedScoresSegmentor(BaseSegmentor):
         size = tuple(metainfo['ori_shape'])[:2]
         if note := frame_note(Path(str(metainfo['img_path'])), size, (scores.shape[-2], scores.shape[-1])):
             raise ValueError(f'{path}: expected scores of a picture of {size}, got {tuple(scores.shape)}{note}')
-        scores = F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
-        return scores / scores.sum(dim=0, keepdim=True).clamp_min(1e-12) if self.normalise else scores
+        if scores.shape[1:] != size:
+            scores = F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
+        return scores.div_(scores.sum(dim=0, keepdim=True).clamp_min(1e-12)) if self.normalise else scores
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Refuses: (B, 3, Hp, Wp) inputs have no features here."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmseg_g4seg.diffusion.loading import loaded_once
 from mmseg_g4seg.ops.clock import device_seconds
+from mmseg_g4seg.ops.masks import changed_pixels
 from mmseg_g4seg.ops.scores import ScoreType, binary_probs, check_score_type, scores_to_probs
 from mmseg_g4seg.prediction import ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner
@@ -203,7 +204,7 @@ class RefinedSegmentor(BaseSegmentor):
         """The refined labels; a one-channel head decides by its own threshold where it changed."""
         if not binary:
             return after.label_map
-        changed = (before.probs != after.probs).any(dim=0)
+        changed = changed_pixels(before.probs, after.probs)
         return torch.where(changed, (after.probs[1] > self.segmentor.decode_head.threshold).long(), before.label_map)
 
 

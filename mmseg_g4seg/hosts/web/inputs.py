@@ -141,6 +141,8 @@ def read_mask(path: Path | None, classes: ClassList, picture: Picture) -> FileMa
         if mask.label_map is not None and tuple(mask.label_map.shape) == picture.original:
             shrunk = shrink_labels(mask.label_map.numpy(), max(picture.size))
             mask = FileMask(label_map=torch.from_numpy(shrunk))
+        if mask.probs is not None:
+            mask = FileMask(probs=mask.planes(range(len(classes))))
         as_prediction(mask, classes, picture.size)  # which checks the size
     return mask
 

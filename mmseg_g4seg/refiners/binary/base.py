@@ -83,7 +83,7 @@ class BinaryMaskRefiner(Refiner):
         if not present:  # all background, or too small: nothing to ask
             return prediction
         masks = torch.stack([prediction.label_map == c for c in present])  # (K, H, W)
-        claims = self.refine_masks(image, masks, [noise_key(key, part=c) for c in present])
+        claims = self.refine_masks(image, masks, [noise_key(key, part=classes.number(c)) for c in present])
         # one NaN of a network would spread to every class of its pixel when claims are merged
         if not claims.isfinite().all():
             raise FloatingPointError(

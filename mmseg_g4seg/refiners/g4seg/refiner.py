@@ -214,7 +214,7 @@ class G4SegRefiner(Refiner):
             ValueError: if the prior knows none of the classes at all.
         """
         # most likely the names are another language's, or another data set's: nothing would ever be refined
-        if not any(map(classes.knows, range(len(classes)))):
+        if not classes.any_known:
             raise ValueError(f'known: expected some of {classes.labels}, got {list(classes.known or ())}')
         present = present_classes(
             prediction.label_map,

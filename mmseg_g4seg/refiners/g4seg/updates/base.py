@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.ops.masks import decide_labels, merge_class_probs
+from mmseg_g4seg.ops.masks import changed_pixels, decide_labels, merge_class_probs
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage
 from mmseg_g4seg.refiners.g4seg.passes import Passes
@@ -61,7 +61,7 @@ def merge_update(prediction: Prediction, updated: ClassProbs, classes: ClassList
     """
     probs = merge_class_probs(prediction.probs, *updated)
     labelled = (prediction.label_map < len(probs)) & (prediction.label_map >= 0)
-    changed = (probs != prediction.probs).any(dim=0) & labelled
+    changed = changed_pixels(probs, prediction.probs) & labelled
     # thresholding models call pixels background that argmax would not: their own labels stand until something changes
     labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
     return replace(prediction, probs=probs, label_map=torch.where(changed, labels, prediction.label_map))

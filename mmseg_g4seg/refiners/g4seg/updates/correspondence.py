@@ -93,30 +93,32 @@ class CorrespondenceUpdate(Update):
         ]
         originals = self._original_features(passes, images)
 
-        def match(batch: Sequence[Layout]) -> list[tuple[Tensor, Tensor]]:
+        def coarse(layout: Layout) -> Tensor:
+            return predictions[layout.image_index].probs[list(layout.classes)]  # (R, H, W)
+
+        def match(batch: Sequence[Layout]) -> list[Tensor]:
             targets = torch.stack([originals[layout.image_index] for layout in batch])
             generated = self._extract(passes, self.reconstruction(passes, images, batch))  # (N, D, h', w')
-            own = [predictions[layout.image_index].probs[list(layout.classes)] for layout in batch]
             # one layout at a time: they may differ in regions, and a row of similarities is what memory is spent on
             return [
-                (probs, self.matched_probs(generated[n : n + 1], targets[n : n + 1], probs, batch[n]))
-                for n, probs in enumerate(own)
+                self.matched_probs(generated[n : n + 1], targets[n : n + 1], coarse(layout), layout)
+                for n, layout in enumerate(batch)
             ]
 
-        found: list[tuple[Tensor, Tensor]] = []
+        found: list[Tensor] = []
         for attempt in passes.attempts(layouts):
             with attempt as batch:
                 found += match(batch)
-        updated: list[list[Tensor]] = [[] for _ in images]
-        for layout, (probs, matched) in zip(layouts, found, strict=True):
+        updated = [
+            p.probs.new_empty(len(own), *p.probs.shape[1:]) for p, own in zip(predictions, selected, strict=True)
+        ]
+        for layout, matched in zip(layouts, found, strict=True):
             # guided upsampling extrapolates a linear function of colour, beyond 0 and 1 at strong edges
             target = upsample(matched, images[layout.image_index].image, self.upsampling).clamp(0, 1)
-            mixed = mix_foreground_probs(probs, target, self.beta, self.confidence_range)
-            updated[layout.image_index].append(mixed)
-        return [
-            (classes, torch.cat(maps) if maps else prediction.probs[:0])
-            for classes, maps, prediction in zip(selected, updated, predictions, strict=True)
-        ]
+            mixed = mix_foreground_probs(coarse(layout), target, self.beta, self.confidence_range)
+            rows = [selected[layout.image_index].index(c) for c in layout.classes]
+            updated[layout.image_index][rows] = mixed
+        return list(zip(selected, updated, strict=True))
 
     def matched_probs(self, generated: Tensor, original: Tensor, probs: Tensor, layout: Layout) -> Tensor:
         """What the matches of a layout say.
