@@ -85,16 +85,18 @@ def weigh_candidates(
     Returns:
         (N, ...): the posterior where a candidate may be, `probs` elsewhere.
     """
-    result = torch.empty_like(probs)
-    # some rows at a time: each step is a copy, and of 20 candidates at 4096 x 4096 one has 1.3 GB
-    rows = max(1, AT_ONCE * probs.shape[1] // max(1, probs.numel()))
-    parts = (maps.expand_as(probs).split(rows, dim=1) for maps in (result, probs, open_to, errors))
-    for place, own, may, error in zip(*parts, strict=True):
-        if bound is not None and sharpness > 0:
-            error = bound_errors(error, may, bound / sharpness)
-        weighed = posterior_probs(torch.where(may, own, 0), error, sharpness)
-        place.copy_(torch.where(may, weighed, own))
-    return result
+    if probs.numel() > AT_ONCE and probs.shape[1] > 1:
+        # some rows at a time: each step is a copy, and of 20 candidates at 4096 x 4096 one has 1.3 GB
+        rows = max(1, AT_ONCE * probs.shape[1] // probs.numel())
+        parts = (maps.expand_as(probs).split(rows, dim=1) for maps in (probs, open_to, errors))
+        result = torch.empty_like(probs)
+        for place, *part in zip(result.split(rows, dim=1), *parts, strict=True):
+            place.copy_(weigh_candidates(*part, sharpness, bound))
+        return result
+    if bound is not None and sharpness > 0:
+        errors = bound_errors(errors, open_to, bound / sharpness)
+    weighed = posterior_probs(torch.where(open_to, probs, 0), errors, sharpness)
+    return torch.where(open_to, weighed, probs)
 
 
 def shift_proportions(probs: Tensor, posterior: Tensor, open_to: Tensor, elsewhere: Tensor | None = None) -> Tensor:
