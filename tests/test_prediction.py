@@ -82,3 +82,28 @@ def test_options_that_do_not_fit():
         ClassList(['sky', 'fish']).with_options({'names': ['sky']})
     with pytest.raises(ValueError, match=r"expected some of .*'known'.*, got 'knwon'"):
         ClassList(['sky', 'fish']).with_options({'knwon': ['sky']})
+
+
+class TestSubset:
+    CLASSES = ClassList(
+        ['sky', 'background', 'fish', 'star'], threshold=0.3, palette=[(i, 0, 0) for i in range(5)], known=['fish']
+    )
+
+    def test_knows_what_its_classes_are(self):
+        own = self.CLASSES.subset([1, 3])
+        assert list(own) == ['background', 'star']
+        assert (own.background, own.threshold, own.palette) == (0, 0.3, [(1, 0, 0), (3, 0, 0)])
+        assert [own.number(c) for c in range(2)] == [1, 3]
+        assert own.whole is self.CLASSES
+        smaller = own.subset([0])
+        assert (smaller.number(0), smaller.whole) == (1, self.CLASSES)
+
+    def test_all_of_them_are_the_list_itself(self):
+        assert self.CLASSES.subset(range(4)) is self.CLASSES
+        assert [self.CLASSES.number(c) for c in range(4)] == [0, 1, 2, 3]
+
+    def test_a_prior_may_know_other_classes_of_the_data_set(self):
+        own = self.CLASSES.subset([0, 1])
+        assert own.any_known
+        assert not any(map(own.knows, range(2)))
+        assert not ClassList(['sky', 'fish'], known=['star']).any_known

@@ -80,6 +80,7 @@ def test_one_class_and_unlabelled_pixels():
         ({'preset': 'other'}, 'preset'),
         ({'scale': 0.0}, 'scale'),
         ({'workers': -1}, 'workers'),
+        ({'memory_limit_mib': 0}, 'memory_limit_mib'),
         ({'bilateral_srgb': 0.0}, 'bilateral_srgb'),
         ({'bilateral_srgb': '5'}, "bilateral_srgb: expected a positive number, got '5'"),
         ({'iterations': 2.5}, 'iterations: expected an integer, got 2.5'),
@@ -112,3 +113,19 @@ def test_the_narrowest_kernels_that_fit():
     narrow = dict(bilateral_srgb=0.05, bilateral_sxy=0.01, gaussian_sxy=0.005)
     refined = build_refiner({'type': 'DenseCRFRefiner', **narrow}).refine(image, coarse, NAMES)
     torch.testing.assert_close(refined.probs.sum(0), torch.ones(24, 40))
+
+
+def test_tiles_are_the_whole():
+    image, coarse = random_case(70, 90)
+    # regions, since the CRF makes one class of noise, and a picture with edges
+    coarse = coarse.probs[:, ::10, ::10].repeat_interleave(10, 1).repeat_interleave(10, 2)
+    image = (image[:, ::7, ::9].repeat_interleave(7, 1).repeat_interleave(9, 2) + 0.02 * image) / 1.02
+    coarse = Prediction(coarse, coarse.argmax(0))
+    narrow = dict(type='DenseCRFRefiner', bilateral_sxy=6.0, bilateral_srgb=10.0)
+    whole = build_refiner(narrow).refine(image, coarse, NAMES)
+    # of 5 classes a pixel takes about a kilobyte: tiles see 40 x 40 pixels, and make the 16 x 16 in the middle
+    tiled = build_refiner(dict(narrow, memory_limit_mib=1.6)).refine(image, coarse, NAMES)
+    assert not torch.equal(tiled.probs, whole.probs)
+    assert (whole.label_map != coarse.label_map).float().mean() > 0.02
+    assert (tiled.label_map != whole.label_map).float().mean() < 0.002
+    assert (tiled.probs - whole.probs).abs().mean() < 1e-3
