@@ -165,7 +165,7 @@ class MaskWorker(Worker):
             return self.source.predict(image, self.task.classes, key=job.images[0].name)
 
     def read_mask(self, job: Job, image: Tensor) -> tuple[Prediction, list[int]]:
-        """Reads the coarse mask of an image (3, H, W): of its classes in play, and which these are; errors as `read`."""
+        """Reads the coarse mask of an image (3, H, W), of its classes in play, and which these are; as `read`."""
         reading, mask, size = self.task.reading, job.masks[0], (image.shape[1], image.shape[2])
         # by the config alone: who only reads has no refiner
         classes = self.task.classes.with_options(dict(self.task.refiner.get('classes') or {}))

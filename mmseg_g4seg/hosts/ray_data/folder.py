@@ -26,7 +26,7 @@ from .attempts import Attempts, start_ledger
 from .cluster import LOCAL, connected, quiet_execution
 from .operators import record_of
 from .pipeline import Pipeline, Resources, check_classes
-from .rows import Row, RowOperator, Setting, coarse_of, columns_of
+from .rows import KEPT, Row, RowOperator, Setting, coarse_of, columns_of, kept_of
 
 MOST_BLOCKS = 10_000
 """Of a run's list of files: Ray keeps a few kilobytes of each."""
@@ -131,7 +131,10 @@ class ReadFiles(FileOperator):
     def __init__(self, setting: Setting, attempts: Attempts, **options: Any) -> None:
         super().__init__(setting, attempts, **options)
         task = self.worker.task
-        masks, truth = () if task.masks is None else ('scores', 'labels'), () if task.truth is None else ('truth',)
+        masks, truth = (
+            () if task.masks is None else ('scores', 'labels', KEPT),
+            () if task.truth is None else ('truth',),
+        )
         self.made = ('image', *masks, *truth)
 
     def process(self, row: Row) -> Row:
@@ -139,7 +142,10 @@ class ReadFiles(FileOperator):
         try:
             with opening_megapixels(worker.task.megapixels):
                 image = worker.read_image(job)
-                coarse = {} if worker.task.masks is None else columns_of(worker.read_mask(job, image))
+                coarse: Row = {}
+                if worker.task.masks is not None:
+                    prediction, kept = worker.read_mask(job, image)
+                    coarse = {**columns_of(prediction), KEPT: np.array(kept, np.int32)}
                 truth = worker.read_truth(job, image)
         except BadFile as error:
             return self.fail(row, error.reason, str(error.path))
@@ -156,7 +162,7 @@ class WriteFiles(FileOperator):
     def process(self, row: Row) -> Row:
         job, classes = pickle.loads(row['job']), self.setting.classes
         with at_fault(job.blamed):
-            content = self.worker.writer.encode(coarse_of(row, row['labels'].shape, self.setting))
+            content = self.worker.writer.encode(coarse_of(row, row['labels'].shape, self.setting), kept_of(row))
         truth = torch.from_numpy(row['truth'].astype(np.int64)) if 'truth' in row else None
         self.worker.state.save(job, [content], record_of(row, truth, classes))
         return {'name': job.name, 'path': '', 'error': ''}

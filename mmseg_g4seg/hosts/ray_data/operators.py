@@ -23,7 +23,7 @@ from mmseg_g4seg.refiners.build import ChainPart, build_refiner
 from mmseg_g4seg.refiners.sequential import SequentialRefiner, numbered
 
 from .attempts import Attempts
-from .rows import MAPS, STAGES, Row, RowOperator, Setting, coarse_of, columns_of, key_of, stages_of
+from .rows import MAPS, STAGES, Row, RowOperator, Setting, coarse_of, columns_of, kept_of, key_of, stages_of
 
 
 class PredictCoarse(RowOperator):
@@ -98,15 +98,16 @@ class RefineStages(RowOperator):
     def process(self, row: Row) -> Row:
         image, key = _image(row), key_of(row)
         current = coarse_of(row, (image.shape[1], image.shape[2]), self.setting)
-        done = stages_of(row) or {'names': [], 'seconds': []}
-        maps = [*row[MAPS]] if MAPS in row else [_as_map(current)]
+        done, kept, count = stages_of(row) or {'names': [], 'seconds': []}, kept_of(row), len(self.classes)
+        classes = self.classes if kept is None else self.classes.subset(kept)
+        maps = [*row[MAPS]] if MAPS in row else [_as_map(current, count, kept)]
         with fixed_threads(self.setting.threads):
             for refiner in self.stages:
                 # one image at a time: sums over a batch would change the last bits with its size
-                for stage in refiner.refine_stages([image], [current], self.classes, keys=[key]):
+                for stage in refiner.refine_stages([image], [current], classes, keys=[key]):
                     done['names'].append(numbered(stage.name, done['names']))
                     done['seconds'].append(stage.seconds)
-                    maps.append(_as_map(stage.predictions[0]))
+                    maps.append(_as_map(stage.predictions[0], count, kept))
                 current = stage.predictions[0]
         return self._leave({**row, **columns_of(current), MAPS: np.stack(maps), STAGES: json.dumps(done)})
 
@@ -148,9 +149,9 @@ def _image(row: Row) -> Tensor:
     return as_image(np.array(row['image']))
 
 
-def _as_map(prediction: Prediction) -> np.ndarray:
-    """Labels (H, W) uint16, C where nothing is labelled."""
-    return as_labels(prediction, len(prediction.probs)).cpu().numpy().astype(np.uint16)
+def _as_map(prediction: Prediction, num_classes: int, kept: Sequence[int] | None) -> np.ndarray:
+    """Labels (H, W) uint16 in the data set, C where nothing is labelled."""
+    return as_labels(prediction, num_classes, kept).cpu().numpy().astype(np.uint16)
 
 
 def _expect(columns: Sequence[str], *names: str) -> None:

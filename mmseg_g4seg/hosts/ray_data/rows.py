@@ -27,12 +27,15 @@ KILLED = f'ended its process {MOST} times: out of memory, or a fault in compiled
 STAGES, MAPS = '_stages', '_maps'
 """Columns of rows under way: JSON with names and seconds of the stages, or the error; and (S, H, W) label maps, the
 coarse one's first, with C where nothing is labelled."""
+KEPT = '_classes'
+"""Another: (K,) the classes of a row's scores, and what its labels count, where it has some of the data set's alone."""
 EMPTY: Mapping[str, np.ndarray] = {
     'image': np.zeros((0, 0, 3), np.uint8),
     'scores': np.zeros((0, 0, 0), np.float32),
     'labels': np.zeros((0, 0), np.int32),
     'truth': np.zeros((0, 0), np.int32),
     MAPS: np.zeros((0, 0, 0), np.uint16),
+    KEPT: np.zeros(0, np.int32),
 }
 """What a row at fault has in the columns that could not be made."""
 
@@ -147,6 +150,11 @@ def columns_of(prediction: Prediction) -> Row:
     """A prediction as columns: `scores` (C, H, W) float32, `labels` (H, W) int32."""
     labels = prediction.label_map.cpu().numpy().astype(np.int32)
     return {'scores': prediction.probs.float().cpu().numpy(), 'labels': labels}
+
+
+def kept_of(row: Row) -> list[int] | None:
+    """The K classes of a row's scores, ascending; None: all C."""
+    return [int(c) for c in row[KEPT]] if KEPT in row else None
 
 
 def _tensor(array: Any) -> Tensor:
