@@ -20,8 +20,9 @@ from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
 from mmseg_g4seg.io.config_files import find_config, read_config
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
+from mmseg_g4seg.io.mask_files import as_labels, predict_labels
 from mmseg_g4seg.io.object_masks import is_object_mask, object_labels, object_values
-from mmseg_g4seg.ops.masks import BORDER_WIDTH, soften_labels
+from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
 from mmseg_g4seg.refiners.build import build_refiner
@@ -61,8 +62,7 @@ class ImageRefiner:
     def __init__(self, refiner: Refiner, *, soften: float = BORDER_WIDTH) -> None:
         """Args:
         refiner: what does the work.
-        soften: how unsure a mask without probabilities is near its borders, as the deviation of
-            a Gaussian, as a share of the image's longer side.
+        soften: deviation of the Gaussian that blurs masks without probabilities, as a share of the longer side.
         """
         self.refiner, self.soften = refiner, soften
 
@@ -108,8 +108,9 @@ class ImageRefiner:
         maps = object_labels(maps, classes) if is_object else maps
         _check_labels(maps, classes)
         # hard labels would leave no pixel in doubt, and so nothing to refine
-        coarse = Prediction(soften_labels(maps, len(classes), self.soften * max(maps.shape)), maps)
-        refined = self.refiner.refine(pixels, coarse, classes, key=key).label_map
+        coarse, kept = predict_labels(maps, classes, soften=self.soften)
+        found = self.refiner.refine(pixels, coarse, classes.subset(kept), key=key)
+        refined = as_labels(found, classes.ignore_index, kept)
         return _like(object_values(refined, classes) if is_object else refined, mask_or_probs)
 
 

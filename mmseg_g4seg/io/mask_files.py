@@ -129,6 +129,13 @@ def _check_size(maps: Tensor, size: tuple[int, int], what: str) -> None:
         )
 
 
+def predict_labels(label_map: Tensor, classes: ClassList, *, soften: float) -> tuple[Prediction, list[int]]:
+    """A prediction of a label map (H, W) int64, of its classes in play, and which these are; see `make_prediction`."""
+    mask, size = FileMask(label_map=label_map), (label_map.shape[0], label_map.shape[1])
+    kept = classes_in_play(mask, classes)
+    return make_prediction(mask, size, len(classes), soften=soften, kept=kept), kept
+
+
 def _places(label_map: Tensor, kept: Sequence[int], num_classes: int) -> Tensor:
     """Class indices (H, W) as places in a list of K classes that has all of them; -1 where there is no label."""
     places = torch.full((num_classes + 1,), -1)
