@@ -90,8 +90,8 @@ def weigh_candidates(
         rows = max(1, AT_ONCE * probs.shape[1] // probs.numel())
         parts = (maps.expand_as(probs).split(rows, dim=1) for maps in (probs, open_to, errors))
         result = torch.empty_like(probs)
-        for place, *part in zip(result.split(rows, dim=1), *parts, strict=True):
-            place.copy_(weigh_candidates(*part, sharpness, bound))
+        for place, own, may, error in zip(result.split(rows, dim=1), *parts, strict=True):
+            place.copy_(weigh_candidates(own, may, error, sharpness, bound))
         return result
     if bound is not None and sharpness > 0:
         errors = bound_errors(errors, open_to, bound / sharpness)

@@ -107,9 +107,9 @@ def dense_crf(
     margin = math.ceil(MARGIN * scale * max(parameters.gaussian_sxy, parameters.bilateral_sxy))
     for own, seen in _tiles((height, width), most, margin):
         corner = (seen[0].start, seen[1].start)
-        tile = _infer(pixels[seen], probs[(slice(None), *seen)], parameters, scale, corner)
-        inner = tuple(slice(o.start - s.start, o.stop - s.start) for o, s in zip(own, seen, strict=True))
-        marginals[(slice(None), *own)] = tile[(slice(None), *inner)]
+        tile = _infer(pixels[seen], probs[:, seen[0], seen[1]], parameters, scale, corner)
+        rows, cols = (slice(o.start - first, o.stop - first) for o, first in zip(own, corner, strict=True))
+        marginals[:, own[0], own[1]] = tile[:, rows, cols]
     return marginals
 
 
@@ -152,7 +152,8 @@ def _infer(
     field = densecrf.DenseCRF2D(width, height, count)
     field.setUnaryEnergy(np.ascontiguousarray(unary_from_softmax(probs)))
     # places in the image, not in the piece: another lattice would round otherwise, and change labels everywhere
-    places = np.indices((height, width), np.float32)[::-1] + np.float32(corner[::-1])[:, None, None]  # (2, h, w) x, y
+    places = np.indices((height, width), np.float32)[::-1]  # (2, h, w), x before y
+    places = places + np.array(corner[::-1], np.float32)[:, None, None]
     smooth = places / np.float32(parameters.gaussian_sxy * scale)
     near = places / np.float32(parameters.bilateral_sxy * scale)
     alike = pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(parameters.bilateral_srgb)
