@@ -33,7 +33,11 @@ ROOMS = {
         ('sampling',),
         ('loading',),
     ),
-    'refiners': (('base', 'crf_inference'), ('binary', 'dense_crf', 'fill_void', 'g4seg', 'pamr', 'sequential'), ('build', 'panoptic')),
+    'refiners': (
+        ('base', 'crf_inference'),
+        ('binary', 'dense_crf', 'fill_void', 'g4seg', 'pamr', 'sequential'),
+        ('build', 'panoptic'),
+    ),
     'hosts/mmseg': (
         ('class_names', 'mmdetection', 'model_config', 'private_names', 'quiet_import', 'samples', 'visualizer'),
         ('images', 'metric', 'saved_scores', 'training_state'),
