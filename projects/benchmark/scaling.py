@@ -106,8 +106,11 @@ def measure(mode: str, processes: int, *, seconds: float, images: int) -> Scalin
         launcher = ['-m', 'torch.distributed.run', '--nproc-per-node', str(processes)] if mode == 'torchrun' else []
         own = ['-m', 'projects.benchmark.scaling', f'{mode}:{processes}', '--seconds', str(seconds), '--root', folder]
         start = time.time()
-        subprocess.run([sys.executable, *launcher, *own], check=True, stderr=subprocess.DEVNULL)
+        # kept from the terminal: progress bars; shown where a run fails
+        result = subprocess.run([sys.executable, *launcher, *own], stderr=subprocess.PIPE, text=True, check=False)
         wall = time.time() - start
+        if result.returncode:
+            raise RuntimeError(f'{mode}:{processes} ended with exit code {result.returncode}: {result.stderr[-2000:]}')
         logs = [path.read_text().split() for path in sorted((root / 'log').iterdir())]
         if len(logs) != processes:
             raise RuntimeError(f'{mode}: expected images in {processes} processes, got them in {len(logs)}')
