@@ -55,14 +55,15 @@ def refiner_config(name: str, *, image_size: int, iterations: int) -> dict[str, 
     g4seg = dict(type='G4SegRefiner', prior='tiny', image_size=image_size, passes_per_batch=4)
     crf = dict(type='DenseCRFRefiner', iterations=iterations)
     pamr = dict(type='PAMRRefiner', iterations=iterations)
-    return {
+    configs: dict[str, dict[str, Any]] = {
         'none': dict(type='Unchanged'),
         'g4seg': g4seg,
         'likelihood': dict(g4seg, update=likelihood),
         'crf': crf,
         'pamr': pamr,
         'chain': dict(type='SequentialRefiner', refiners=[pamr, crf]),
-    }[name]
+    }
+    return configs[name]
 
 
 def write_case(root: Path, args: argparse.Namespace) -> None:
@@ -102,8 +103,8 @@ def measure(root: Path, args: argparse.Namespace, name: str) -> dict[str, float]
     reading = Reading('npy' if args.format == 'all' else args.format, present_only=args.present_only)
     out_format = 'npz' if args.format == 'all' else None
     config = refiner_config(name, image_size=args.image_size, iterations=args.iterations)
-    folders = [root / folder for folder in ('images', 'masks', f'out_{name}')]
-    task = FolderTask(*folders, config, classes, reading, output_format=out_format)
+    inputs, out = (root / 'images', root / 'masks'), root / f'out_{name}'
+    task = FolderTask(inputs[0], inputs[1], out, config, classes, reading, output_format=out_format)
     plan, state = begin(task)
     worker = MaskWorker(task, state)
     refiner = worker.refiner  # built, so that it counts before the start

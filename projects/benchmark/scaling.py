@@ -136,7 +136,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
     if args.root is not None:
-        run_here(*args.runs[0], args.root, args.seconds)
+        mode, processes = args.runs[0]
+        run_here(mode, processes, args.root, args.seconds)
         return
     found: dict[str, Scaling] = {}
     first: Scaling | None = None
