@@ -136,4 +136,4 @@ def average_views(label_map: Tensor, open_to: Mapping[int, Tensor], answers: Seq
     pixels = torch.zeros_like(total, dtype=torch.bool)
     for row, candidate in enumerate(candidates):
         pixels[row] = open_to[candidate]
-    return Evidence(candidates, pixels, total / views.clamp_min(1), sum(answer.passes for answer in answers))
+    return Evidence(candidates, pixels, total.div_(views.clamp_min_(1)), sum(answer.passes for answer in answers))
