@@ -63,9 +63,8 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
         labelled = mask != IGNORE_INDEX
         areas += class_areas(mask, torch.where(labelled, seen, IGNORE_INDEX), len(names))
         sure.append(float(labelled.float().mean()))
-        probs = reader.read(folder / record['scores']).probs
-        assert probs is not None
-        own = probs[[names.index(name) for name in record['classes']]].flatten(1)  # (K, H W)
+        named = [names.index(name) for name in record['classes']]
+        own = reader.read(folder / record['scores']).planes(named).flatten(1)  # (K, H W)
         alike += own.corrcoef()[tuple(torch.triu_indices(len(own), len(own), 1))].tolist() if len(own) > 1 else []
         there = torch.bincount(seen.flatten(), minlength=len(names)) >= SHARE_THERE * seen.numel()
         for c, name in enumerate(names):

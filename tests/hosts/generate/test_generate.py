@@ -73,7 +73,7 @@ def test_what_is_written(make_task, tiny):
         torch.testing.assert_close(read_image(task.out / line['images']), pair.image)
         labels = build_format('index-png', CLASSES).read(task.out / line['labels']).label_map
         assert torch.equal(labels, pair.prediction.label_map)
-        probs = build_format('npz', CLASSES).read(task.out / line['scores']).probs
+        probs = build_format('npz', CLASSES).read(task.out / line['scores']).planes(range(len(pair.prediction.probs)))
         torch.testing.assert_close(probs, pair.prediction.probs, rtol=0, atol=2e-3)
         shares = [float((labels == c).float().mean()) for c in pair.classes]
         np.testing.assert_allclose([line['areas'][name] for name in line['classes']], shares, atol=1e-6)

@@ -20,15 +20,23 @@ class StubRefiner(Refiner):
     name = 'stub'
 
     def __init__(
-        self, *, folder: str = '', deadly: Sequence[str] = (), held: Sequence[str] = (), seconds: float = 0
+        self,
+        *,
+        folder: str = '',
+        deadly: Sequence[str] = (),
+        held: Sequence[str] = (),
+        free: int = 0,
+        seconds: float = 0,
     ) -> None:
         """Args:
         folder: for a file `KEY.PROCESS.NUMBER` an attempt; images are held until it has a file `go`.
         deadly: keys of images that end the process.
         held: keys of images that wait.
+        free: images of a process, its first ones, that do not.
         seconds: that each takes.
         """
-        self.folder, self.deadly, self.held, self.seconds, self.count = Path(folder), deadly, held, seconds, 0
+        self.folder, self.deadly, self.held, self.free = Path(folder), deadly, held, free
+        self.seconds, self.count = seconds, 0
 
     def refine_batch(self, images: Any, predictions: Any, classes: Any, *, keys: Any = None) -> list[Prediction]:
         classes = ClassList.of(classes)
@@ -40,7 +48,7 @@ class StubRefiner(Refiner):
                 (self.folder / f'{key}.{os.getpid()}.{self.count}').touch()
             if key in self.deadly:
                 os._exit(1)
-            while key in self.held and not (self.folder / 'go').exists():
+            while key in self.held and self.count > self.free and not (self.folder / 'go').exists():
                 sleep(0.01)
             sleep(self.seconds)
             noise = image_noise(prediction.probs.shape, seed=0, key=key)
