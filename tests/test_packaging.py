@@ -1,6 +1,7 @@
 """The wheel: built, installed into an empty environment, used from an empty folder."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -105,8 +106,11 @@ def test_the_command(environment, tmp_path):
     assert done.stdout == f'mmseg_g4seg {__version__}\n'
 
 
-def test_the_citation_has_the_version():
-    assert f'\nversion: {__version__}\n' in (ROOT / 'CITATION.cff').read_text()
+def test_citation_and_changelog_have_the_version():
+    changelog = (ROOT / 'CHANGELOG.md').read_text()
+    version, day = re.search(r'^## \[(\d[^]]*)\] - (\S+)$', changelog, re.MULTILINE).groups()
+    assert version == __version__
+    assert f'\nversion: {version}\ndate-released: {day}\n' in (ROOT / 'CITATION.cff').read_text()
 
 
 def test_what_the_wheel_holds(wheel):
