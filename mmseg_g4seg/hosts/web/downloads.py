@@ -36,22 +36,28 @@ class Downloads:
     run: Path
 
 
-def write_downloads(outcome: Outcome, folder: Path) -> Downloads:
-    """Writes the files of a run into a folder."""
+def write_downloads(outcome: Outcome, folder: Path, *, device: str = 'cpu') -> Downloads:
+    """Writes the files of a run into a folder.
+
+    Args:
+        outcome: of the run.
+        folder: that they go into.
+        device: that it ran on.
+    """
     classes = outcome.case.classes
     found = Downloads(folder / 'mask.png', folder / 'scores.npz', folder / 'run.zip')
     atomic_write(found.mask, build_format('palette-png', classes).encode(outcome.refined))
     atomic_write(found.scores, build_format('npz', classes).encode(outcome.refined))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as file:
-        for name, content in run_files(outcome.case).items():
+        for name, content in run_files(outcome.case, device).items():
             file.writestr(name, content)
     atomic_write(found.run, buffer.getvalue())
     return found
 
 
-def run_files(case: Case) -> Mapping[str, bytes]:
-    """The files that repeat a case, by their names in the ZIP; `README.txt` has the command."""
+def run_files(case: Case, device: str) -> Mapping[str, bytes]:
+    """The files that repeat a case on a device, by their names in the ZIP; `README.txt` has the command."""
     assert case.classes.palette is not None
     kind = 'npy' if case.mask.probs is not None else 'palette-png'
     mask = build_format(kind, case.classes)
@@ -59,7 +65,8 @@ def run_files(case: Case) -> Mapping[str, bytes]:
         'refiner.py': f'refiner = {pformat(dict(case.config), sort_dicts=False, width=100)}\n',
         'classes.txt': '\n'.join(case.classes.labels) + '\n',
         'palette.txt': '\n'.join(' '.join(map(str, colour)) for colour in case.classes.palette) + '\n',
-        'README.txt': f'mmseg_g4seg {__version__}. This repeats the mask, in refined/{NAME}.png:\n\n{command(kind)}\n',
+        'README.txt': f'mmseg_g4seg {__version__}. This repeats the mask, in refined/{NAME}.png:\n\n'
+        f'{command(kind, device)}\n',
     }
     return {
         **{name: text.encode() for name, text in texts.items()},
@@ -68,16 +75,17 @@ def run_files(case: Case) -> Mapping[str, bytes]:
     }
 
 
-def command(kind: str) -> str:
+def command(kind: str, device: str) -> str:
     """The command that repeats a run, in the folder of its files.
 
     Args:
         kind: format of the coarse mask.
+        device: that the run was on: float16, as large priors are configured, is for GPUs.
     """
     # the number of threads changes the last bits of a sum
     return (
         f'g4seg refine-masks images masks refined --refiner refiner.py --classes classes.txt --palette palette.txt '
-        f'--format {kind} --out-format palette-png --any-size --threads {torch.get_num_threads()}'
+        f'--format {kind} --out-format palette-png --any-size --threads {torch.get_num_threads()} --device {device}'
     )
 
 

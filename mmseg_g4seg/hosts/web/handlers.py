@@ -139,7 +139,7 @@ def refine(runner: Runner, form: Form, report: Report, *, folder: Path) -> Shown
     assert form.picture is not None
     coarse, refined = (draw_mask(picture.pixels, mask.label_map, classes) for mask in (outcome.coarse, outcome.refined))
     summary = summarise(outcome, scene_truth(form.picture, form.names))
-    files = write_downloads(outcome, Path(mkdtemp(prefix='run_', dir=folder)))
+    files = write_downloads(outcome, Path(mkdtemp(prefix='run_', dir=folder)), device=runner.device)
     return Shown(outcome, picture, (coarse, refined), summary, files)
 
 

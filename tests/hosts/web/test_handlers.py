@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmseg_g4seg.cli.refine_masks import main as refine_masks
 from mmseg_g4seg.hosts.web import handlers
+from mmseg_g4seg.hosts.web.downloads import run_files
 from mmseg_g4seg.hosts.web.drawing import OVER, UNDER, draw_point, draw_regions, legend
 from mmseg_g4seg.hosts.web.handlers import MAKE, PAINT, UPLOAD, Form
 from mmseg_g4seg.hosts.web.inputs import named_classes
@@ -93,6 +94,11 @@ def test_the_files_repeat_the_run(shown, form, runner, way, tmp_path, monkeypatc
     assert (repeat(shown, tmp_path / 'again', monkeypatch) == mask).all()
     # the slider's value, not the file's, is what is repeated
     assert read_choice(str(tmp_path / 'again/refiner.py'))['update']['sharpness'] == 20
+
+
+def test_the_command_has_the_device(shown):
+    readme = run_files(shown.outcome.case, 'cuda')['README.txt'].decode()
+    assert readme.endswith(' --device cuda\n')
 
 
 def test_scores_can_be_read_back(shown):
