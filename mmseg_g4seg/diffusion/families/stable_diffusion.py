@@ -3,7 +3,7 @@
 Shapes: B images, H W image size, c latent channels, h w latent grid, P prompts, T text tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
@@ -83,6 +83,10 @@ class UNetPrior(LatentPrior):
         # two contexts, so that a plain pass touches no processor at all
         placed = None if injection is None else injection.to(latents)
         with nullcontext() if placed is None else placed.installed(self):
+            added = {} if placed is None else placed.arguments(latents, timestep, embeds)
+            # noted before the U-Net's output, which they spoil: the first to fail is blamed
+            for residual in _residuals(added):
+                self.finite.note('ControlNet', self.dtype, residual)
             output = self.unet(
                 latents,
                 # a bare number would be copied to the device, and the host wait for all that it has queued
@@ -91,7 +95,7 @@ class UNetPrior(LatentPrior):
                 timestep_cond=self._guidance(latents),
                 added_cond_kwargs=self.added_conditions(latents, prompts),
                 return_dict=False,
-                **({} if placed is None else placed.arguments(latents, timestep, embeds)),
+                **added,
             )[0]
         return self.finite.note('U-Net', self.dtype, output).float()
 
@@ -194,3 +198,9 @@ class StableDiffusionPrior(UNetPrior):
         tokenised = tokenizer(parts)
         embeds = self.text_encoder(tokenised.input_ids.to(self.device)).last_hidden_state
         return join_parts(embeds.to(self.dtype), tokenised.token_masks.to(self.device), parts)
+
+
+def _residuals(added: Mapping[str, Any]) -> list[Tensor]:
+    """What a ControlNet adds, (B, ...) each; none where there is no ControlNet."""
+    down = added.get('down_block_additional_residuals', ())
+    return [*down, added['mid_block_additional_residual']] if down else []

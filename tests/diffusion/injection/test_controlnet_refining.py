@@ -175,6 +175,16 @@ class TestWhatIsShown:
         assert torch.equal(makes[0], makes[2])
 
 
+@pytest.mark.parametrize('part', ['controlnet_down_blocks', 'controlnet_mid_block'])
+def test_what_overflows_in_it_is_not_the_u_nets(prior, part):
+    controlnet = build_controlnet(prior.unet)
+    for weight in getattr(controlnet, part).parameters():
+        weight.data.fill_(torch.inf)
+    refiner = make(prior, ControlNetInjector(controlnet), LikelihoodUpdate(timesteps=(300,)))
+    with pytest.raises(FloatingPointError, match=r'the ControlNet of the prior gave NaN or infinite numbers'):
+        refiner.refine(*random_case(), NAMES)
+
+
 class TestBuilding:
     @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
     def test_from_a_config(self, folders, dtype):
