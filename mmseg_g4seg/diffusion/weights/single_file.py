@@ -181,7 +181,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     except (RuntimeError, EOFError) as error:
         raise ValueError(f'{path}: expected a checkpoint of torch.save: {error}') from error
-    weights = content.get('state_dict', content)
+    weights = content.get('state_dict', content) if isinstance(content, dict) else None
+    if not isinstance(weights, dict):  # a tensor, or a list of them, is saved by torch.save, too
+        raise ValueError(f'{path}: expected a dict of weights, got {type(content).__name__}')
     return {key: value for key, value in weights.items() if isinstance(value, Tensor)}, content
 
 

@@ -111,6 +111,15 @@ def test_a_file_that_asks_for_code(made, tmp_path):
         load_prior(tmp_path / 'old.ckpt')
 
 
+@pytest.mark.parametrize(
+    ('content', 'kind'), [(torch.zeros(2), 'Tensor'), ([torch.zeros(2)], 'list'), ({'state_dict': 1}, 'dict')]
+)
+def test_a_ckpt_that_is_no_dict_of_weights(tmp_path, content, kind):
+    torch.save(content, tmp_path / 'model.ckpt')
+    with pytest.raises(ValueError, match=rf'model\.ckpt: expected a dict of weights, got {kind}'):
+        load_prior(tmp_path / 'model.ckpt')
+
+
 class TestRecognition:
     """Bases are hub ids: which one is asked for is what counts here."""
 
