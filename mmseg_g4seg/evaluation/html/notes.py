@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from mmseg_g4seg import __version__
+
 DISTRIBUTIONS = (
-    'mmseg_g4seg', 'torch', 'numpy', 'pillow', 'diffusers', 'transformers', 'open_clip_torch', 'mmsegmentation',
+    'torch', 'numpy', 'pillow', 'diffusers', 'transformers', 'open_clip_torch', 'mmsegmentation',
     'onedl-mmsegmentation', 'mmengine', 'onedl-mmengine', 'mmcv', 'onedl-mmcv', 'detectron2',
 )  # fmt: skip
 """Whose versions figures may depend on; those that are installed are named."""
@@ -35,7 +37,8 @@ class RunNotes:
 
 def describe_run(title: str, settings: Mapping[str, str]) -> RunNotes:
     """Notes of the run of this process."""
-    versions = {'Python': platform.python_version()}
+    # not of the distribution: a clone's is as old as its last install
+    versions = {'Python': platform.python_version(), 'mmseg_g4seg': __version__}
     for name in DISTRIBUTIONS:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)

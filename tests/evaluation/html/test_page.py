@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from mmseg_g4seg import __version__
 from mmseg_g4seg.evaluation.build import build_report
 from mmseg_g4seg.evaluation.files import PAGE, render_again, write_page, write_report
 from mmseg_g4seg.evaluation.html.charts import MOST_BARS, Scale, image_bars, signed
@@ -196,6 +197,7 @@ class TestNotes:
         notes = describe_run('run', {})
         assert notes.versions['torch'].split('+')[0] == torch.__version__.split('+')[0]
         assert {'Python', 'numpy', 'device'} <= set(notes.versions)
+        assert notes.versions['mmseg_g4seg'] == __version__
 
     @pytest.mark.parametrize(
         ('arguments', 'expected'),
