@@ -1,6 +1,6 @@
 """Looks the data set of a config over before an hour is spent on it; builds no model.
 
-    g4seg check-dataset configs/_base_/datasets/nightcity.py
+    g4seg check-dataset mmseg_g4seg::_base_/datasets/nightcity.py
     g4seg check-dataset CONFIG --split train --out work_dirs/train_set --images 20
 
 Says how many images and labels there are, their sizes, the share of every class, ids that do not belong, and what
@@ -17,6 +17,7 @@ from typing import get_args
 from mmengine.config import Config
 
 from mmseg_g4seg.hosts.mmseg.checks.full_check import SplitName, check_dataset
+from mmseg_g4seg.io.config_files import find_shipped
 
 from .config_options import ConfigOptions
 from .interrupt import interruptible
@@ -25,7 +26,7 @@ from .interrupt import interruptible
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=Path, help='config file')
+    parser.add_argument('config', type=Path, help='config file; mmseg_g4seg::FOLDER/NAME.py for one of the package')
     parser.add_argument('--split', choices=get_args(SplitName), default='test', help='whose dataloader')
     parser.add_argument('--out', type=Path, help='folder of the results; default: work_dirs/check_dataset/CONFIG_SPLIT')
     parser.add_argument('--images', type=int, default=10, help='how many overlays')
@@ -38,10 +39,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
     args = build_parser().parse_args(argv)
-    if not args.config.is_file():
+    file = find_shipped(args.config)
+    if file is None:
         print(f'error: {args.config} is missing: expected a config file', file=sys.stderr)
         return 1
-    config = Config.fromfile(args.config)
+    config = Config.fromfile(file)
     config.merge_from_dict(args.cfg_options or {})
     out = args.out or Path('work_dirs/check_dataset') / f'{args.config.stem}_{args.split}'
     report = check_dataset(config, args.split, out, images=args.images, seed=args.seed)

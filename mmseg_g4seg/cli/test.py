@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mmseg_g4seg.hosts.mmseg.launch.config import Drawing
 from mmseg_g4seg.hosts.mmseg.launch.run import evaluate, prepare
+from mmseg_g4seg.io.config_files import find_shipped
 
 from .config_options import ConfigOptions
 from .interrupt import interruptible
@@ -19,7 +20,7 @@ from .interrupt import interruptible
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file; mmseg_g4seg::FOLDER/NAME.py for one of the package')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint of the plain model; none for saved scores')
     parser.add_argument('--refiner', help='config file with a refiner, for a config that has none')
     parser.add_argument('--score-type', help="what the model's scores are: logits, softmax, sigmoid, sum")
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
     args = parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    config = Config.fromfile(args.config)
+    config = Config.fromfile(find_shipped(args.config) or args.config)
     prepare(
         config,
         refiner=args.refiner,

@@ -69,7 +69,10 @@ def read_config(path: str | Path) -> dict[str, Any]:
     base: dict[str, Any] = {}
     for name in _paths(bases[-1].value, path) if bases else ():
         if '::' in name and not name.startswith(SCHEME):
-            raise ImportError(f'{path}: _base_ {name!r} is read by mmengine: pip install "mmseg_g4seg[mmseg]"')
+            raise ImportError(
+                f'{path}: _base_ {name!r} is read by mmengine, which is not installed here: pip install onedl-mmengine '
+                f'(beside mmsegmentation 1.2.2: mmengine), and the package of {name.partition("::")[0]}'
+            )
         read = read_config(name if name.startswith(SCHEME) else path.parent / name)
         twice = sorted(set(read) & set(base))
         if twice:

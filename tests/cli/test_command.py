@@ -120,3 +120,24 @@ def test_completion_without_shtab(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'shtab', None)
     assert command.main(['completion', 'zsh']) == 1
     assert 'pip install "mmseg_g4seg[completion]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('name', 'stop'), [('test', 'prepare'), ('train', 'Runner.from_cfg'), ('check-dataset', 'check_dataset')]
+)
+def test_a_config_of_the_package_by_name(monkeypatch, tmp_path, name, stop):
+    """From any folder: who installed the wheel knows no path of `configs`."""
+    pytest.importorskip('mmseg')
+
+    class Read(Exception):
+        """Ends the tool with the config that it read."""
+
+    def end(config, *_, **__):
+        raise Read(config)
+
+    module = import_module(f'mmseg_g4seg.cli.{name.replace("-", "_")}')
+    monkeypatch.setattr(f'{module.__name__}.{stop}', end)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Read) as read:
+        module.main(['mmseg_g4seg::_base_/datasets/camvid.py'])
+    assert read.value.args[0].test_dataloader.dataset.data_root == 'data/camvid'

@@ -58,7 +58,7 @@ def test_configs_travel_in_the_wheel(tmp_path, monkeypatch):
     [
         ("_base_ = './nowhere.py'", FileNotFoundError, 'no such config file: .*nowhere.py'),
         ('_base_ = 3', ValueError, 'expected a path or a list of paths, got 3'),
-        ("_base_ = 'mmseg::_base_/x.py'", ImportError, 'is read by mmengine: pip install'),
+        ("_base_ = 'mmseg::_base_/x.py'", ImportError, 'not installed here: pip install onedl-mmengine'),
         ("_base_ = ['./one.py', './one.py']", ValueError, "bases without a name in common, got 'x' twice"),
         ("_base_ = './one.py'\ny = _base_.z", AttributeError, r"_base_ has no 'z'; it has \['x'\]"),
     ],
