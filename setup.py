@@ -59,13 +59,13 @@ setup(
     # none brings mmseg or Detectron2: the packages of one host would be installed over those of another
     extras_require={
         'app': ['gradio>=6.31,<7'],
-        'clip': ['open_clip_torch>=2.24'],
-        'coco': ['pycocotools>=2.0.6'],
+        'clip': ['open_clip_torch>=3.0'],
+        'coco': ['pycocotools>=2.0.7'],
         'completion': ['shtab>=1.6'],
         'crf': ['pydensecrf2>=1.1'],
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'sam': ['scipy>=1.9'],
-        'seeds': ['open_clip_torch>=2.24', 'scipy>=1.9', 'torchvision>=0.16'],
+        'seeds': ['open_clip_torch>=3.0', 'scipy>=1.9', 'torchvision>=0.16'],
         'ray': ['ray[data]>=2.51'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
@@ -79,7 +79,7 @@ setup(
             'playwright>=1.40',
             'wheel>=0.40',
             # what tests of optional parts need
-            'pycocotools>=2.0.6',
+            'pycocotools>=2.0.7',
             'pydensecrf2>=1.1',
             'scipy>=1.9',
             'segmentation-refinement>=0.6',

@@ -154,7 +154,10 @@ class OpenCLIPFeatures(CLIPFeatures):
         """
         visual = model.visual
         if not hasattr(visual, 'forward_intermediates'):
-            raise ValueError(f'expected an open_clip vision transformer, got {type(visual).__name__}')
+            raise ValueError(
+                f'expected a vision transformer of open_clip 3.0 or newer, got {type(visual).__name__} of '
+                f'{type(visual).__module__}'
+            )
         height, width = _pair(visual.image_size)
         # timm keeps it in a layer; of a convolutional network there is none
         patch = max(_pair(getattr(visual, 'patch_size', None) or _timm_patch(visual)))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,6 +79,12 @@ def test_sizes_that_do_not_fit(vision, options, message):
     """The side that is not the first was cut to a square's, or torch complained of tensors."""
     with pytest.raises(ValueError, match=message):
         OpenCLIPFeatures(open_clip_model(**vision), **options)
+
+
+def test_no_vision_transformer():
+    """Those of open_clip before 2.32 neither, which have no way to ask for patch tokens."""
+    with pytest.raises(ValueError, match=r'of open_clip 3\.0 or newer, got Linear of torch\.nn'):
+        OpenCLIPFeatures(SimpleNamespace(visual=torch.nn.Linear(1, 1)))
 
 
 def test_the_side_that_it_was_built_for():
