@@ -22,6 +22,9 @@ def run_script(script: str | os.PathLike, *arguments: object) -> subprocess.Comp
     Variables of the environment that the script sets are gone afterwards.
     """
     command = [str(ROOT / script), *map(str, arguments)]
+    if logging := sys.modules.get('mmengine.logging'):
+        # a Runner's logger is named by the config and the second: an earlier run's would take this one's lines
+        logging.MMLogger._instance_dict.clear()
     out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
     with (
         mock.patch.object(sys, 'argv', command),
