@@ -1,12 +1,9 @@
 # CLIP-ES's seeds, then G4Seg, then CascadePSP.
-_base_ = ['./clip-es_vit-b16_voc21-train.py', '../_base_/refiners/g4seg_sd21_seeds.py']
+_base_ = ['./clip-es_vit-b16_voc21-train.py', '../_base_/refiners/g4seg_sd21_seeds_cascade_psp.py']
 model = dict(
     _delete_=True,
     type='RefinedSegmentor',
     segmentor=_base_.model,
     score_type='softmax',
-    refiner=dict(
-        type='SequentialRefiner',
-        refiners=[_base_.refiner, dict(type='CascadePSPRefiner', weights='checkpoints/cascade_psp/model')],
-    ),
+    refiner=_base_.refiner,
 )

@@ -2,7 +2,7 @@
 
 from .attention import AttentionSource
 from .base import CoarseSource
-from .build import build_source, source_methods
+from .build import build_source, source_config, source_methods
 from .cam import CAMSource
 from .class_finder import ClassFinder, CLIPClassFinder
 from .clip import ClipMethod, ClipSegmentor
@@ -32,5 +32,6 @@ __all__ = [
     'SeedSource',
     'build_source',
     'generate_pairs',
+    'source_config',
     'source_methods',
 ]

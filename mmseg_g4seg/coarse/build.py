@@ -10,8 +10,26 @@ from .base import CoarseSource
 
 def source_methods() -> dict[str, dict[str, Any]]:
     """Names of the methods, and the config that each stands for."""
-    parts = parts_of(CoarseSource)  # type: ignore[type-abstract]
+    parts = parts_of(CoarseSource)
     return {name: config for part in parts for name, config in part.methods().items()}
+
+
+def source_config(method: 'str | Mapping[str, Any]', *, where: str = 'method') -> dict[str, Any]:
+    """The config of a source: of a method by its name, in any case, or as it is given.
+
+    Args:
+        method: name or config.
+        where: option that it is given by, for the message.
+
+    Raises:
+        ValueError: if there is no such method.
+    """
+    if isinstance(method, Mapping):
+        return dict(method)
+    known = source_methods()
+    if method.lower() not in known:
+        raise ValueError(f'{where}: expected one of {sorted(known)}, got {method!r}')
+    return known[method.lower()]
 
 
 def build_source(method: 'str | Mapping[str, Any] | CoarseSource', options: Mapping[str, Any]) -> CoarseSource:
@@ -27,9 +45,4 @@ def build_source(method: 'str | Mapping[str, Any] | CoarseSource', options: Mapp
     """
     if isinstance(method, CoarseSource):
         return method
-    if isinstance(method, str):
-        known = source_methods()
-        if method.lower() not in known:
-            raise ValueError(f'method: expected one of {sorted(known)}, got {method!r}')
-        method = known[method.lower()]
-    return build({**method, **options}, CoarseSource, where='source')
+    return build({**source_config(method), **options}, CoarseSource, where='source')

@@ -69,11 +69,11 @@ class ClipSegmentor(CoarseSource):
         """
         check_vision_transformer(model.visual)
         self.method = build_method(method)
-        self.sliding = Sliding(
-            image_scale or self.method.image_scale,
-            None if window == 'whole' else window or self.method.window,  # type: ignore[arg-type]
-            patch_size(model.visual),
-        )
+        shown = self.method.window if window is None else window
+        if isinstance(shown, str):
+            expect_option('window', shown, str, "side and stride, or 'whole'", holds=lambda v: v == 'whole')
+            shown = None
+        self.sliding = Sliding(image_scale or self.method.image_scale, shown, patch_size(model.visual))
         self.logit_scale = self.method.logit_scale if logit_scale is None else logit_scale
         expect_option('logit_scale', self.logit_scale, NUMBER, 'a number above 0', holds=lambda v: v > 0)
         for name, share in (('background_score', background_score), ('area_threshold', area_threshold or 0.0)):
@@ -137,7 +137,7 @@ class ClipSegmentor(CoarseSource):
 
     @classmethod
     def methods(cls) -> dict[str, dict[str, Any]]:
-        names = [method.name for method in parts_of(ClipMethod)]  # type: ignore[type-abstract]
+        names = [method.name for method in parts_of(ClipMethod)]
         return {name: {'type': cls.__name__, 'method': name} for name in names}
 
     def to(self, device: torch.device | str) -> 'ClipSegmentor':
@@ -204,7 +204,7 @@ def build_method(method: 'str | Mapping[str, Any] | ClipMethod') -> ClipMethod:
         ValueError: if there is none of that name, or an option is not known.
     """
     if isinstance(method, str):
-        known = {part.name: part.__name__ for part in parts_of(ClipMethod)}  # type: ignore[type-abstract]
+        known = {part.name: part.__name__ for part in parts_of(ClipMethod)}
         if method not in known:
             raise ValueError(f'method: expected one of {sorted(known)}, got {method!r}')
         method = {'type': known[method]}

@@ -16,7 +16,7 @@ from typing import Any
 
 from ray.data import Dataset
 
-from mmseg_g4seg.coarse import source_methods
+from mmseg_g4seg.coarse import source_config
 from mmseg_g4seg.hosts.arrays import read_refiner_config
 from mmseg_g4seg.prediction import ClassList, ClassName
 from mmseg_g4seg.registry import types_in
@@ -65,20 +65,7 @@ def refine_dataset(
     """
     resources = Resources(batch_size=batch_size, num_gpus=num_gpus, concurrency=concurrency)
     config = read_refiner_config(refiner if isinstance(refiner, (str, Path)) else dict(refiner))
-    setting = Setting(ClassList.of(classes), [*types_in(config), *types_in(source := source_config(coarse))])
+    source = None if coarse is None else source_config(coarse, where='coarse')
+    setting = Setting(ClassList.of(classes), [*types_in(config), *types_in(source)])
     check_classes(config, setting.classes)
     return Pipeline(setting, resources, start_ledger()).refined(dataset, config, source, ends=True)
-
-
-def source_config(coarse: 'str | Mapping[str, Any] | None') -> dict[str, Any] | None:
-    """The config of a coarse source that is given by name.
-
-    Raises:
-        ValueError: if there is none of this name.
-    """
-    if coarse is None or isinstance(coarse, Mapping):
-        return None if coarse is None else dict(coarse)
-    known = source_methods()
-    if coarse.lower() not in known:
-        raise ValueError(f'coarse: expected one of {sorted(known)}, got {coarse!r}')
-    return known[coarse.lower()]

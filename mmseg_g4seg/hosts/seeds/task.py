@@ -56,7 +56,7 @@ class SeedsTask:
     @property
     def format(self) -> str:
         """Of the seeds' files."""
-        parts = {part.__name__: part for part in parts_of(CoarseSource)}  # type: ignore[type-abstract]
+        parts = {part.__name__: part for part in parts_of(CoarseSource)}
         return self.output_format or str(getattr(parts.get(self.source['type']), 'file_format', 'irn'))
 
     def load(self) -> CoarseSource:

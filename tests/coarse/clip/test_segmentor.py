@@ -196,6 +196,7 @@ class TestMethods:
         (dict(area_threshold=-0.1), r'area_threshold: expected a number in \[0, 1\), got -0.1'),
         (dict(pamr_iterations=-1), 'pamr_iterations: expected a count, got -1'),
         (dict(window=(60, 30)), 'window: expected a side that is a multiple of 8'),
+        (dict(window='ab'), "window: expected side and stride, or 'whole', got 'ab'"),
         (dict(image_scale=(64, 4)), 'image_scale: expected a longer and a shorter side of 8 pixels'),
     ],
 )

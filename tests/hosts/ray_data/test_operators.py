@@ -230,4 +230,4 @@ def test_a_source_by_its_name():
     assert dataset_module.source_config('SCLIP') == dict(type='ClipSegmentor', method='sclip')
     assert dataset_module.source_config(dict(type='SeeDiff', prior='tiny')) == dict(type='SeeDiff', prior='tiny')
     with pytest.raises(ValueError, match=r"coarse: expected one of .*, got 'slip'"):
-        dataset_module.source_config('slip')
+        dataset_module.refine_dataset(None, 'tiny', ['sky', 'sea'], coarse='slip')
