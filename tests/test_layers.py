@@ -26,7 +26,7 @@ STEPS = (
 ORDER = {name: step for step, names in enumerate(STEPS) for name in names}
 ROOMS = {
     'diffusion': (
-        ('acceleration', 'batching', 'early_stop', 'finite', 'prediction', 'text', 'weights'),
+        ('acceleration', 'batching', 'early_stop', 'finite', 'named', 'prediction', 'text', 'weights'),
         ('injection',),
         ('prior',),
         ('families', 'inversion'),

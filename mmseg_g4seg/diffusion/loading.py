@@ -13,6 +13,7 @@ from mmseg_g4seg.registry import call_with_options, parts_of
 from . import families as families  # whose parts are registered by that
 from .acceleration import compile_blocks
 from .families.latent import LatentPrior
+from .named import known_names, named_prior
 from .prior import DiffusionPrior
 from .weights.hub import hub_variant, is_hub_id
 from .weights.lora import find_lora, fuse_lora
@@ -20,9 +21,6 @@ from .weights.parts import load_part, part_class, read_config
 from .weights.schedulers import check_scheduler
 from .weights.single_file import SingleFile, single_file
 from .weights.tiny_autoencoder import load_tiny_autoencoder
-
-EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
-"""Priors that the package carries, by name."""
 
 _LOADED: ContextVar[dict[tuple[Any, ...], DiffusionPrior] | None] = ContextVar('loaded priors', default=None)
 """Those of the refiner that is being built, by what they were loaded from."""
@@ -48,9 +46,9 @@ def load_prior(
     """Loads a frozen prior on the CPU; inside `loaded_once`, one of the same source and options once.
 
     Args:
-        source: `tiny` for the embedded prior, a folder in diffusers layout, a hub id such as
-            `stable-diffusion-v1-5/stable-diffusion-v1-5`, or a `.safetensors` or `.ckpt` file in the original layout of
-            Stable Diffusion 1, 2 or XL.
+        source: `tiny` for the embedded prior, or a name that an installed package announces (`named.py`); a folder in
+            diffusers layout, a hub id such as `stable-diffusion-v1-5/stable-diffusion-v1-5`, or a `.safetensors` or
+            `.ckpt` file in the original layout of Stable Diffusion 1, 2 or XL.
         dtype: of the weights and of all passes.
         variant: file variant, such as `fp16`, where the source offers some; its only one is found by itself.
         base: of a single file: folder or hub id of the model that it was made from, whose configs and tokenizers are
@@ -156,15 +154,15 @@ def as_prior(prior: 'DiffusionPrior | str | Path | Mapping[str, Any]') -> Diffus
 def _resolve(source: str | Path, variant: str | None) -> Path:
     """Finds the folder of a source, downloading a hub id once."""
     # before any folder of that name: 'tiny' is the same wherever a command is started
-    if source in EMBEDDED_PRIORS:
-        return EMBEDDED_PRIORS[str(source)]
+    if (named := named_prior(source)) is not None:
+        return named
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
     if not is_hub_id(source):
         raise FileNotFoundError(
             f'prior {str(source)!r}: no such folder; expected a folder in diffusers layout, a hub id '
-            f'(owner/name) or one of {sorted(EMBEDDED_PRIORS)}'
+            f'(owner/name) or {known_names()}'
         )
     from diffusers import DiffusionPipeline
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import known_names, named_prior
 from mmseg_g4seg.io.config_files import find_config, read_config
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
@@ -37,9 +37,9 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
     """Loads a refiner.
 
     Args:
-        source: `tiny`; the folder of a prior with a `refiner.json`, as `python -m projects.train_prior` writes
-            it; a config file with a line `refiner = dict(type=...)`, `mmseg_g4seg::_base_/refiners/NAME.py` for one
-            of the package's own; or such a dict.
+        source: `tiny`, or another prior's name (`diffusion/named.py`); the folder of a prior with a `refiner.json`,
+            as `python -m projects.train_prior` writes it; a config file with a line `refiner = dict(type=...)`,
+            `mmseg_g4seg::_base_/refiners/NAME.py` for one of the package's own; or such a dict.
         device: to run on.
         options: over the source's; those of a part are merged into the part's own, as in
             `load_refiner('tiny', update=dict(sharpness=20))`.
@@ -121,15 +121,16 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     """
     if isinstance(source, dict):
         return dict(source)
-    path = Path(EMBEDDED_PRIORS.get(str(source), source)).expanduser()
+    named = named_prior(source)
+    path = Path(source).expanduser() if named is None else named
     if path.suffix == '.py':
         return _read_config_file(source)
     if not (path / SETTINGS).is_file():
         raise FileNotFoundError(
-            f'refiner {str(source)!r}: expected one of {sorted(EMBEDDED_PRIORS)}, a config file (.py), or the folder '
+            f'refiner {str(source)!r}: expected {known_names()}, a config file (.py), or the folder '
             f'of a prior with a {SETTINGS}'
         )
-    prior = str(source) if source in EMBEDDED_PRIORS else str(path)
+    prior = str(path) if named is None else str(source)
     return {'type': 'G4SegRefiner', 'prior': prior, **json.loads((path / SETTINGS).read_text())}
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from mmseg_g4seg.diffusion.families.latent import LatentPrior
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS, DtypeName, load_prior
+from mmseg_g4seg.diffusion.loading import DtypeName, load_prior
+from mmseg_g4seg.diffusion.named import named_prior, prior_names
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.registry import parts_of
 
@@ -106,8 +107,8 @@ def open_prior(source: str, *, device: torch.device | str, dtype: DtypeName, cla
     """
     if source in ARCHITECTURES:
         return build_prior(source, device=device, dtype=dtype, class_names=class_names)
-    if source not in EMBEDDED_PRIORS and not Path(source).is_dir():
-        known = [*ARCHITECTURES, *EMBEDDED_PRIORS]
+    if named_prior(source) is None and not Path(source).is_dir():
+        known = [*ARCHITECTURES, *prior_names()]
         raise ValueError(f"architecture: expected one of {known} or a prior's folder, got {source!r}")
     prior: DiffusionPrior = load_prior(source, dtype=dtype)
     assert isinstance(prior, LatentPrior)

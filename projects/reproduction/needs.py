@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmseg_g4seg.coarse import CoarseSource
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import named_prior
 from mmseg_g4seg.hosts.mmseg.mmdetection import register_mmdetection
 from mmseg_g4seg.registry import names_of
 
@@ -138,7 +138,7 @@ def _data(config: Config) -> Iterator[Need]:
 
 
 def _prior(name: str, *, download: bool) -> Need:
-    if name in EMBEDDED_PRIORS or Path(name).expanduser().is_dir():
+    if named_prior(name) is not None or Path(name).expanduser().is_dir():
         return Need('prior', name, True)
     if download or is_cached(name, 'model_index.json'):
         return Need('prior', f'{name} (hub)', True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from mmseg_g4seg.io.atomic import atomic_write
 
 from .data import TrainingData

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from mmseg_g4seg import registry
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS, as_prior, load_prior, loaded_once
+from mmseg_g4seg.diffusion.loading import as_prior, load_prior, loaded_once
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from mmseg_g4seg.refiners import build_refiner
 from tests.conftest import IMAGE_SIZE, NAMES, random_case
 from tests.diffusion.pipelines import edit_config

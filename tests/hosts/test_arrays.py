@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mmseg_g4seg import PAMRRefiner, load_refiner
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from mmseg_g4seg.hosts import arrays
 from mmseg_g4seg.hosts.arrays import ImageRefiner, merged, read_refiner_config
 from mmseg_g4seg.io.images import read_image

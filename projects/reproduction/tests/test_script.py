@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from projects.reproduction.paper import find_table
 from projects.reproduction.plans import plan_row
 from projects.reproduction.runs import read_figures, run_plan

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from projects.demo.scenes.compose import CLASSES
 from projects.train_prior.architecture import PriorParts
 from projects.train_prior.batches import LatentSet

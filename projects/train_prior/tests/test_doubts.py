@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from projects.demo.scenes.compose import CLASSES
 from projects.train_prior.architecture import PriorParts, build_prior
 from projects.train_prior.batches import Batch, LatentSet

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from mmseg_g4seg.diffusion.loading import EMBEDDED_PRIORS
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from projects.demo.scenes.compose import CLASSES
 from projects.train_prior.architecture import PriorParts
 from projects.train_prior.denoiser import Denoiser, DenoiserSettings

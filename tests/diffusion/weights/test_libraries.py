@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.diffusion import loading
+from mmseg_g4seg.diffusion.named import EMBEDDED_PRIORS
 from mmseg_g4seg.diffusion.weights import parts
 from mmseg_g4seg.diffusion.weights.hub import without_loading_bar
 
@@ -40,5 +41,5 @@ def test_a_library_that_does_not_fit_torch(monkeypatch, version, remedy):
     monkeypatch.setattr(torch, '__version__', version)
     monkeypatch.setattr(parts.importlib, 'import_module', fail)
     with pytest.raises(ImportError, match=r"has no attribute 'accelerator'") as error:
-        parts.load_part(loading.EMBEDDED_PRIORS['tiny'], 'unet', 'diffusers', 'UNet', torch.float32, None, {})
+        parts.load_part(EMBEDDED_PRIORS['tiny'], 'unet', 'diffusers', 'UNet', torch.float32, None, {})
     assert remedy in str(error.value)

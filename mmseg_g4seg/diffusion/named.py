@@ -1,0 +1,53 @@
+"""Priors that a short name stands for: the embedded one, and those of installed packages.
+
+A package announces its priors as entry points of the group `mmseg_g4seg.priors`, each a `Path` of a folder in diffusers
+layout:
+
+    [project.entry-points.'mmseg_g4seg.priors']
+    street = 'mmseg_g4seg_priors:STREET'
+"""
+
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
+"""Priors that this package carries, by name."""
+
+GROUP = 'mmseg_g4seg.priors'
+
+
+def named_prior(source: str | Path) -> Path | None:
+    """Folder of the prior that a name stands for, or None where `source` is no such name.
+
+    Raises:
+        ImportError: if the package that announces the name cannot be imported.
+        FileNotFoundError: if its folder is not there.
+    """
+    name = str(source)
+    if name in EMBEDDED_PRIORS:
+        return EMBEDDED_PRIORS[name]
+    announced = _announced().get(name)
+    if announced is None:
+        return None
+    folder = Path(announced.load())
+    if not folder.is_dir():
+        raise FileNotFoundError(f'prior {name!r}: {announced.value} names the folder {folder}, which is not there')
+    return folder
+
+
+def prior_names() -> list[str]:
+    """All names that `named_prior` knows here."""
+    return sorted({*EMBEDDED_PRIORS, *_announced()})
+
+
+def known_names() -> str:
+    """Those names as an error lists them, and where more come from."""
+    missing = sorted({'street', 'animals'} - set(prior_names()))
+    return f'one of {prior_names()}' + (f' ({missing} come with the package mmseg-g4seg-priors)' if missing else '')
+
+
+@cache
+def _announced() -> dict:
+    """Entry points by name; read once, since every installed package is looked at."""
+    return {point.name: point for point in entry_points(group=GROUP)}
