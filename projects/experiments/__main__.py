@@ -12,9 +12,14 @@ there, report.html.
 """
 
 import argparse
+import multiprocessing
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
+
+import torch
 
 from mmseg_g4seg.evaluation.files import PAGE
 from mmseg_g4seg.io.atomic import atomic_write
@@ -40,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--pictures', type=int, default=0, help='so many of the best and worst images of each run')
     parser.add_argument('--report', action='store_true', help='a page of each run, with those pictures')
     parser.add_argument('--block', type=int, default=1, help='images that the bootstrap draws together: for video')
+    parser.add_argument('--processes', type=int, default=1, help='that refine beside each other, a run and set each')
     parser.add_argument('--device', default='cpu')
     return parser.parse_args()
 
@@ -49,6 +55,8 @@ def main() -> None:
     experiment = read_experiment(args.config)
     check_selection('--sets', args.sets, experiment.sets)
     check_selection('--runs', args.runs, [entry_name(run) for run in experiment.runs])
+    if args.processes < 1:
+        raise SystemExit(f'--processes: expected at least 1, got {args.processes}')
     if args.block < 1:
         raise SystemExit(f'--block: expected at least 1 image, got {args.block}')
     if args.against and args.against not in {run.name for run in experiment.runs}:
@@ -60,6 +68,8 @@ def main() -> None:
         for run in experiment.runs
         if run.set_name in (args.sets or experiment.sets) and (not args.runs or entry_name(run) in args.runs)
     ]
+    if args.processes > 1 and not args.table_only:
+        refine_beside(asked, experiment, args)
     rows = [row for run in asked for row in measure_run(run, experiment, args)]
     if not rows:
         raise SystemExit(f'{args.out}: expected images of {args.sets or "any set"} with results, found none')
@@ -70,10 +80,36 @@ def main() -> None:
     print(as_markdown(rows))
 
 
+def refine_beside(runs: Sequence[Run], experiment: Experiment, args: argparse.Namespace) -> None:
+    """Refines what has no result yet in processes of their own, which share the cores."""
+    threads = max(1, len(os.sched_getaffinity(0)) // args.processes)
+    # spawned: a process that has run CUDA or OpenMP must not be forked
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(args.processes, context, torch.set_num_threads, (threads,)) as pool:
+        begun = [
+            pool.submit(
+                run_images,
+                run,
+                experiment.sets[run.set_name],
+                args.out,
+                names=names_of(run, experiment, args),
+                device=args.device,
+            )
+            for run in runs
+        ]
+        for work in begun:
+            work.result()
+
+
+def names_of(run: Run, experiment: Experiment, args: argparse.Namespace) -> list[str]:
+    """Images of a run's set that are asked for."""
+    return choose_half(experiment.sets[run.set_name].image_names(), args.half)[: args.images]
+
+
 def measure_run(run: Run, experiment: Experiment, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Refines what of a run has no result yet, draws its pictures if asked for, and makes its rows of the table."""
     image_set, path = experiment.sets[run.set_name], result_path(args.out, run)
-    names = choose_half(image_set.image_names(), args.half)[: args.images]
+    names = names_of(run, experiment, args)
     if not args.table_only:
         run_images(run, image_set, args.out, names=names, device=args.device)
     results = read_results(path)

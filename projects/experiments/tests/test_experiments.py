@@ -26,6 +26,15 @@ def write_config(data, body):
     return path
 
 
+def _records(out):
+    """Results by run and image, without the seconds that they took."""
+    records = {}
+    for path in out.rglob('*.jsonl'):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        records[path.relative_to(out)] = {line.pop('name'): line for line in lines if line.pop('seconds')}
+    return records
+
+
 class TestPlan:
     def test_grids_and_options_of_a_set(self, data):
         body = f"""
@@ -105,6 +114,14 @@ class TestScript:
         (row,), (blocked,) = (list(csv.DictReader(path.open())) for path in (plain, blocks))
         assert float(row['low']) < float(row['gain']) < float(row['high'])
         assert blocked['low'] == blocked['gain'] == blocked['high'], 'one block of all images is always the same'
+
+    def test_processes_beside_each_other(self, data, monkeypatch):
+        one, two = data / 'one', data / 'two'
+        for out, options in ((one, []), (two, ['--processes', '2'])):
+            self.run(data, monkeypatch, *options)
+            (data / 'out').rename(out)
+        assert _records(one) == _records(two)
+        assert len(_records(two)) == 2
 
     def test_page_of_a_run(self, data, monkeypatch, capsys):
         out = self.run(data, monkeypatch, '--sets', 'real', '--report', '--pictures', '1')
