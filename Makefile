@@ -9,7 +9,7 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/.mmseg_g4seg_ready
 KEPT = $(VENV)/.mmseg_g4seg_kept.txt
 
-.PHONY: env demo test test-upstream lint docs format clean
+.PHONY: env demo test test-slow test-upstream lint docs format clean
 
 env: $(READY)
 
@@ -29,10 +29,16 @@ $(READY): $(wildcard requirements/detectron2*) requirements/app.txt requirements
 demo: env
 	$(RUN) -m projects.demo
 
+# a process a core, files whole, in the order of tests/conftest.py; more threads than cores only wait for each other
+# compiled files are kept, whatever the shell says: the tests' processes would compile all of it anew, each time
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder tests projects
+
 test: env
-	@# a process a core, files whole, in the order of tests/conftest.py; more threads than cores only wait for each other
-	@# compiled files are kept, whatever the shell says: the tests' processes would compile all of it anew, each time
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder tests projects
+	$(PYTEST) -m 'not slow'
+
+# whole programs: notebooks, trainings, browsers, processes that are killed
+test-slow: env
+	$(PYTEST) -m slow
 
 # upstream mmsegmentation 1.2.2: an environment of its own, which costs 3 GB of downloads once and 6 GB of disk
 test-upstream: $(UPSTREAM)/.ready

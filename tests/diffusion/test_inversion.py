@@ -146,6 +146,7 @@ class TestNullText:
         embeds, counts = optimise_empty_prompts(own, trajectory)
         return own, trajectory, generate(own, trajectory[-1], embeds), counts.flatten().tolist()
 
+    @pytest.mark.slow
     def test_stops_early_on_the_trained_prior(self, trained):
         """With the authors' 50 steps, 10 inner ones and guidance 7.5; of fewer steps none stops early."""
         own, trajectory, path, taken = trained
@@ -156,6 +157,7 @@ class TestNullText:
             loss = float((path[place] - trajectory[place]).square().mean())
             assert taken[place] == 10 or loss < 1.001 * (own.settings.tolerance + number * LOSS_SLACK), place
 
+    @pytest.mark.slow
     def test_reconstructs_better_than_plain_ddim_on_the_trained_prior(self, trained):
         """PSNR of an image of the embedded prior's own kind at guidance 7.5."""
         own, trajectory, path, _ = trained

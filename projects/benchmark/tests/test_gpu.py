@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from tests.fork_server import python_command
 
 
+@pytest.mark.slow
 def test_the_script_in_miniature(tmp_path):
     environment = {**os.environ, 'MINIATURE': '1', 'PYTHON': python_command()}
     done = subprocess.run(
@@ -52,6 +53,7 @@ def parts(monkeypatch):
     return known
 
 
+@pytest.mark.slow
 def test_what_fails_or_hangs_is_noted_and_the_next_goes_on(parts, tmp_path):
     assert run_parts(list(parts), Setting(tmp_path, 'cpu'), seconds=3000) == ['fails', 'hangs']
     figures = json.loads((tmp_path / 'figures.json').read_text())
@@ -72,6 +74,7 @@ def test_all_parts_end_within_nine_minutes():
     assert list(PARTS)[-1] == 'compiled', 'it has what the others leave'
 
 
+@pytest.mark.slow
 def test_a_variant_that_fails_says_why(monkeypatch):
     """Without a GPU there are no graphs; compiled blocks are those of the back-end here."""
     own = torch.nn.Module.compile

@@ -1,5 +1,5 @@
-# A prior that learned to denoise and to settle doubts at once, asked once, twice, by a race, over superpixels. $PRIORS has
-# the folders street/prior and animals/prior.
+# A prior that learned to denoise and to settle doubts at once: asked once, twice, by a race, over superpixels.
+# $PRIORS has the folders street/prior and animals/prior.
 import os
 
 _base_ = './steps.py'

@@ -11,6 +11,7 @@ LARGEST = 50_000
 """Bytes of a notebook without its pictures."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_and_says_what_is_stored(path, monkeypatch, tmp_path):
     if path.stem == 'mmseg':

@@ -73,11 +73,13 @@ class TestDoubts:
         nothing = Doubts(layouts, layouts, torch.zeros(1, 1, 4))
         assert doubt_loss(errors, nothing.truth, 10.0).item() == 0
 
+    @pytest.mark.slow
     def test_preferring_a_layout_whatever_the_image_shows_settles_half(self, latents):
         doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(0), rivals=0.6)
         errors = torch.cat([torch.zeros(400, 16, 16), torch.ones(400, 16, 16)])
         assert doubts_settled(errors, doubts.truth) == pytest.approx(0.5, abs=0.06)
 
+    @pytest.mark.slow
     def test_preferring_a_class_whatever_the_image_shows_settles_half(self, latents):
         """Of two classes in doubt, each is as often the true one: here the lower index is preferred."""
         doubts = draw_doubts(latents, 400, torch.Generator().manual_seed(1), rivals=0.6)
@@ -100,6 +102,7 @@ class TestDoubts:
         empty.data = images
         assert not draw_doubts(empty, 3, torch.Generator().manual_seed(0)).truth.any()
 
+    @pytest.mark.slow
     def test_training_settles_doubts(self, scenes):
         """The embedded prior, a few steps on the doubts that it is asked about."""
         data = load_training_images(scenes / 'images/train', CLASSES, size=(64, 64), labels=scenes / 'labels/train')
@@ -120,6 +123,7 @@ class TestDoubts:
             optimizer.step()
         assert unlikely().item() < 0.8 * before
 
+    @pytest.mark.slow
     def test_the_training_loss_has_its_share_of_doubts(self, latents):
         def loss(weight: float, rivals: float = 0.6) -> float:
             torch.manual_seed(0)
@@ -133,6 +137,7 @@ class TestDoubts:
         assert loss(3.0) - loss(1.0) == pytest.approx(2 * doubts, rel=1e-3)
         assert loss(1.0, rivals=1.0) != loss(1.0, rivals=0.0)
 
+    @pytest.mark.slow
     def test_validation_draws_the_same_at_every_call(self, latents):
         torch.manual_seed(0)
         parts = build_prior(CLASSES, widths=(16, 16, 16))

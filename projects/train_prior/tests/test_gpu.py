@@ -76,6 +76,7 @@ def data(tmp_path):
     return tmp_path / 'data'
 
 
+@pytest.mark.slow
 def test_the_script_in_miniature(data, tmp_path):
     out = tmp_path / 'out'
     environment = {**os.environ, 'MINIATURE': '1', 'PYTHON': python_command()}

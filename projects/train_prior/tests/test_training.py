@@ -21,6 +21,8 @@ from projects.train_prior.denoiser import DenoiserSettings, Reports
 from projects.train_prior.doubts import DoubtSettings
 from projects.train_prior.prior import PriorTraining, starting_parts, text_length, train_prior, warm_start
 
+pytestmark = pytest.mark.slow
+
 
 def folders(scenes, **options):
     return TrainingData(

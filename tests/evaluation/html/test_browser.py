@@ -24,7 +24,10 @@ sync_api = pytest.importorskip('playwright.sync_api', reason='no playwright: pip
 CHROMIUM = shutil.which('chromium')
 AXE = ROOT / 'work_dirs/browser/node_modules/axe-core/axe.min.js'
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='no chromium: apt-get install chromium')
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason='no chromium: apt-get install chromium'),
+]
 
 WIDTHS = {390: 844, 1440: 1000}
 NOTES = RunNotes(

@@ -25,7 +25,7 @@ from tests.scripts import run_script
 LIGHT_RUN = Path(__file__).with_name('light_run.py')
 ENVIRONMENT = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
 
-pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != 'linux', reason='looks into /proc')]
 
 
 def slow(seconds: float) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def refiner_options(config: Config, cascade_psp: Path) -> dict:
     settings = {'prior': 'tiny', 'image_size': 64, 'update.features': None, 'update.confidence_range': (0.0, 1.0)}
     options = {first + name: value for name, value in settings.items()}
     if chain and chain[1].type == 'CascadePSPRefiner':
-        quick = dict(weights=str(cascade_psp), max_side=72, fast=True, min_area=0.2)
+        quick = dict(weights=str(cascade_psp), max_side=72, fast=True, min_area=0.3)
         options |= {f'model.refiner.refiners.1.{name}': value for name, value in quick.items()}
     return options
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from mmseg_g4seg.cli import refine_masks
@@ -61,6 +62,7 @@ def test_an_actor_is_killed_and_an_image_kills(nodes, tmp_path):
     assert run.outcome(report) == run.undisturbed('image_3')
 
 
+@pytest.mark.slow
 def test_a_node_is_removed(nodes, tmp_path):
     """Four actors, tasks of 1: each holds an image when the node of one of them is taken away."""
     from tests.hosts.ray_data.runs import WatchedRun, wait_for
@@ -79,6 +81,7 @@ def test_a_node_is_removed(nodes, tmp_path):
     assert run.outcome(report) == run.undisturbed()
 
 
+@pytest.mark.slow
 def test_the_driver_is_killed_and_begun_again(nodes, tmp_path):
     from tests.hosts.ray_data.runs import WatchedRun, wait_for
 

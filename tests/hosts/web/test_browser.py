@@ -23,6 +23,7 @@ from tests.hosts.web.conftest import CHROMIUM, SCREENSHOTS, WIDTHS
 AXE = ROOT / 'work_dirs/browser/node_modules/axe-core/axe.min.js'
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(find_spec('gradio') is None, reason='no gradio: pip install --no-deps -r requirements/app.txt'),
     pytest.mark.skipif(find_spec('playwright') is None, reason='no playwright: pip install playwright'),
     pytest.mark.skipif(CHROMIUM is None, reason='no chromium: apt-get install chromium'),
