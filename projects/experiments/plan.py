@@ -89,8 +89,8 @@ def read_experiment(path: Path) -> Experiment:
 
     The file holds `sets`, `{name: dict(images=, scores=, labels=, classes=, ...)}`, and `runs`,
     `{name: refiner}`. A refiner may be a dict of lists under `grid=`, `{'update.sharpness': [value, ...]}`, over
-    a base under `refiner=`: each combination is a run. `per_set`, `{set name: options}`, has what the runs do
-    not say themselves, see `for_set`.
+    a base under `refiner=`: each combination is a run. Or it is one of each set, `by_set={set name: refiner}`.
+    `per_set`, `{set name: options}`, has what the runs do not say themselves, see `for_set`.
 
     Raises:
         FileNotFoundError: if the file or a folder is missing.
@@ -105,7 +105,10 @@ def read_experiment(path: Path) -> Experiment:
     runs = []
     for name, entry in content['runs'].items():
         for label, refiner in _expand(name, entry):
-            runs += [Run(label, s, for_set(refiner, content.get('per_set', {}).get(s, {}))) for s in sets]
+            own = refiner.get('by_set') or dict.fromkeys(sets, refiner)
+            if unknown := sorted(set(own) - set(sets)):
+                raise ValueError(f'run {label}: expected sets of {list(sets)}, got {unknown}')
+            runs += [Run(label, s, for_set(own[s], content.get('per_set', {}).get(s, {}))) for s in sets if s in own]
     return Experiment(sets, runs)
 
 

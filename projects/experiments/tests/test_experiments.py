@@ -64,6 +64,16 @@ runs = dict(
         assert chains['some']['refiners'][0] == {'type': 'G4SegRefiner', 'beta': 0.5}
         assert chains['real']['refiners'][1] == PAMR
 
+    def test_a_refiner_of_each_set(self, data):
+        other = dict(PAMR, iterations=2)
+        body = (
+            f'runs = dict(own=dict(by_set=dict(some={PAMR!r}, real={other!r})), one=dict(by_set=dict(some={PAMR!r})))'
+        )
+        found = {(run.name, run.set_name): run.refiner for run in read_experiment(write_config(data, body)).runs}
+        assert found == {('own', 'real'): other, ('own', 'some'): PAMR, ('one', 'some'): PAMR}
+        with pytest.raises(ValueError, match=r"run own: expected sets of \['real', 'some'\], got \['reel'\]"):
+            read_experiment(write_config(data, f'runs = dict(own=dict(by_set=dict(reel={PAMR!r})))'))
+
     def test_images_with_scores_in_order(self, data):
         experiment = read_experiment(write_config(data, f'runs = dict(plain={PAMR!r})'))
         assert experiment.sets['real'].image_names() == [f'im{i}' for i in range(6)]
