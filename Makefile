@@ -17,8 +17,7 @@ $(READY): $(wildcard requirements/detectron2*) requirements/app.txt requirements
 	@test -n "$(PYTHON)" || { echo 'expected Python 3.10, 3.11 or 3.12 on the PATH, found none; set PYTHON=/path/to/python'; exit 1; }
 	@test -x $(RUN) || { $(PYTHON) -m venv $(VENV) && touch $(VENV)/.mmseg_g4seg_made; }
 	@if test -e $(VENV)/.mmseg_g4seg_made; then \
-		$(RUN) -m pip install -r requirements/tested.txt && $(RUN) -m pip install --no-deps -r requirements/app.txt && \
-		$(RUN) -m pip install --no-deps -e . && requirements/detectron2.sh $(RUN); \
+		requirements/tested.sh $(RUN) && requirements/detectron2.sh $(RUN); \
 	else \
 		echo 'an environment that make did not make: what is there stays, mmseg_g4seg and its tools are added' && \
 		$(RUN) -m pip list --format=freeze --exclude-editable --exclude mmseg_g4seg > $(KEPT) && \

@@ -50,12 +50,34 @@ def test_an_environment_of_ones_own(fake, tmp_path):
 def test_one_that_make_makes(fake, tmp_path):
     ours = tmp_path / 'ours'
     asked = asked_by_make(tmp_path, 'env', f'VENV={ours}', f'PYTHON={fake}')
+    # by pip, where there is no uv
     installs = [
+        '-m pip install --quiet uv==0.13.9',
         '-m pip install -r requirements/tested.txt',
         '-m pip install --no-deps -r requirements/app.txt',
-        '-m pip install --no-deps -e .',
+        '-m pip install --no-deps -e requirements/..',
     ]
     assert asked == [f'-m venv {ours}', *installs]
     # and again after a change of the pinned set
     (ours / '.mmseg_g4seg_ready').unlink()
     assert asked_by_make(tmp_path, 'env', f'VENV={ours}', f'PYTHON={fake}') == [*asked, *installs]
+
+
+def test_uv_does_it_where_it_can(fake, tmp_path):
+    ours = tmp_path / 'ours'
+    asked_by_make(tmp_path, 'env', f'VENV={ours}', f'PYTHON={fake}')
+    for path in (ours / '.mmseg_g4seg_ready', tmp_path / 'log'):
+        path.unlink()
+    uv = ours / 'bin/uv'
+    uv.write_text(f'#!/bin/sh\necho uv "$@" >> {tmp_path / "uv"}\n')
+    uv.chmod(0o755)
+    python = f'{ours}/bin/python'
+    assert asked_by_make(tmp_path, 'env', f'VENV={ours}', f'PYTHON={fake}') == ['-m pip install --quiet uv==0.13.9']
+    asked = [
+        line.removeprefix(f'uv pip install --system-certs --python {python} ') for line in (tmp_path / 'uv').open()
+    ]
+    assert [line.strip() for line in asked] == [
+        '-r requirements/tested.txt',
+        '--no-deps -r requirements/app.txt',
+        '--no-deps -e requirements/..',
+    ]
