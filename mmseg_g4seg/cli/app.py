@@ -1,9 +1,9 @@
-"""Opens a page to try refinement on a picture of your own.
+"""Opens a page in the browser, to try refinement on your own picture.
 
     g4seg app
     g4seg app --refiner mmseg_g4seg::_base_/refiners/g4seg_sd21.py --device cuda
 
-The page runs on this machine, and nobody else can reach it unless --host or --share says so. It needs the extra `app`.
+Only this machine can reach the page, unless you set --host or --share. The command needs the extra `app`.
 """
 
 import argparse
@@ -26,12 +26,12 @@ def build_parser() -> argparse.ArgumentParser:
         '--refiner',
         action='append',
         default=[],
-        help="a config file or a prior's folder, beside those of the page; may be given several times",
+        help='config file or folder of a prior, added to the refiners of the page; may be given several times',
     )
     parser.add_argument('--device', default='cpu', help="'cuda' for a GPU")
     parser.add_argument('--host', default='127.0.0.1', help='address to listen on; 0.0.0.0 lets the network in')
-    parser.add_argument('--port', type=int, help='default: the first free one from 7860')
-    parser.add_argument('--share', action='store_true', help="a public address, through Gradio's servers")
+    parser.add_argument('--port', type=int, help='default: the first free port from 7860 on')
+    parser.add_argument('--share', action='store_true', help="get a public address, through Gradio's servers")
     parser.add_argument('--open', action='store_true', help='open the browser')
     return parser
 

@@ -1,11 +1,11 @@
-"""Looks the data set of a config over before an hour is spent on it; builds no model.
+"""Checks the data set of a config before a long run, without building a model.
 
     g4seg check-dataset mmseg_g4seg::_base_/datasets/nightcity.py
     g4seg check-dataset CONFIG --split train --out work_dirs/train_set --images 20
 
-Says how many images and labels there are, their sizes, the share of every class, ids that do not belong, and what
-to do about it. OUT/contact_sheet.png and OUT/overlays show random images with their labels, OUT/table.txt and
-OUT/report.json have the figures. The exit code is 1 where something has to be mended.
+Reports the number of images and labels, their sizes, the share of every class, label ids that do not belong, and what
+to do about them. OUT/contact_sheet.png and OUT/overlays show random images with their labels. OUT/table.txt and
+OUT/report.json have the figures. The exit code is 1 if something has to be fixed.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from .interrupt import interruptible
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=Path, help='config file; mmseg_g4seg::FOLDER/NAME.py for one of the package')
-    parser.add_argument('--split', choices=get_args(SplitName), default='test', help='whose dataloader')
+    parser.add_argument('config', type=Path, help='config file; mmseg_g4seg::FOLDER/NAME.py for one of this package')
+    parser.add_argument('--split', choices=get_args(SplitName), default='test', help='whose dataloader is checked')
     parser.add_argument('--out', type=Path, help='folder of the results; default: work_dirs/check_dataset/CONFIG_SPLIT')
-    parser.add_argument('--images', type=int, default=10, help='how many overlays')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice of overlays')
+    parser.add_argument('--images', type=int, default=10, help='number of overlays')
+    parser.add_argument('--seed', type=int, default=0, help='seed for the choice of overlays')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='settings to override, key=value')
     return parser
 

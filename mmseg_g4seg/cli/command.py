@@ -83,7 +83,7 @@ def _help(known: dict[str, str]) -> str:
             '',
             *lines,
             '',
-            'g4seg TOOL --help says what a tool takes, g4seg --version which version this is.',
+            'g4seg TOOL --help lists the arguments of a tool. g4seg --version prints the version.',
         ]
     )
 

@@ -1,9 +1,9 @@
-"""Prints the completion of `g4seg` for a shell.
+"""Prints the completion script of `g4seg` for a shell.
 
     g4seg completion bash > ~/.local/share/bash-completion/completions/g4seg
     g4seg completion zsh > ~/.zsh/completions/_g4seg     # a folder of fpath
 
-The script is a file of its own: pressing Tab imports nothing. Make it anew after an upgrade. Needs the extra
+The script is a static file, so that pressing Tab imports nothing. Write it again after an upgrade. Needs the extra
 `completion`.
 """
 
@@ -22,7 +22,7 @@ SHELLS = ('bash', 'zsh', 'tcsh')
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('shell', choices=SHELLS, help='whose completion')
+    parser.add_argument('shell', choices=SHELLS, help='shell to write the script for')
     return parser
 
 

@@ -26,9 +26,9 @@ def coco_object(argv: Sequence[str] | None = None) -> int:
         g4seg convert-dataset coco-object data/coco/annotations data/coco_object/annotations
 
     ANNOTATIONS has instances_{train,val}2017.json; the results are OUT/{train,val}2017/NAME_instanceTrainIds.png.
-    What is drawn over what, and how crowds count: mmseg_g4seg/hosts/mmseg/converters/coco_object.py. Needs the extra
-    `coco`. Called again after a kill it goes on. The exit code is 1 where an image could not be converted; each is
-    named.
+    The order of drawing, and the rule for crowds, are in mmseg_g4seg/hosts/mmseg/converters/coco_object.py. Needs the
+    extra `coco`. After a kill the same command resumes. Images that could not be converted are named, and the exit code
+    is then 1.
     """
     parser = _parser(coco_object)
     parser.add_argument('annotations', type=Path, help='folder with instances_SPLIT.json')
@@ -47,12 +47,12 @@ def nightcity(argv: Sequence[str] | None = None) -> int:
 
         g4seg convert-dataset nightcity data/nightcity/NightCity-label/label data/nightcity/trainIds
 
-    LABELS has a folder a split, with NAME_labelIds.png; the results are OUT/{train,val}/NAME_trainIds.png. The
-    training file in the validation list is left out there. Called again after a kill it goes on. The exit code is
-    1 where a file could not be converted; each is named.
+    LABELS has one folder per split, with NAME_labelIds.png; the results are OUT/{train,val}/NAME_trainIds.png. The
+    training image in the validation list is dropped. After a kill the same command resumes. Files that could not be
+    converted are named, and the exit code is then 1.
     """
     parser = _parser(nightcity)
-    parser.add_argument('labels', type=Path, help='folder with a folder a split')
+    parser.add_argument('labels', type=Path, help='folder with one folder per split')
     parser.add_argument('out', type=Path, help='folder of the results')
     parser.add_argument('--splits', nargs='+', default=['train', 'val'])
     parser.add_argument('--suffix', default=night.RAW_SUFFIX, help='of the label files; releases differ')
@@ -72,7 +72,8 @@ def pascal_context(argv: Sequence[str] | None = None) -> int:
 
     MATS has NAME.mat, LABELS is the release's labels.txt. The results are DEVKIT/SegmentationClassContext/NAME.png
     and DEVKIT/ImageSets/SegmentationContext/{train,val}.txt, from the lists in DEVKIT/ImageSets/Main. Needs the extra
-    `mat`. Called again after a kill it goes on. The exit code is 1 where a file could not be converted; each is named.
+    `mat`. After a kill the same command resumes. Files that could not be converted are named, and the exit code is
+    then 1.
     """
     parser = _parser(pascal_context)
     parser.add_argument('mats', type=Path, help='folder with NAME.mat')
@@ -111,8 +112,8 @@ def _parser(command: Callable[..., int]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=inspect.getdoc(command), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--workers', type=int, default=1, help='processes')
-    parser.add_argument('--overwrite', action='store_true', help='convert anew what is there')
+    parser.add_argument('--workers', type=int, default=1, help='number of processes')
+    parser.add_argument('--overwrite', action='store_true', help='convert again what is there')
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Evaluates a Detectron2 model, its coarse and refined masks side by side, over the user's own training script.
+"""Evaluates a Detectron2 model before and after refinement, by your own training script.
 
 g4seg detectron2-test TRAIN_NET --config-file FILE --refiner FILE [--num-gpus N] [KEY VALUE ...]
 """
@@ -17,21 +17,27 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Detectron2's own arguments go on to the script: --config-file, --num-gpus, ... and KEY VALUE pairs.",
+        epilog="Detectron2's own arguments are passed on to the script: --config-file, --num-gpus, KEY VALUE ...",
         # --out, of a script, is not --outputs
         allow_abbrev=False,
     )
     parser.add_argument('script', type=Path, metavar='TRAIN_NET', help="the project's train_net.py")
-    parser.add_argument('--refiner', required=True, help='config file with a refiner, or what else load_refiner takes')
-    parser.add_argument('--score-type', default='auto', help='what sem_seg holds: logits, softmax, sigmoid, sum')
+    parser.add_argument('--refiner', required=True, help="config file of a refiner, the folder of a prior, or 'tiny'")
     parser.add_argument(
-        '--outputs', default='sem_seg', help='which are refined, with commas: sem_seg, panoptic_seg, instances'
+        '--score-type',
+        default='auto',
+        help='what sem_seg holds: logits, softmax, sigmoid or sum; default: auto, by the model',
+    )
+    parser.add_argument(
+        '--outputs',
+        default='sem_seg',
+        help='outputs to refine, with commas between: sem_seg (default), panoptic_seg, instances',
     )
     parser.add_argument(
         '--soften',
         type=float,
         default=SEGMENT_BORDER,
-        help="how wide borders of hard segments and instances are unsure, share of the image's longer side",
+        help="width of the unsure border of hard segments and instances, as a share of the image's longer side",
     )
     return parser
 

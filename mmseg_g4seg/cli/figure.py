@@ -1,6 +1,6 @@
 """Draws what a refinement does to one image, as the paper's figures do: masks, correspondences, reconstructions.
 
-    g4seg figure regions --out regions.png                                   # of a scene that ships
+    g4seg figure regions --out regions.png                                   # of a scene in the package
     g4seg figure masks IMAGE MASK --classes classes.txt --out masks.png
     g4seg figure correspondence IMAGE MASK --classes sky,tree --point 40,60 --out points.png
     g4seg figure layouts IMAGE SCORES --format npz --classes classes.txt --truth TRUTH --out layouts.png
@@ -43,25 +43,39 @@ def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('name', choices=FIGURES, metavar='NAME', help=f'one of {", ".join(FIGURES)}')
-    parser.add_argument('image', type=Path, nargs='?', help='default: that of --scene, with its mask and truth')
+    parser.add_argument('image', type=Path, nargs='?', help='default: the image of --scene, with its mask and truth')
     parser.add_argument('mask', type=Path, nargs='?', help='the coarse mask')
-    parser.add_argument('--out', type=Path, required=True, help='PNG, JPEG or WebP, by its ending')
+    parser.add_argument('--out', type=Path, required=True, help='file to write: PNG, JPEG or WebP, by its ending')
     parser.add_argument(
-        '--scene', choices=[s.name for s in SCENES], default=SCENES[0].name, help='that ships with the package'
+        '--scene',
+        choices=[s.name for s in SCENES],
+        default=SCENES[0].name,
+        help='scene of the package, for a figure without IMAGE',
     )
-    parser.add_argument('--classes', help='file of names, one a line, or names with commas between')
+    parser.add_argument('--classes', help='file of class names, one per line, or the names with commas between')
     parser.add_argument('--background', help="class that is never refined; default: the one called 'background'")
-    parser.add_argument('--palette', type=Path, help="file of colours, 'R G B' a line")
-    parser.add_argument('--format', choices=[*LABELS, *SCORES], default='index-png', help='of the mask')
-    parser.add_argument('--any-size', action='store_true', help='scores may lie on another grid than the image')
+    parser.add_argument('--palette', type=Path, help="file of colours, one 'R G B' per line")
+    parser.add_argument('--format', choices=[*LABELS, *SCORES], default='index-png', help='format of the mask')
+    parser.add_argument('--any-size', action='store_true', help='accept scores of another size than the image')
     parser.add_argument('--truth', type=Path, help='true labels, an index PNG')
-    parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--class', dest='class_name', help='that correspondence or regions is about')
-    parser.add_argument('--point', type=_point, action='append', default=[], metavar='ROW,COLUMN', help='several times')
-    parser.add_argument('--timesteps', type=int, nargs='+', default=Options.timesteps)
-    parser.add_argument('--steps', type=int, default=Options.steps, help='of null-text inversion')
-    parser.add_argument('--guidance', type=float, default=Options.guidance, help='of null-text inversion; 1 is none')
+    parser.add_argument('--refiner', default='tiny', help="'tiny' (default), a config file, or the folder of a prior")
+    parser.add_argument('--device', default='cpu', help="'cuda' for a GPU")
+    parser.add_argument(
+        '--class', dest='class_name', help='class that regions shows, or that correspondence injects alone'
+    )
+    parser.add_argument(
+        '--point',
+        type=_point,
+        action='append',
+        default=[],
+        metavar='ROW,COLUMN',
+        help='point to match; may be given several times',
+    )
+    parser.add_argument('--timesteps', type=int, nargs='+', default=Options.timesteps, help='of the figure timesteps')
+    parser.add_argument('--steps', type=int, default=Options.steps, help='sampler steps of null-text inversion')
+    parser.add_argument(
+        '--guidance', type=float, default=Options.guidance, help='guidance of null-text inversion; 1 is none'
+    )
     return parser
 
 

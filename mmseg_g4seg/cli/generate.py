@@ -1,11 +1,12 @@
-"""Generates pictures with masks from class names: training data without a photograph or a label.
+"""Generates pictures with masks from class names, as training data without photographs or labels.
 
     g4seg generate --prior tiny --classes classes.txt --count 500 --out data/generated
     torchrun --nproc-per-node 4 -m mmseg_g4seg.cli generate --prior FOLDER --classes cat,dog,background \\
         --count 5000 --out OUT --objects 1-3 --device cuda --prior-options dtype=float16
 
-OUT/images has the pictures, OUT/labels index PNGs with 255 where the mask is unsure, OUT/scores the soft scores, and
-OUT/manifest.jsonl prompt, seed and classes of each. Called again after a kill, or with a higher count, it goes on.
+OUT/images has the pictures. OUT/labels has index PNGs, with 255 where the mask is unsure, and OUT/scores the soft
+scores. OUT/manifest.jsonl lists the prompt, seed and classes of each picture. After a kill the same command resumes
+the run, and a higher count adds pictures.
 """
 
 import argparse
@@ -41,30 +42,37 @@ def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--prior', required=True, help="'tiny', a folder in diffusers layout, or a hub id")
-    parser.add_argument('--classes', required=True, help='file of class names, one a line, or names with commas')
-    parser.add_argument('--count', type=int, required=True, help='of pictures')
+    parser.add_argument('--classes', required=True, help='file of class names, one per line, or names with commas')
+    parser.add_argument('--count', type=int, required=True, help='number of pictures')
     parser.add_argument('--out', type=Path, required=True, help='folder of the data set')
     parser.add_argument('--background', help="class that no prompt names; default: the one called 'background'")
-    parser.add_argument('--objects', type=_least_and_most, default=(1, 1), help='classes in a prompt, 2 or 1-3')
-    parser.add_argument('--prompt', help="default: 'a photo of {name}'")
-    parser.add_argument('--size', type=int, help='side of the pictures; default: that the prior was trained on')
-    parser.add_argument('--steps', type=int, help='of the sampler; default: 50, 4 of LCM, 28 of flow matching')
-    parser.add_argument('--guidance', type=float, help='default: 7, and 1 where the prior reads a scale itself')
-    parser.add_argument('--seed', type=int, default=0, help='of all draws')
-    parser.add_argument(
-        '--unsure', type=float, default=0.1, help='lead of the highest score below which a pixel is 255'
-    )
-    parser.add_argument('--background-score', type=float, help='what a class must reach; default: 0.5')
+    parser.add_argument('--objects', type=_least_and_most, default=(1, 1), help='classes in a prompt: 2, or 1-3')
+    parser.add_argument('--prompt', help="prompt template; default: 'a photo of {name}'")
+    parser.add_argument('--size', type=int, help='side of the pictures; default: the training size of the prior')
+    parser.add_argument('--steps', type=int, help='sampler steps; default: 50, for LCM 4, for flow matching 28')
+    parser.add_argument('--guidance', type=float, help='default: 7, or 1 if the prior reads a guidance scale itself')
+    parser.add_argument('--seed', type=int, default=0, help='seed of all draws')
+    parser.add_argument('--unsure', type=float, default=0.1, help='a pixel is 255 if its best score leads by less')
+    parser.add_argument('--background-score', type=float, help='least score of a class, else background; default: 0.5')
     methods = sorted(name.lower() for name in names_of(AttentionSource))
-    parser.add_argument('--method', type=str.lower, choices=methods, default='seediff', help='reads the masks')
+    parser.add_argument(
+        '--method', type=str.lower, choices=methods, default='seediff', help='how the attention is read'
+    )
     for what in ('prior', 'source'):
         parser.add_argument(
-            f'--{what}-options', nargs='+', type=key_value, default=[], metavar='KEY=VALUE', help=f'more of the {what}'
+            f'--{what}-options',
+            nargs='+',
+            type=key_value,
+            default=[],
+            metavar='KEY=VALUE',
+            help=f'options of the {what}',
         )
-    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
-    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
-    parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
-    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    parser.add_argument('--workers', type=int, default=1, help='number of processes; not under torchrun')
+    parser.add_argument('--device', default='cpu', help="'cuda' for a GPU; under torchrun, one GPU per process")
+    parser.add_argument(
+        '--threads', type=int, default=1, help='CPU threads per process; another number changes the last bits'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='start again from the first picture')
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Strips an mmengine checkpoint to weights, class names and colours.
+"""Reduces an mmengine checkpoint to weights, class names and colours.
 
 g4seg publish-checkpoint IN.pth OUT.pth
 """

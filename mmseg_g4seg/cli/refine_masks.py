@@ -1,4 +1,4 @@
-"""Refines a folder of masks: images and coarse masks (or scores) in, refined ones out.
+"""Refines a folder of masks or scores.
 
     g4seg refine-masks IMAGES MASKS OUT --classes classes.txt --format npz
     g4seg refine-masks IMAGES MASKS OUT --object dog --format binary-png --refiner tiny
@@ -6,10 +6,10 @@
     g4seg refine-masks s3://BUCKET/images s3://BUCKET/masks s3://BUCKET/out ... --ray auto --workers 8 --device cuda
     g4seg refine-masks IMAGES - OUT --coarse sclip --classes classes.txt
 
-Every mask is named after its image; with --coarse a source makes them. Called again after a kill it goes
-on where it stopped. What cannot be read or does not fit goes into OUT/report.json with its path, the run
-goes on, and the exit code is 1 at the end; so it is where folders in MASKS have masks, too. OUT/table.txt
-has the pixels of every class before and after, and IoU with --labels.
+Every mask is named after its image; with --coarse a source makes the masks. After a kill the same command resumes
+the run. A file that cannot be used is listed in OUT/report.json with the reason. The run continues, and the exit
+code is 1 at the end. It is also 1 if subfolders of MASKS hold masks, which are not read. OUT/table.txt has the
+pixels of every class before and after, and with --labels the IoU.
 """
 
 import argparse
@@ -63,29 +63,33 @@ def _refine(args: argparse.Namespace) -> dict[str, Any]:
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('images', help='folder of images; this and the others may be s3://… or gs://…')
-    parser.add_argument('masks', help="folder of masks, named after their images; '-' with --coarse")
+    parser.add_argument('images', help='folder of images; every folder may be s3://… or gs://…')
+    parser.add_argument('masks', help="folder of masks or scores, named after their images; '-' with --coarse")
     parser.add_argument('out', help='folder of the refined masks')
     _add_classes(parser)
     _add_reading(parser)
-    parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
-    parser.add_argument('--out-format', choices=FORMATS, help='of the refined masks; default: the same')
-    parser.add_argument('--labels', help='folder of true labels (index PNGs) to measure against')
-    parser.add_argument('--fiftyone', type=Path, metavar='DIR', help='folder for masks as FiftyOne reads them')
-    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
+    parser.add_argument('--refiner', default='tiny', help="'tiny' (default), a config file, or the folder of a prior")
+    parser.add_argument('--out-format', choices=FORMATS, help='format of the refined masks; default: as --format')
+    parser.add_argument('--labels', help='folder of true labels (index PNGs), for IoU before and after')
+    parser.add_argument('--fiftyone', type=Path, metavar='DIR', help='folder to export all masks to, for FiftyOne')
+    parser.add_argument('--workers', type=int, default=1, help='number of processes; not under torchrun')
     parser.add_argument(
         '--ray',
         nargs='?',
         const='local',
         metavar='ADDRESS',
-        help='run on a Ray cluster: one of this machine, auto for the one that runs there, or ray://HOST:PORT',
+        help='use a Ray cluster: without ADDRESS a new one on this machine, auto for a running one, or ray://HOST:PORT',
     )
-    parser.add_argument('--batch-size', type=int, default=8, help='images a task of the cluster; changes no result')
-    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
-    parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
-    parser.add_argument('--megapixels', type=float, help="of an image, at most; default: Pillow's limit, 178")
+    parser.add_argument(
+        '--batch-size', type=int, default=8, help='images per task of the cluster; does not change results'
+    )
+    parser.add_argument('--device', default='cpu', help="'cuda' for a GPU; under torchrun, one GPU per process")
+    parser.add_argument(
+        '--threads', type=int, default=1, help='CPU threads per process; another number changes the last bits'
+    )
+    parser.add_argument('--megapixels', type=float, help="largest image to open; default: Pillow's limit, 178")
     parser.add_argument('--strict', action='store_true', help='stop at the first error')
-    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    parser.add_argument('--overwrite', action='store_true', help='start again from the first image')
     return parser
 
 
@@ -138,10 +142,10 @@ def build_task(args: argparse.Namespace) -> FolderTask:
 
 def _add_classes(parser: argparse.ArgumentParser) -> None:
     named = parser.add_mutually_exclusive_group(required=True)
-    named.add_argument('--classes', help='file of class names, one a line, or the names with commas between')
+    named.add_argument('--classes', help='file of class names, one per line, or the names with commas between')
     named.add_argument('--object', help='name of the one object that binary masks show')
     parser.add_argument('--background', help="class that is never refined; default: the one called 'background'")
-    parser.add_argument('--palette', type=Path, help="file of colours, 'R G B' a line; default: VOC's")
+    parser.add_argument('--palette', type=Path, help="file of colours, one 'R G B' per line; default: VOC's")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -149,24 +153,39 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         '--coarse', type=str.lower, choices=sorted(source_methods()), help='source that makes the masks'
     )
     parser.add_argument(
-        '--coarse-options', nargs='+', type=key_value, default=[], metavar='KEY=VALUE', help='of it, such as prior=tiny'
+        '--coarse-options',
+        nargs='+',
+        type=key_value,
+        default=[],
+        metavar='KEY=VALUE',
+        help='options of the source, such as prior=tiny',
     )
-    parser.add_argument('--format', choices=FORMATS, help='of the masks (binary-png with --object)')
-    parser.add_argument('--score-type', choices=get_args(ScoreType), default='softmax', help='what npz, npy hold')
+    parser.add_argument('--format', choices=FORMATS, help='format of the masks; default with --object: binary-png')
+    parser.add_argument(
+        '--score-type',
+        choices=get_args(ScoreType),
+        default='softmax',
+        help='what npz and npy files hold; default: softmax',
+    )
     parser.add_argument(
         '--background-rule',
         type=_background_rule,
         default=BackgroundRule(),
         metavar='RULE',
-        help='of seeds: power:ALPHA, (1 - max)^ALPHA, or threshold:SHARE; default power:1',
+        help='background of seeds: power:ALPHA for (1 - max)^ALPHA, or threshold:SHARE; default: power:1',
     )
     parser.add_argument(
-        '--soften', type=float, default=BORDER_WIDTH, help='blur of labels into probabilities, share of the longer side'
+        '--soften',
+        type=float,
+        default=BORDER_WIDTH,
+        help='width of the blur that makes probabilities of labels, as a share of the longer side',
     )
     parser.add_argument(
-        '--present-only', action='store_true', help='keep the scores of classes in the mask alone: less memory and time'
+        '--present-only',
+        action='store_true',
+        help='keep only the scores of classes in the mask, to save memory and time',
     )
-    parser.add_argument('--any-size', action='store_true', help='scores may lie on another grid than the image')
+    parser.add_argument('--any-size', action='store_true', help='accept scores of another size than the image')
 
 
 def _background_rule(text: str) -> BackgroundRule:

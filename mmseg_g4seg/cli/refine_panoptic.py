@@ -4,9 +4,9 @@
     g4seg refine-panoptic ... --refiner mmseg_g4seg::_base_/refiners/g4seg_sd21.py --device cuda \\
         --labels TRUE_PNGS --labels-json panoptic_val.json
 
-Called again after a kill it goes on where it stopped. OUT/predictions and OUT/predictions.json are in the same format.
-With --labels the table shows PQ, SQ and RQ before and after, OUT/metrics.json has them, and OUT/report.html shows them
-with pictures. What cannot be read goes into OUT/report.json, the run goes on, and the exit code is 1 at the end.
+OUT/predictions and OUT/predictions.json are in the same format. With --labels the table, OUT/metrics.json and
+OUT/report.html show PQ, SQ and RQ before and after. After a kill the same command resumes the run. A file that cannot
+be read is listed in OUT/report.json; the run continues, and the exit code is 1 at the end.
 """
 
 import argparse
@@ -52,19 +52,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--images', type=Path, required=True, help='folder of images')
     parser.add_argument('--panoptic', type=Path, required=True, help='folder of the predicted PNGs')
     parser.add_argument('--json', type=Path, required=True, help='JSON of the predictions')
-    parser.add_argument('--refiner', default='tiny', help="'tiny', a config file, or a prior's folder")
+    parser.add_argument('--refiner', default='tiny', help="'tiny' (default), a config file, or the folder of a prior")
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
-    parser.add_argument('--labels', type=Path, help='folder of the true PNGs to measure against')
+    parser.add_argument('--labels', type=Path, help='folder of the true PNGs, for PQ before and after')
     parser.add_argument('--labels-json', type=Path, help='JSON of the truth')
     parser.add_argument(
         '--soften',
         type=float,
         default=SEGMENT_BORDER,
-        help='blur of segments into probabilities, share of the longer side',
+        help='width of the blur at the borders of segments, as a share of the longer side',
     )
-    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
-    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
-    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    parser.add_argument('--workers', type=int, default=1, help='number of processes; not under torchrun')
+    parser.add_argument('--device', default='cpu', help="'cuda' for a GPU; under torchrun, one GPU per process")
+    parser.add_argument('--overwrite', action='store_true', help='start again from the first image')
     return parser
 
 

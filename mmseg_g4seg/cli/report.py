@@ -1,9 +1,9 @@
-"""Writes the page of a run once more, from the files that it left: metrics.json and report_data.json.
+"""Writes report.html of a run again, from its metrics.json and report_data.json.
 
     g4seg report work_dirs/my_run
 
-Every run that measures masks against labels writes report.html itself. This is for a page that was lost, or that
-another version of the package shall draw.
+Every run that compares masks with labels writes this page itself. Use the command if the page was lost, or to redraw it
+with another version of the package.
 """
 
 import argparse

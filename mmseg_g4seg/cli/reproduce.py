@@ -1,10 +1,10 @@
-"""Runs what the paper's tables need, in a clone: `python -m projects.reproduction` under another name.
+"""Runs the experiments of the paper's tables, in a clone; the same as `python -m projects.reproduction`.
 
-    g4seg reproduce                        # the tables
-    g4seg reproduce supervised --dry-run   # what its runs need, and what of it is here
-    g4seg reproduce supervised             # runs those that can run
+    g4seg reproduce                        # lists the tables
+    g4seg reproduce supervised --dry-run   # what the table's runs need, and what is there
+    g4seg reproduce supervised             # does the runs that are possible
 
-Its own --help says what else it takes. The wheel has no projects.
+--help lists the other arguments. The wheel does not contain the projects.
 """
 
 import argparse

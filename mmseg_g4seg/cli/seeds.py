@@ -1,12 +1,13 @@
-"""Makes seeds of images whose classes are known: what weakly supervised segmentation starts from.
+"""Makes seeds for weakly supervised segmentation, from images whose classes are known.
 
     g4seg seeds IMAGES OUT --labels data/VOCdevkit/VOC2012/Annotations --method clip-es --classes classes.txt
     g4seg seeds IMAGES OUT --labels tags.json --method cam --options model=resnet50 weights=res50_cam.pth ...
     torchrun --nproc-per-node 4 -m mmseg_g4seg.cli seeds IMAGES OUT ... --device cuda
 
-OUT gets a file an image, in the format of the method's authors; `g4seg refine-masks IMAGES OUT REFINED --format FORMAT`
-refines them. The labels say which classes an image shows: JSON of names by image, or a folder with a file an image,
-class names in .txt, VOC's annotations in .xml, or label maps in .png. Called again after a kill it goes on.
+OUT gets one file per image, in the format of the method's authors. Refine them by
+`g4seg refine-masks IMAGES OUT REFINED --format FORMAT`. --labels says which classes each image shows. It is a JSON of
+names by image, or a folder with one file per image: class names in .txt, VOC's annotations in .xml, or label maps in
+.png. After a kill the same command resumes the run.
 """
 
 import argparse
@@ -43,21 +44,36 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', type=Path, help='folder of images')
     parser.add_argument('out', type=Path, help='folder of the seeds')
-    parser.add_argument('--labels', type=Path, required=True, help='which classes each image shows: JSON or folder')
-    parser.add_argument('--method', type=str.lower, choices=sorted(source_methods()), default='clip-es')
     parser.add_argument(
-        '--classes', required=True, help="file of a class a line, synonyms with ', ' between; or names with commas"
+        '--labels', type=Path, required=True, help='the classes that each image shows, a JSON file or a folder'
+    )
+    parser.add_argument(
+        '--method', type=str.lower, choices=sorted(source_methods()), default='clip-es', help='default: clip-es'
+    )
+    parser.add_argument(
+        '--classes',
+        required=True,
+        help="file of one class per line, synonyms with ', ' between; or the names with commas",
     )
     parser.add_argument('--background', help="class that no label names; default: the one called 'background'")
-    parser.add_argument('--names', type=Path, help='file of the names of the images to read; default: all')
-    parser.add_argument('--format', choices=FORMATS, help="of the seeds; default: the method's authors'")
     parser.add_argument(
-        '--options', nargs='+', type=key_value, default=[], metavar='KEY=VALUE', help='of the method, such as alpha=2'
+        '--names', type=Path, help='file that lists the names of the images to use; default: all images'
     )
-    parser.add_argument('--workers', type=int, default=1, help='processes; not under torchrun')
-    parser.add_argument('--device', default='cpu', help="'cuda' takes a GPU a process under torchrun")
-    parser.add_argument('--threads', type=int, default=1, help='of each process; another number changes the last bits')
-    parser.add_argument('--overwrite', action='store_true', help='start anew')
+    parser.add_argument('--format', choices=FORMATS, help="format of the seeds; default: that of the method's authors")
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        type=key_value,
+        default=[],
+        metavar='KEY=VALUE',
+        help='options of the method, such as alpha=2',
+    )
+    parser.add_argument('--workers', type=int, default=1, help='number of processes; not under torchrun')
+    parser.add_argument('--device', default='cpu', help="'cuda' for a GPU; under torchrun, one GPU per process")
+    parser.add_argument(
+        '--threads', type=int, default=1, help='CPU threads per process; another number changes the last bits'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='start again from the first image')
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Evaluates a model, its coarse and refined masks side by side. Takes mmseg's own arguments.
+"""Evaluates an mmseg model before and after refinement. Takes the arguments of mmseg's own script.
 
 g4seg test CONFIG CHECKPOINT [--refiner REFINER.py]
 """
@@ -20,19 +20,21 @@ from .interrupt import interruptible
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file; mmseg_g4seg::FOLDER/NAME.py for one of the package')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint of the plain model; none for saved scores')
-    parser.add_argument('--refiner', help='config file with a refiner, for a config that has none')
-    parser.add_argument('--score-type', help="what the model's scores are: logits, softmax, sigmoid, sum")
-    parser.add_argument('--work-dir', help='folder for logs and metrics')
+    parser.add_argument('config', help='config file; mmseg_g4seg::FOLDER/NAME.py for one of this package')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='checkpoint of the model without refiner; omit it for saved scores'
+    )
+    parser.add_argument('--refiner', help='config file of a refiner, to put behind the model of the config')
+    parser.add_argument('--score-type', help="what the model's seg_logits hold: logits, softmax, sigmoid or sum")
+    parser.add_argument('--work-dir', help='folder for logs, figures and the report page')
     parser.add_argument('--out', help='folder for predicted label maps')
-    parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='folder for painted images')
-    parser.add_argument('--fiftyone', metavar='DIR', help='folder for all masks as FiftyOne reads them')
-    parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
+    parser.add_argument('--show', action='store_true', help='show the masks in a window')
+    parser.add_argument('--show-dir', help='folder for pictures of the masks')
+    parser.add_argument('--fiftyone', metavar='DIR', help='folder to export all masks to, for FiftyOne')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show waits between images')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation, refined once')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser
 

@@ -1,4 +1,4 @@
-"""Trains a model with mmengine's runner.
+"""Trains an mmseg model with mmengine's Runner.
 
 g4seg train CONFIG [--work-dir DIR] [--resume]
 """
@@ -19,9 +19,9 @@ from .interrupt import interruptible
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file; mmseg_g4seg::FOLDER/NAME.py for one of the package')
+    parser.add_argument('config', help='config file; mmseg_g4seg::FOLDER/NAME.py for one of this package')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
-    parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work folder')
+    parser.add_argument('--resume', action='store_true', help='resume from the last checkpoint in the work folder')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, help='settings to override, key=value')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     return parser
