@@ -1,4 +1,4 @@
-"""What passes between the rooms of the package: a prediction, and what its classes are.
+"""What passes between the parts of the package: predictions, and lists of classes.
 
 Shapes: C classes of the data set, H W image size.
 """
@@ -52,19 +52,19 @@ torchvision's lists `__background__`, some `Background`."""
 
 
 class ClassList(Sequence[ClassName]):
-    """The classes of a data set: what they are called, and what else a refiner has to know of them.
+    """The classes of a data set: their names, and what else a refiner needs to know about them.
 
-    A host fills it, from metainfo, a class file or its config, and every refiner reads it; no refiner has an option
-    of its own about background. As a sequence it has the C names.
+    A host fills it from metainfo, a class file or a config, and every refiner reads it. So no refiner has its own
+    option about the background. As a sequence it contains the C names.
 
     Attributes:
-        background: index of the class that is none of the others: no region of a layout, no object. None: none is.
-        threshold: where the coarse model calls pixels background unless a foreground class reaches a probability:
-            that probability. None decides by argmax.
-        palette: RGB colours in 0 to 255, C at least (a file may have one for unlabelled pixels, too), or None.
-        known: names of the classes that a prior was trained on. None: all, as with a prior that reads any word.
+        background: index of the class that stands for no object, and has no region in a layout; None if there is none.
+        threshold: probability that a foreground class must reach, else a pixel is background; for coarse models that
+            decide so. None decides by argmax.
+        palette: RGB colours in 0 to 255, at least C (a file may have one more for unlabelled pixels), or None.
+        known: names of the classes that a prior was trained on; None for all, as with a prior that reads any word.
         whole: the list that this one is a `subset` of, or None.
-        indices: places of these classes in it, or None.
+        indices: indices of these classes in `whole`, or None.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class ClassList(Sequence[ClassName]):
     ) -> None:
         """Args:
             names: C names; a class may have several synonyms.
-            background: index or name of that class; `auto` finds the one that is called so, in any usual spelling;
-                None (or the name `none`) for none.
+            background: index or name of that class. `auto` finds the class called background, in any usual spelling.
+                None (or the name `none`) for no background.
             threshold: see the attributes.
             palette: likewise.
             known: likewise.
 
         Raises:
-            TypeError: if `names` is a text.
+            TypeError: if `names` is a single string.
             ValueError: if a name is empty, or the options do not fit the names.
         """
         if isinstance(names, str):

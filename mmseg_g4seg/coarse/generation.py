@@ -125,11 +125,11 @@ def generate_pairs(
     """Draws pictures with masks.
 
     Args:
-        prior: the diffusion model; or its name, folder, hub id, or a dict of `load_prior`'s arguments.
-        classes: C classes; one called background is the background.
-        count: of pictures.
-        source: config of the source that reads the attention; `dict(type='SeeDiff')` when not given.
-        device: to run on.
+        prior: a built diffusion model; or its name, folder or hub id, or a dict of `load_prior`'s arguments.
+        classes: C classes; the one called background is in no prompt.
+        count: number of pictures.
+        source: config of the source that reads the attention; default: `dict(type='SeeDiff')`.
+        device: where the prior runs, such as `cuda`.
         options: of `PairGenerator`, such as `objects` and `seed`.
 
     Returns:

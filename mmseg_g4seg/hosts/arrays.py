@@ -37,19 +37,19 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
     """Loads a refiner.
 
     Args:
-        source: `tiny`, or another prior's name (`diffusion/named.py`); the folder of a prior with a `refiner.json`,
-            as `python -m projects.train_prior` writes it; a config file with a line `refiner = dict(type=...)`,
-            `mmseg_g4seg::_base_/refiners/NAME.py` for one of the package's own; or such a dict.
-        device: to run on.
-        options: over the source's; those of a part are merged into the part's own, as in
+        source: `tiny` or another prior's name; the folder of a prior with a `refiner.json`, as
+            `python -m projects.train_prior` writes it; a config file with a line `refiner = dict(type=...)`, such as
+            `mmseg_g4seg::_base_/refiners/NAME.py`; or such a dict.
+        device: where the refiner runs, such as `cuda`.
+        options: override those of the source. Options of a part are merged with the part's other options:
             `load_refiner('tiny', update=dict(sharpness=20))`.
 
     Returns:
-        An `ImageRefiner`, to be called with image, mask (or probabilities) and class names.
+        An `ImageRefiner`. Call it with an image, a mask (or probabilities) and class names.
 
     Raises:
-        FileNotFoundError: if there is no such file or folder.
-        ValueError: if the source holds no refiner, or an option is not known.
+        FileNotFoundError: if the file or folder does not exist.
+        ValueError: if the source has no refiner, or an option is not known.
     """
     refiner = build_refiner(merged(read_refiner_config(source), options))
     assert isinstance(refiner, Refiner)
@@ -57,12 +57,12 @@ def load_refiner(source: str | Path | dict[str, Any], *, device: str = 'cpu', **
 
 
 class ImageRefiner:
-    """Refines masks of NumPy, PIL and torch; what comes out is of the kind that went in."""
+    """Refines masks of NumPy, PIL or torch, and returns the kind that it was given."""
 
     def __init__(self, refiner: Refiner, *, soften: float = BORDER_WIDTH) -> None:
         """Args:
-        refiner: what does the work.
-        soften: deviation of the Gaussian that blurs masks without probabilities, as a share of the longer side.
+        refiner: the refiner to run.
+        soften: standard deviation of the Gaussian that blurs label maps, as a share of the longer side.
         """
         self.refiner, self.soften = refiner, soften
 
@@ -77,22 +77,21 @@ class ImageRefiner:
         """Refines one image.
 
         Args:
-            image: PIL, turned as its EXIF tag says; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor
-                (3, H, W), likewise.
-            mask_or_probs: class indices (H, W), integer, or PIL's `L` or `P`, 255 unlabelled (see
-                `ClassList.ignore_index`); or probabilities (C, H, W), float, that sum to 1; or a bool mask
-                of one object, with two class names, the object's second; or, with two class names, a mask of 0
-                and 255 alone, where 255 is the one that is not the background (the second where neither is).
-            classes: C names, of which the one called background is never refined; or a `ClassList`, which is
-                taken as it is, whatever the refiner's config says of classes.
-            key: of the image: with the seed it fixes the noise.
+            image: a PIL image, rotated by its EXIF tag; an array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or
+                a tensor (3, H, W) of these types.
+            mask_or_probs: class indices (H, W), integer or PIL's `L` or `P`, with 255 unlabelled
+                (`ClassList.ignore_index`); or float probabilities (C, H, W) that sum to 1. With two class names also a
+                mask of one object: bool (True is the second class), or 0 and 255 (255 is the class that is not the
+                background, else the second).
+            classes: C names; the one called background is never refined. A `ClassList` overrides the config's.
+            key: name or number of the image; key and seed determine the noise.
 
         Returns:
-            The refined mask, or probabilities, in the library, type and device (a PIL image: mode and
-            palette) of what went in.
+            The refined mask or probabilities, in the library, dtype and device of `mask_or_probs` (a PIL image keeps
+            its mode and palette).
 
         Raises:
-            TypeError: if image, mask or names are of another kind.
+            TypeError: if image, mask or names have an unsupported type.
             ValueError: if shapes, ranges or names do not fit.
         """
         if not isinstance(classes, ClassList):

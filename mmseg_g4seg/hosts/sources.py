@@ -20,26 +20,26 @@ from .arrays import as_image
 
 
 def load_source(method: str | Mapping[str, Any], *, device: str = 'cpu', **options: Any) -> 'ImageSource':
-    """Loads a source of coarse masks.
+    """Loads a source: what makes coarse masks from an image and class names.
 
     Args:
-        method: `sclip`, `maskclip`, `groupvit`, `seediff`, `diffsegmenter` or another name of a part of this kind, in
-            any case; or `dict(type='SeeDiff', ...)`.
-        device: to run on.
-        options: of the part, such as `logit_scale` or `prior`; over the dict's.
+        method: `sclip`, `maskclip`, `groupvit`, `seediff`, `diffsegmenter` or another method, in any case; or
+            `dict(type='SeeDiff', ...)`.
+        device: where the source runs, such as `cuda`.
+        options: of the method, such as `logit_scale` or `prior`; they override those of the dict.
 
     Returns:
-        An `ImageSource`, to be called with image and class names.
+        An `ImageSource`. Call it with an image and class names.
 
     Raises:
         ValueError: if there is no such method, or an option is not known.
-        FileNotFoundError: if a prior is not there.
+        FileNotFoundError: if the prior does not exist.
     """
     return ImageSource(build_source(method, options).to(device))
 
 
 class ImageSource:
-    """Makes masks of NumPy, PIL and torch images; what comes out is of the kind that went in."""
+    """Makes masks for images of NumPy, PIL or torch, and returns them in the same library."""
 
     def __init__(self, source: CoarseSource) -> None:
         self.source = source
@@ -55,18 +55,19 @@ class ImageSource:
         """Predicts one image.
 
         Args:
-            image: PIL; array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or tensor (3, H, W), likewise.
-            classes: C names, `background` for the rest; or a `ClassList`. A source that reads a prior's attention is
-                told those alone that are in the image.
-            key: of the image: with the seed it fixes the noise.
-            probs: whether to give probabilities in place of a mask.
+            image: a PIL image; an array (H, W, 3) uint8 RGB in [0, 255] or float in [0, 1]; or a tensor (3, H, W) of
+                these types.
+            classes: C names, with `background` for the rest; or a `ClassList`. For a source that reads a prior's
+                attention, name only the classes that are in the image.
+            key: name or number of the image; key and seed determine the noise.
+            probs: whether to return probabilities in place of a mask.
 
         Returns:
-            Class indices (H, W) int64, of a PIL image a PIL image of mode `L` (`I` from 257 classes on); or
-            probabilities (C, H, W) float32 that sum to 1, of a PIL image an array.
+            Class indices (H, W) int64; for a PIL image a PIL image of mode `L` (`I` from 257 classes on). Or
+            probabilities (C, H, W) float32 that sum to 1; for a PIL image an array.
 
         Raises:
-            TypeError: if image or names are of another kind.
+            TypeError: if image or names have an unsupported type.
             ValueError: if shapes, ranges or names do not fit.
         """
         found = self.source.predict(as_image(image), classes, key=key)

@@ -1,4 +1,4 @@
-"""What every refiner takes and gives.
+"""The base class of refiners.
 
 Shapes: C classes of the data set, H W image size.
 """
@@ -32,16 +32,16 @@ class Stage:
 
 
 class Refiner(ABC):
-    """Takes image and prediction, gives a better prediction of the same shape."""
+    """Takes an image and a prediction, and returns a better prediction of the same shape."""
 
     name = 'refined'
-    """What tables call this refiner's masks."""
+    """Name of this refiner's masks in tables."""
     class_options: Mapping[str, Any] = {}
-    """What its config says of the classes, under `classes`; a host adds it to what it knows itself:
+    """What the config says about classes, under `classes`. A host applies it to its own class list:
     `ClassList(names).with_options(refiner.class_options)`."""
 
     needs_cpu: ClassVar[bool] = False
-    """Whether it computes on the CPU, whatever its device: a host with a GPU may let others refine meanwhile."""
+    """Whether it computes on the CPU, whatever its device. A host may then use the GPU for others at the same time."""
 
     def to(self, device: torch.device | str) -> 'Refiner':
         """Moves what has weights to a device, in place."""
@@ -55,7 +55,7 @@ class Refiner(ABC):
         *,
         keys: Sequence[Key] | None = None,
     ) -> list[Stage]:
-        """As `refine_batch`, (3, H, W) each, with the result of every stage of a chain, the last one final, timed."""
+        """As `refine_batch`, on images (3, H, W), but returns the result and the seconds of every stage of a chain."""
         start = device_seconds(images)
         refined = self.refine_batch(images, predictions, classes, keys=keys)
         return [Stage(self.name, refined, device_seconds(images) - start)]
@@ -73,8 +73,8 @@ class Refiner(ABC):
         Args:
             image: (3, H, W) float RGB in [0, 1].
             prediction: the coarse prediction, on the image's grid.
-            classes: the C classes; plain names become a `ClassList`, in which a class called background is it.
-            key: of the image.
+            classes: C names, or a `ClassList`. Of plain names, the one called background is the background.
+            key: name or number of the image; key and seed determine the noise.
 
         Returns:
             The refined prediction, on the device of `prediction`.

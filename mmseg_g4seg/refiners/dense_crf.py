@@ -36,8 +36,7 @@ PRESETS: dict[str, CRFParameters] = {
 class DenseCRFRefiner(Refiner):
     """Runs a dense CRF over the classes present in the coarse label map.
 
-    Classes that are not there come out with probability 0, and cost nothing: time grows with the
-    classes that go in.
+    Classes that do not occur in the label map get probability 0, and take no time.
     """
 
     name = 'dense CRF'
@@ -52,12 +51,11 @@ class DenseCRFRefiner(Refiner):
         memory_limit_mib: float = 8192,
     ) -> None:
         """Args:
-            parameters: the potentials; DeepLab's when not given.
-            scale: inference runs at this share of the image's sides, in (0, 1]; deviations in
-                pixels shrink with it.
-            workers: processes that share a batch's images; 0 runs in this one.
-            memory_limit_mib: most that inference on one image may take, of each process; larger images go through
-                in overlapping tiles.
+            parameters: the potentials; default: DeepLab's.
+            scale: the image is scaled by this factor for inference, in (0, 1]; deviations in pixels shrink with it.
+            workers: number of processes that share a batch's images; 0 uses this process.
+            memory_limit_mib: most memory for one image in each process, in MiB; larger images are processed in
+                overlapping tiles.
 
         Raises:
             ValueError: if a number is out of range.
@@ -86,7 +84,7 @@ class DenseCRFRefiner(Refiner):
         workers: int = 0,
         memory_limit_mib: float = 8192,
     ) -> 'DenseCRFRefiner':
-        """Builds one as configs say it: a preset (`deeplab`, `irn`, `clip_es`), and potentials in place of its own.
+        """Builds the refiner from a config: a preset (`deeplab`, `irn`, `clip_es`), and numbers that override it.
 
         Raises:
             ValueError: if there is no such preset, or a number is out of range.

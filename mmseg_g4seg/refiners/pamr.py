@@ -23,7 +23,7 @@ PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
 
 @register
 class PAMRRefiner(Refiner):
-    """Averages class probabilities over neighbours of like colour; no weights, runs on any device."""
+    """Averages class probabilities over neighbours of similar colour. Has no weights; runs on any device."""
 
     name = 'PAMR'
 
@@ -36,10 +36,10 @@ class PAMRRefiner(Refiner):
         memory_limit_mib: float = 256,
     ) -> None:
         """Args:
-            iterations: how often probabilities are averaged.
-            dilations: distances of the neighbours, pixels.
-            std_factor: width of the kernel, in local standard deviations of colour; SeeDiff takes 0.2.
-            memory_limit_mib: most that affinities may take; images beyond it go through in strips.
+            iterations: number of times that probabilities are averaged.
+            dilations: distances of the neighbours, in pixels.
+            std_factor: width of the kernel, in local standard deviations of colour; SeeDiff uses 0.2.
+            memory_limit_mib: most memory of the affinities, in MiB; larger images are processed in strips.
 
         Raises:
             ValueError: if a number is out of range.
@@ -65,7 +65,7 @@ class PAMRRefiner(Refiner):
         std_factor: float = STD_FACTOR,
         memory_limit_mib: float = 256,
     ) -> 'PAMRRefiner':
-        """Builds one as configs say it: a preset, `pamr` or `sclip`, and numbers in place of its own.
+        """Builds the refiner from a config: a preset, `pamr` or `sclip`, and numbers that override it.
 
         Raises:
             ValueError: if there is no such preset, or a number is out of range.

@@ -1,4 +1,4 @@
-"""Refiners one after the other: each refines what the last one made."""
+"""A chain of refiners: each refines the result of the one before."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ def numbered(name: str, before: Sequence[str]) -> str:
 
 @register
 class SequentialRefiner(Refiner):
-    """A chain of refiners, any order and length; soft probabilities pass from one to the next."""
+    """Runs refiners one after the other; each passes its soft probabilities to the next."""
 
     def __init__(self, refiners: Sequence[Refiner]) -> None:
         """Args:
-            refiners: at least one.
+            refiners: at least one, in their order.
 
         Raises:
-            ValueError: if there is none, or one of them says of its own what the classes are.
+            ValueError: if there is none, or if one of them has its own `classes`, which belong beside the chain.
         """
         if not refiners:
             raise ValueError('refiners: expected at least one, got none')

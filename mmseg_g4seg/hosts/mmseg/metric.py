@@ -1,4 +1,4 @@
-"""Coarse and refined masks, measured in the same run.
+"""Measures coarse and refined masks in the same run.
 
 Shapes: C classes, H W image size. Areas are (3, C) int64: intersection, predicted, labelled; see `evaluation.areas`.
 """
@@ -35,29 +35,29 @@ from .samples import read_truth, stage_label_maps
 
 @METRICS.register_module()
 class RefinementMetric(IoUMetric):
-    """`IoUMetric` for the samples of a `RefinedSegmentor`, with the coarse prediction beside.
+    """`IoUMetric` for the samples of a `RefinedSegmentor`: metrics before and after refinement.
 
-    The metrics' usual names (`mIoU`, `mAcc`, `aAcc`, ...) are those of the refined masks, so that
-    whatever reads them goes on working; `coarse_mIoU` and so on are the coarse model's. Besides:
-    `mBIoU` (mean boundary IoU), `images_better`, `images_worse`, `images_same` (by the image's mean
-    IoU over the classes of its ground truth), `gain_low` and `gain_high` (bootstrap 95 % interval of
-    the mIoU gain over images), `coarse_seconds` and `refine_seconds` per image. The masks between the
-    refiners of a chain have metrics under the refiner's name (`G4Seg_mIoU`).
+    - `mIoU`, `mAcc`, `aAcc` ... are those of the refined masks, so that tools that read these names still work.
+    - `coarse_mIoU` and so on are those of the coarse masks.
+    - `G4Seg_mIoU` and so on are those of the masks between the refiners of a chain, by the refiner's name.
+    - `mBIoU` is the mean boundary IoU.
+    - `images_better`, `images_worse` and `images_same` count images by their mean IoU over the classes of their truth.
+    - `gain_low` and `gain_high` are the bootstrap 95 % interval of the mIoU gain over images.
+    - `coarse_seconds` and `refine_seconds` are per image.
 
-    With `output_dir` the refined label maps go there as PNGs, as mmseg writes them (16-bit where 8
-    do not hold the ids), and the coarse ones into its folder `coarse`.
+    With `output_dir` the refined label maps are written there as PNGs, as mmseg does (with 16 bits if 8 cannot hold the
+    ids), and the coarse ones into its folder `coarse`.
 
     Args:
-        report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, the gain
-            with its interval and by initial IoU, the images that changed most, and each image's mean
-            IoU), `classes.csv`, `images.csv`, `table.txt` and the page `report.html`; the work folder of the Runner
-            that evaluates when not given. Without a Runner none is written.
-        mean_classes: names of the classes that count; `labelled` for those that occur in the ground
-            truth; all when not given. Others have no figure (a class that is predicted but never
-            labelled would enter the means with 0).
-        boundary: measure boundary IoU, too (arXiv 2103.16562; 0.02 of the image's diagonal wide).
-        pictures: in the page, of the images that gained most, and as many of those that lost most.
-        fiftyone_dir: folder for the masks of all images as FiftyOne reads them, see `evaluation.fiftyone`.
+        report_dir: folder for `metrics.json` (`{"coarse": ..., "refined": ...}` in per cent, the gain with its interval
+            and by initial IoU, the images that changed most, each image's mean IoU), `classes.csv`, `images.csv`,
+            `table.txt` and the page `report.html`. Default: the work folder of the Runner; without a Runner nothing is
+            written.
+        mean_classes: names of the classes that count, or `labelled` for those in the ground truth; default: all. Other
+            classes have no figures. (A class that is predicted but never labelled would count as 0 in the means.)
+        boundary: also measure boundary IoU (arXiv 2103.16562, with a width of 0.02 of the image's diagonal).
+        pictures: number of images on the page that gained most, and of those that lost most.
+        fiftyone_dir: folder to export the masks of all images to, see `evaluation.fiftyone`.
         kwargs: as for `IoUMetric`.
     """
 

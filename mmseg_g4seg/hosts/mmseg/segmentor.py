@@ -31,28 +31,27 @@ from .private_names import share_state
 class RefinedSegmentor(BaseSegmentor):
     """Runs a segmentor, then refines its prediction.
 
-    Each data sample comes out with the refined `pred_sem_seg` and `seg_logits` (probabilities, C, H,
-    W), the untouched prediction as `coarse_sem_seg`, those of a chain's refiners as
-    `stage0_sem_seg` and so on, and `stage_names` and `stage_seconds` in its metainfo.
+    In each data sample `pred_sem_seg` and `seg_logits` (probabilities, (C, H, W)) are the refined ones. The
+    segmentor's own prediction is `coarse_sem_seg`, and those of a chain's refiners are `stage0_sem_seg` and so on. The
+    metainfo has `stage_names` and `stage_seconds`.
 
-    Checkpoints are those of the plain segmentor, in both directions: the layers are the segmentor's own, under its
-    names.
+    The model loads and saves the checkpoints of the plain segmentor: the layers keep their names.
 
     Args:
-        segmentor: the coarse model, a config or a built segmentor.
-        refiner: config or built refiner; None leaves predictions bit-identical.
-        score_type: what the coarse model's `seg_logits` are (see `ScoreType`).
-        class_names: names of the C classes; when not given, the checkpoint's, else the tested data set's.
-        classes: options of `ClassList` (`background`, `threshold`, `known`, `palette`, `names`) over what config,
+        segmentor: config of the coarse model, or the built model.
+        refiner: config of the refiner, or the built one; with None, predictions stay bit-identical.
+        score_type: what the coarse model's `seg_logits` hold (see `ScoreType`).
+        class_names: names of the C classes; default: the checkpoint's, else those of the tested data set.
+        classes: options of `ClassList` (`background`, `threshold`, `known`, `palette`, `names`). They override what
             checkpoint, data set and refiner say.
-        data_preprocessor: what mmengine's Runner passes on from the top level of a config; for a
-            segmentor whose own config has none.
-        pretrained: taken for mmseg's `init_model`, which sets it on every model; unused.
+        data_preprocessor: of the segmentor, if its own config has none. mmengine's Runner passes it on from the top
+            level of a config.
+        pretrained: unused; mmseg's `init_model` sets it on every model.
         train_cfg: likewise.
-        init_cfg: of the segmentor, over its own.
+        init_cfg: overrides the segmentor's own.
 
     Raises:
-        ValueError: if there is no such score type, or the segmentor says that its scores are of another.
+        ValueError: if the score type is unknown, or the segmentor states another one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A dataset of images and coarse masks in, the same with refined masks out.
+"""Refines the masks of a Ray dataset.
 
     import ray
     from mmseg_g4seg.hosts.ray_data.dataset import refine_dataset
@@ -36,32 +36,32 @@ def refine_dataset(
     concurrency: int = 1,
     coarse: 'str | Mapping[str, Any] | None' = None,
 ) -> Dataset:
-    """Adds the refinement of masks to a dataset; nothing runs until the result is read or written.
+    """Refines the masks of a dataset, lazily: nothing runs until the result is read or written.
 
-    Each row is refined by itself: its result depends on its columns alone, whatever the batch, the process or the
-    order. A row that cannot be refined has empty masks and the error in its report, and the others go on; so does an
-    image that ended its process three times.
+    The result of a row depends only on its columns, whatever the batch, the process or the order. If a row cannot be
+    refined, or its image kills the process three times, its masks are empty and its report has the error. The other
+    rows are refined.
 
     Args:
-        dataset: with the columns `image` (H, W, 3) uint8 RGB; `key`, text or integer, one an image, which fixes its
-            noise; `scores` (C, H, W) float in [0, 1] that sum to 1, or `labels` (H, W) integer, values outside [0, C)
-            unlabelled, or both. Other columns come along.
-        refiner: as `load_refiner` takes it: `tiny`, a config file, a prior's folder, or `dict(type=...)`.
+        dataset: with the columns `image`, (H, W, 3) uint8 RGB; `key`, text or integer, different for each image, which
+            determines the noise; and `scores`, (C, H, W) float in [0, 1] that sum to 1, or `labels`, (H, W) integer
+            with values outside [0, C) unlabelled, or both. Other columns are kept.
+        refiner: as for `load_refiner`: `tiny`, a config file, the folder of a prior, or `dict(type=...)`.
         classes: C names, or a `ClassList`.
-        batch_size: rows a task.
-        num_gpus: of each worker, fractions too; 0 for the CPU. The coarse source and every stage of a chain that needs
+        batch_size: rows per task.
+        num_gpus: GPUs per worker, also fractions; 0 for the CPU. The coarse source and all stages of a chain that need
             a GPU share it.
-        concurrency: workers, each with its own refiner. What needs no GPU, as the dense CRF, runs beside them on as
-            many CPUs as there are.
-        coarse: `sclip` or another source of `load_source`, or its config; it makes the masks, of which the dataset
-            then needs none.
+        concurrency: number of workers, each with its own refiner. Stages that need no GPU, such as the dense CRF, run
+            at the same time on all CPUs.
+        coarse: `sclip` or another source of `load_source`, or its config. It makes the masks, so that the dataset needs
+            none.
 
     Returns:
-        The rows in any order, with `scores` (C, H, W) float32, `labels` (H, W) int32 and `report`, JSON: the image's
-        `ImageRecord`, or its `name` and `error`.
+        The rows in any order, with `scores` (C, H, W) float32, `labels` (H, W) int32 and `report`, a JSON of the
+        image's `ImageRecord`, or of its `name` and `error`.
 
     Raises:
-        ValueError: if config, classes or numbers do not fit. Where the dataset lacks a column, when it is read.
+        ValueError: if config, classes or numbers do not fit. A missing column raises it when the dataset is read.
     """
     resources = Resources(batch_size=batch_size, num_gpus=num_gpus, concurrency=concurrency)
     config = read_refiner_config(refiner if isinstance(refiner, (str, Path)) else dict(refiner))

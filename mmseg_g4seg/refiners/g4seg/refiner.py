@@ -30,7 +30,10 @@ from .updates.correspondence import CorrespondenceUpdate
 
 @register
 class G4SegRefiner(Refiner):
-    """Refines multi-class predictions with a frozen text-to-image diffusion model, without training.
+    """Refines multi-class predictions with a frozen text-to-image diffusion model.
+
+    The prior (the diffusion model) sees the image with noise, while the injectors bring the coarse mask into it. The
+    update reads its answer, and changes the probabilities of the pixels that the coarse mask is unsure about.
 
     Examples:
         >>> refiner = G4SegRefiner('tiny', image_size=128)
@@ -53,22 +56,23 @@ class G4SegRefiner(Refiner):
         memory_budget: float | None = None,
     ) -> None:
         """Args:
-            prior: the diffusion model; or its name, folder, hub id, or a dict of `load_prior`'s arguments.
-            update: how what the prior says changes probabilities; the paper's `CorrespondenceUpdate` when not given.
-            injection: how a mask reaches the prior's denoiser, in one way or several; `MaskInjector` when not given,
-                an empty list for none.
-            image_size: side, or (height, width), that images are resized to for the prior; multiples of
-                the prior's `image_multiple`.
-            prompt_template: the prompt, `{name}` standing for the class name (or names).
-            min_area: least share of an image's pixels that a class must cover to be refined.
-            seed: of the noise; with an image's key it fixes every draw.
-            passes_per_batch: how many layouts (classes of one image or of several) go through the denoiser at once,
-                at most; as many as memory holds on a GPU, and 8 on a CPU, when not given.
-            memory_budget: what such a batch may take on a GPU, in GiB; nine tenths of what is free when not given.
+            prior: a built diffusion model; or its name, folder or hub id, or a dict of `load_prior`'s arguments.
+            update: rule by which the prior's answer changes the probabilities; default: the paper's
+                `CorrespondenceUpdate`.
+            injection: how the mask reaches the prior's denoiser: one injector or several. Default: `MaskInjector`; an
+                empty list injects nothing.
+            image_size: side, or (height, width), to which images are resized for the prior; multiples of the prior's
+                `image_multiple`.
+            prompt_template: the prompt; `{name}` stands for the class name, or names.
+            min_area: a class is refined if it covers at least this share of the image's pixels.
+            seed: of the noise. Seed and image key determine every draw.
+            passes_per_batch: most layouts (classes of one image or of several) that go through the denoiser at once.
+                Default: as many as memory holds on a GPU, and 8 on a CPU.
+            memory_budget: most memory of such a batch on a GPU, in GiB; default: nine tenths of what is free.
 
         Raises:
-            ValueError: if a number is out of range, a part is of another kind, or the prior cannot take the image
-                size, a timestep, or what is injected.
+            ValueError: if a number is out of range, a part is of the wrong kind, or the prior does not support the
+                image size, a timestep or an injector.
         """
         self.update = CorrespondenceUpdate() if update is None else expect_part('update', update, Update)
         self.injectors = injector_list(MaskInjector() if injection is None else injection)
@@ -139,14 +143,14 @@ class G4SegRefiner(Refiner):
         key: Key = 0,
         reconstruction: Reconstruction | None = None,
     ) -> Tensor:
-        """Shows what the prior makes of an image under its mask, all classes injected at once.
+        """Reconstructs an image under its mask by the prior, with all classes injected at once.
 
         Args:
             image: as for `refine`, (3, H, W).
             prediction: likewise.
             classes: likewise.
             key: likewise.
-            reconstruction: how; the update's own when not given, or `OneStep` where it makes none.
+            reconstruction: how the image is generated; default: the update's own, or `OneStep` if it has none.
 
         Returns:
             (3, H, W) float32 RGB in [0, 1].
@@ -196,7 +200,7 @@ class G4SegRefiner(Refiner):
         return self
 
     def passes(self, classes: ClassList) -> Passes:
-        """What an update asks the prior by, for one batch of images of these classes."""
+        """The passes through the prior for one batch of images of these classes; an update asks by them."""
         return Passes(
             self.prior,
             self.injectors,
@@ -208,7 +212,7 @@ class G4SegRefiner(Refiner):
         )
 
     def select(self, prediction: Prediction, classes: ClassList) -> list[int]:
-        """Classes to refine in an image: those that are there, that the prior knows, and that are no background.
+        """Classes to refine in an image: present, known to the prior, and not the background.
 
         Raises:
             ValueError: if the prior knows none of the classes at all.

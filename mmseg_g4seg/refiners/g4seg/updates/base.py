@@ -1,4 +1,4 @@
-"""What an update rule is: how what the prior says changes probabilities.
+"""The base class of update rules, by which the prior's answer changes the probabilities.
 
 Shapes: C classes of the data set, K classes of an image, H W image size.
 """
@@ -21,7 +21,7 @@ ClassProbs = tuple[Sequence[int], Tensor]
 
 
 class Update(ABC):
-    """One rule. A rule of your own is a subclass with `@register`, named by `type` in a refiner's `update`."""
+    """An update rule. Your own rule is a subclass with `@register`; configs name it by `type` in `update`."""
 
     def check(self, prior: DiffusionPrior) -> None:  # noqa: B027  a rule need not ask anything of the prior
         """Raises ValueError if a prior cannot be asked so; called once, before any work."""

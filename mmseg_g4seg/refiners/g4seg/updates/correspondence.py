@@ -33,7 +33,11 @@ from .base import ClassProbs, Update
 
 @register
 class CorrespondenceUpdate(Update):
-    """Moves uncertain probabilities to those of the place that looks like the reconstruction."""
+    """The paper's rule: an uncertain pixel takes over some of the probability of its match.
+
+    The image is reconstructed under its mask. The match of a place in the reconstruction is the place of the original
+    image with the most similar features.
+    """
 
     def __init__(
         self,
@@ -50,16 +54,15 @@ class CorrespondenceUpdate(Update):
             beta: share of the old probability that is kept (Eq. 9); the paper takes 0.8 for open-vocabulary and 0.9
                 for weakly supervised masks.
             confidence_range: foreground probabilities that may change (the filter CF).
-            reconstruction: how the image is generated under its mask; `OneStep` when not given.
-            features: where reconstruction and original are compared; `DenoiserFeatures` when not given.
-            temperature: of the matcher: 0 takes the single best match (Eq. 8); above, matches are averaged with the
-                softmax of similarity / temperature.
-            joint: inject all classes of an image in one pass, in place of one class at a time.
-            upsampling: of what the matches say, from the feature grid to the image's: `bilinear`, or `guided`, which
-                follows the image's edges.
+            reconstruction: how the image is generated under its mask; default: `OneStep`.
+            features: features by which reconstruction and original are compared; default: `DenoiserFeatures`.
+            temperature: 0 takes the single best match (Eq. 8). Above 0, matches are averaged by the softmax of
+                similarity / temperature.
+            joint: inject all classes of an image in one pass, not one class at a time.
+            upsampling: from the feature grid to the image's: `bilinear`, or `guided`, which follows the image's edges.
 
         Raises:
-            ValueError: if a number is out of range, or a part is of another kind.
+            ValueError: if a number is out of range, or a part is of the wrong kind.
         """
         self.beta = expect_option('beta', beta, NUMBER, 'a number in [0, 1]', holds=lambda v: 0 <= v <= 1)
         self.confidence_range = _as_range(confidence_range)

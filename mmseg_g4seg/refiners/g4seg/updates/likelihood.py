@@ -35,12 +35,11 @@ NATS = 'nats above 0, or None'
 
 @register
 class LikelihoodUpdate(Update):
-    """Fills the uncertain pixels with each class in turn and reads the denoiser's error.
+    """Fills the uncertain pixels with each class in turn, and prefers the class with the lower denoising error.
 
-    All classes of the image are injected at once; only the uncertain pixels differ between
-    candidates, and only where a candidate is plausible; all candidates see the same noise.
-    Background has no name: as a candidate it leaves the uncertain pixels to no region. With several
-    views of an image, each is asked about as an image of its own.
+    Each candidate (a class, as the filling of the uncertain pixels) is a layout of all classes of the image. Candidates
+    differ only in the uncertain pixels where they are plausible, and all see the same noise. The background has no
+    name, so as a candidate it leaves the uncertain pixels without a region. Each crop is asked about like an image.
     """
 
     def __init__(
@@ -58,23 +57,22 @@ class LikelihoodUpdate(Update):
         upsampling: Upsampling = 'bilinear',
     ) -> None:
         """Args:
-            timesteps: noise levels that the error is averaged over; or a `Race`, which asks about a candidate at the
-                next of them only where it may still win: fewer passes.
-            draws: of the noise, at each of them.
-            crops: along each side of the image, overlapping and every second one mirrored: the prior is asked in each,
-                and its errors are averaged where crops overlap; 1 asks about the whole image.
+            timesteps: noise levels over which the error is averaged. Or a `Race`, which needs fewer passes: at later
+                timesteps it asks about a candidate only where that may still win.
+            draws: number of noise draws at each timestep.
+            crops: number of crops along each side of the image; 1 takes the whole image. Crops overlap, and every
+                second one is mirrored. Where crops overlap, errors are averaged.
             sharpness: factor from error to negative log-likelihood.
-            bound: most that the prior may say for or against a class, in nats, whatever its error: at 0.4 the odds
-                of two classes change by a factor of exp(0.8) at most. None: no bound.
-            proportions: let an image's class proportions follow what the prior finds: a class that it gives more
-                of the image gains elsewhere in it, too, beyond `bound`. See `shift_proportions`.
-            smoothing: side, in latent cells, of the box that errors are averaged over, odd; or several, whose
-                averages are averaged: error maps at more than one scale; or `Superpixels`, one average a region.
-            uncertain_below: pixels whose highest class probability is below it may change.
-            candidate_threshold: least coarse probability of a class to be considered at a pixel; 0 considers every
-                class of the image everywhere.
-            upsampling: of the errors, from the latent grid to the image's: `bilinear`, or `guided`, which follows
-                the image's edges.
+            bound: the most that the prior may count for or against a class, in nats, whatever its error: at 0.4 the
+                odds of two classes change by a factor of exp(0.8) at most. None sets no bound.
+            proportions: let an image's class proportions follow the prior's answers. A class to which the prior gives
+                more of the image then gains elsewhere in it, too, beyond `bound`. See `shift_proportions`.
+            smoothing: side of the box over which errors are averaged, odd, in latent cells. Several sides average over
+                several scales. `Superpixels` average over regions of similar colour.
+            uncertain_below: a pixel may change if its highest class probability is below this.
+            candidate_threshold: a class is a candidate at a pixel if its coarse probability is at least this; 0 makes
+                every class of the image a candidate everywhere.
+            upsampling: from the latent grid to the image's: `bilinear`, or `guided`, which follows the image's edges.
 
         Raises:
             ValueError: if a number is out of range.
