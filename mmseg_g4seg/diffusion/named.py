@@ -4,7 +4,7 @@ A package announces its priors as entry points of the group `mmseg_g4seg.priors`
 layout:
 
     [project.entry-points.'mmseg_g4seg.priors']
-    street = 'mmseg_g4seg_priors:STREET'
+    meadow = 'meadow_priors:FOLDER'
 """
 
 from functools import cache
@@ -39,12 +39,6 @@ def named_prior(source: str | Path) -> Path | None:
 def prior_names() -> list[str]:
     """All names that `named_prior` knows here."""
     return sorted({*EMBEDDED_PRIORS, *_announced()})
-
-
-def known_names() -> str:
-    """Those names as an error lists them, and where more come from."""
-    missing = sorted({'street', 'animals'} - set(prior_names()))
-    return f'one of {prior_names()}' + (f' ({missing} come with the package mmseg-g4seg-priors)' if missing else '')
 
 
 @cache

@@ -75,13 +75,3 @@ def test_a_package_without_its_folder(install, tmp_path):
 def test_an_unknown_name_hears_which_there_are(meadow, ask):
     with pytest.raises(FileNotFoundError, match=r"expected .*one of \[.*'meadow'.*'tiny'\]"):
         ask('medow')
-
-
-def test_the_priors_of_photographs_are_named_where_they_are_missing(monkeypatch):
-    monkeypatch.setattr(named, 'entry_points', lambda **_: ())
-    named._announced.cache_clear()
-    try:
-        with pytest.raises(FileNotFoundError, match=r"\['animals', 'street'\] come with .* mmseg-g4seg-priors"):
-            load_prior('street')
-    finally:
-        named._announced.cache_clear()
