@@ -24,6 +24,11 @@ from .records import COARSE, REFINED
 from .report import EvaluationReport
 
 
+def written_folders(folder: Path) -> list[Path]:
+    """Where an export into a folder writes, but for the stages between the refiners of a chain."""
+    return [folder, *(folder / field for field in (COARSE, REFINED, TRUTH))]
+
+
 class FiftyOneExport:
     """Takes images one by one; every process of a run may have its own, for one folder.
 

@@ -61,8 +61,11 @@ class SavedPanoptic:
                 raise FileNotFoundError(f'{name}: no such folder: {folder}')
         if (self.labels is None) != (self.labels_json is None):
             raise ValueError('labels: expected the folder of PNGs and its JSON together, got one of them')
-        if self.results.resolve() == self.panoptic.resolve():
-            raise ValueError(f'out: expected a folder of its own, got that of the predictions, {self.panoptic}')
+        inputs = [p.resolve() for p in (self.panoptic, self.json_file, self.labels, self.labels_json) if p is not None]
+        for path in (self.results, self.results.with_suffix('.json')):
+            # the refined JSON would take the place of the one that says what the coarse PNGs are
+            if path.resolve() in inputs:
+                raise ValueError(f'out: expected a folder of its own, got one where {path} is an input')
         if not self.categories:
             raise ValueError(
                 f'{self.json_file}: expected categories (id, name, isthing) in it or in the labels, got none'

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mmseg_g4seg.evaluation.fiftyone import written_folders
 from mmseg_g4seg.io.class_files import distinct_classes
 from mmseg_g4seg.io.formats import Reading, build_format
 from mmseg_g4seg.io.label_files import index_colours
@@ -55,8 +56,12 @@ class FolderTask:
                 raise FileNotFoundError(f'{name}: no such folder: {folder}')
         if (self.masks is None) is (self.coarse is None):
             raise ValueError('masks: expected either a folder of masks, or a source that makes them (coarse)')
-        if self.out.resolve() in [folder.resolve() for folder in (self.masks, self.images) if folder]:
+        inputs = [folder.resolve() for folder in self._inputs().values() if folder]
+        # --overwrite begins by removing what OUT has of these names: with the labels' folder, the labels
+        if self.out.resolve() in inputs:
             raise ValueError(f'out: expected a folder of its own, got that of the inputs, {self.out}')
+        if self.fiftyone and any(path.resolve() in inputs for path in written_folders(self.fiftyone)):
+            raise ValueError(f'fiftyone: expected a folder of its own, got one whose files are inputs, {self.fiftyone}')
         if self.threads < 1:
             raise ValueError(f'threads: expected at least 1, got {self.threads}')
         if self.megapixels is not None and not self.megapixels > 0:

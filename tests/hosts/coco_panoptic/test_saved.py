@@ -1,6 +1,7 @@
 """Saved predictions in COCO's format: refined, written again, measured; by the command, and after an interrupt."""
 
 import json
+import shutil
 import pickle
 
 import numpy as np
@@ -173,6 +174,10 @@ def test_what_cannot_be_begun(saved, tmp_path):
     (out / 'predictions').mkdir(parents=True)
     with pytest.raises(ValueError, match='expected a folder of its own'):
         make_task(saved, out, panoptic=out / 'predictions')
+    # the refined JSON would have taken this one's place
+    shutil.copy(saved / 'pred.json', out / 'predictions.json')
+    with pytest.raises(ValueError, match=r'expected a folder of its own, got one where .*predictions\.json is an input'):
+        make_task(saved, out, json_file=out / 'predictions.json')
 
 
 def test_categories_may_come_from_the_truth(saved, tmp_path):

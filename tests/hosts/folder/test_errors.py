@@ -143,11 +143,22 @@ class TestErrors:
         with pytest.raises(FileNotFoundError, match=f'{name}: no such folder'):
             replace(task, **{name: tmp_path / 'nowhere'})
 
-    @pytest.mark.parametrize('name', ['images', 'masks'])
+    @pytest.mark.parametrize('name', ['images', 'masks', 'truth'])
     def test_out_is_a_folder_of_its_own(self, tmp_path, name):
-        task = make_task(tmp_path)
-        with pytest.raises(ValueError, match='folder of its own'):
-            replace(task, out=tmp_path / 'out' / '..' / name)
+        """With --overwrite into the labels' folder the labels were removed."""
+        write_labels(tmp_path / 'truth')
+        task = make_task(tmp_path, truth=tmp_path / 'truth')
+        (tmp_path / 'link').symlink_to(tmp_path / name)
+        for out in (tmp_path / 'out' / '..' / name, tmp_path / 'link'):
+            with pytest.raises(ValueError, match='out: expected a folder of its own'):
+                replace(task, out=out)
+
+    @pytest.mark.parametrize('place', ['.', 'masks', 'truth'])
+    def test_fiftyone_has_a_folder_of_its_own(self, tmp_path, place):
+        """Its folder `truth` would have taken the labels' place."""
+        write_labels(tmp_path / 'truth')
+        with pytest.raises(ValueError, match='fiftyone: expected a folder of its own'):
+            make_task(tmp_path, truth=tmp_path / 'truth', fiftyone=tmp_path / place)
 
     def test_no_masks(self, tmp_path):
         with pytest.raises(ValueError, match=r'expected masks \(\.npz\)'):
