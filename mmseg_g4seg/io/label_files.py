@@ -115,7 +115,7 @@ class PalettePNG(IndexPNG):
 
 
 class BinaryPNG(MaskFormat):
-    """The mask of one named object: two classes, background and the object; 0 and 255 (or 1).
+    """The mask of one named object: two classes, background and the object; 0 and 255 (or 1), or black and white.
 
     What has no label is written as background.
     """
@@ -133,6 +133,8 @@ class BinaryPNG(MaskFormat):
         if image.mode not in ('1', 'L', 'P'):
             raise ValueError(f'expected one channel of 0 and 255 (or 1), got mode {image.mode}')
         values = np.asarray(image).astype(np.int64)  # 1-bit images come as bool
+        if image.mode == 'P' and _is_black_and_white(image):
+            values = np.asarray(image.convert('L')).astype(np.int64)
         found = set(np.unique(values).tolist())
         if not (found <= {0, 255} or found <= {0, 1}):
             raise ValueError(f'expected 0 and 255 (or 0 and 1), got {sorted(found)[:8]}')
@@ -142,6 +144,19 @@ class BinaryPNG(MaskFormat):
     def encode(self, prediction: Prediction, kept: Sequence[int] | None = None) -> bytes:
         foreground = (as_labels(prediction, IGNORE_INDEX, kept) == 1 - self.background).cpu().numpy()
         return png_bytes(Image.fromarray(foreground.astype(np.uint8) * 255))
+
+
+def _is_black_and_white(image: Image.Image) -> bool:
+    """Whether the colours of a palette image say what the object is, not their places.
+
+    Tools that count colours put the most frequent one first: a mask of a small object has black at index 0, of a large
+    one white.
+    """
+    white = (255, 255, 255)
+    palette = image.getpalette() or []
+    colours = [tuple(palette[i : i + 3]) for i in range(0, len(palette), 3)]
+    used = {colours[i] for i in np.unique(np.asarray(image)).tolist() if i < len(colours)}
+    return used == {(0, 0, 0), white} or (white in colours and {*colours} <= {(0, 0, 0), white})
 
 
 def _fits_byte(classes: ClassList) -> bool:

@@ -164,6 +164,21 @@ class TestBinaryPNG:
         image.save(tmp_path / 'a.png')
         np.testing.assert_array_equal(read('binary-png', tmp_path / 'a.png', OBJECT), self.MASK)
 
+    @pytest.mark.parametrize('share', [0.2, 0.8, 1.0])
+    @pytest.mark.parametrize('colours', [2, 4])
+    def test_black_and_white_in_a_palette(self, tmp_path, share, colours):
+        """Colours that were counted have the most frequent one first: masks of large objects were read inverted."""
+        mask = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) < share * SIZE[0] * SIZE[1]
+        image = Image.fromarray(mask.astype(np.uint8) * 255).convert('RGB')
+        image.convert('P', palette=Image.Palette.ADAPTIVE, colors=colours).save(tmp_path / 'a.png')
+        np.testing.assert_array_equal(read('binary-png', tmp_path / 'a.png', OBJECT), mask)
+
+    @pytest.mark.parametrize('value', [0, 1])
+    def test_other_palettes_decide_by_index(self, tmp_path, value):
+        for colours in ([[255, 0, 0], [0, 0, 0]], [[255, 255, 255], [255, 0, 0]], [[0, 0, 0], [1, 1, 1]]):
+            palette_image(np.full(SIZE, value), np.array(colours)).save(tmp_path / 'a.png')
+            assert (read('binary-png', tmp_path / 'a.png', OBJECT) == value).all()
+
     @pytest.mark.parametrize('value', [0, 1, 255])
     def test_one_value(self, tmp_path, value):
         Image.fromarray(np.full(SIZE, value, np.uint8)).save(tmp_path / 'a.png')
