@@ -131,7 +131,7 @@ def build_task(args: argparse.Namespace) -> FolderTask:
             present_only=args.present_only,
         ),
         output_format=args.out_format,
-        truth=args.labels and open_path(args.labels),
+        truth=None if args.labels is None else open_path(args.labels),
         device=args.device,
         threads=args.threads,
         fiftyone=args.fiftyone,

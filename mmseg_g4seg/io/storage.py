@@ -160,9 +160,11 @@ def open_path(text: str) -> AnyPath:
 
     Raises:
         ImportError: if a store is named, and pyarrow is missing.
-        ValueError: if there is no such kind of store.
+        ValueError: if there is no such kind of store, or no path.
         OSError: if it cannot be reached.
     """
+    if not text:  # a shell's variable that is not set; Path makes it the folder where the user stands
+        raise ValueError('expected a path, got an empty text')
     scheme, separator, rest = text.partition('://')
     if not separator:
         return Path(text)

@@ -130,3 +130,7 @@ class TestOpenPath:
     def test_no_store(self):
         with pytest.raises(ValueError, match='nowhere'):
             open_path('nowhere://bucket')
+
+    def test_an_empty_text_is_not_the_folder_where_one_stands(self):
+        with pytest.raises(ValueError, match='expected a path, got an empty text'):
+            open_path('')
