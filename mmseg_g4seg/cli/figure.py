@@ -27,9 +27,8 @@ from mmseg_g4seg.hosts.arrays import load_refiner
 from mmseg_g4seg.hosts.web.scenes import SCENES
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.class_files import read_classes
-from mmseg_g4seg.io.formats import LABELS, SCORES, build_format
+from mmseg_g4seg.io.formats import LABELS, SCORES, build_format, label_format
 from mmseg_g4seg.io.images import read_image
-from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import make_prediction
 from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.prediction import ClassList
@@ -113,13 +112,14 @@ def draw(args: argparse.Namespace) -> None:
         image = read_image(args.image)
     size = (image.shape[1], image.shape[2])
     with _named(args.mask):
-        mask = build_format(args.format, named).read(args.mask)
+        alone = label_format(args.mask, named) if args.format == 'index-png' else build_format(args.format, named)
+        mask = alone.read(args.mask)
         coarse = make_prediction(mask, size, len(named), soften=BORDER_WIDTH, any_size=args.any_size)
     truth = None
     if args.truth is not None:
         with _named(args.truth):
-            truth = read_index_png(args.truth, len(named), named.ignore_index)
-            if tuple(truth.shape) != size:
+            truth = label_format(args.truth, named).read(args.truth).label_map
+            if truth is None or tuple(truth.shape) != size:
                 raise ValueError(f'expected labels {size} as the image has, got {tuple(truth.shape)}')
     refiner = load_refiner(args.refiner, device=args.device).refiner
     classes = named.with_options(refiner.class_options)

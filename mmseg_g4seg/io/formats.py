@@ -9,8 +9,10 @@ from mmseg_g4seg.prediction import ClassList
 from .background_rule import BackgroundRule
 from .label_files import BinaryPNG, IndexPNG, PalettePNG
 from .mask_files import MaskFormat
+from .object_masks import is_object_mask, mask_values
 from .score_files import ScoreFile
 from .seed_files import CLIPESSeed, DiffSegmenterSeed, IRNSeed, SEAMCRFSeed, SEAMSeed, SeedFile
+from .storage import AnyPath
 
 LABELS: dict[str, type[MaskFormat]] = {'index-png': IndexPNG, 'palette-png': PalettePNG, 'binary-png': BinaryPNG}
 SCORES = {'npz': '.npz', 'npy': '.npy'}
@@ -77,3 +79,12 @@ def build_format(
     if name in SEEDS:
         return SEEDS[name](classes, rule)
     raise ValueError(f'format: expected one of {", ".join(FORMATS)}, got {name!r}')
+
+
+def label_format(path: AnyPath, classes: ClassList) -> MaskFormat:
+    """What reads a PNG of labels that comes alone: an object in 0 and 255, or class indices.
+
+    Raises:
+        ValueError: if it has 0 and 255 alone, and there are other than two classes.
+    """
+    return build_format('binary-png' if is_object_mask(mask_values([path]), len(classes)) else 'index-png', classes)

@@ -17,6 +17,7 @@ from mmseg_g4seg.prediction import ClassList, synonyms
 
 from .images import IMAGE_SUFFIXES
 from .label_files import read_index_png
+from .object_masks import is_object_mask, mask_values, object_labels
 
 SUFFIXES = ('.txt', '.xml', '.png')
 
@@ -64,6 +65,7 @@ class ImageTags:
         path = self.file(name)
         if path.suffix == '.png':
             labels = read_index_png(path, len(self.classes), self.classes.ignore_index)
+            labels = object_labels(labels, self.classes) if self._object_maps else labels
             return present_classes(labels, len(self.classes), background_index=self.classes.background)
         if path.suffix == '.xml':
             return self._indices(_annotated(path))
@@ -75,15 +77,26 @@ class ImageTags:
         return self._indices(self._listed[name])
 
     @cached_property
+    def _object_maps(self) -> bool:
+        """Whether the label maps have 0 and 255, so that 255 is the object: it would have no label, and no image a class."""
+        return is_object_mask(mask_values(sorted(self.source.glob('*.png'))), len(self.classes))
+
+    @cached_property
     def _listed(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.source.read_text(encoding='utf-8'))
+            content = json.loads(self.source.read_text(encoding='utf-8-sig'))
         except ValueError as error:
             raise ValueError(f'{self.source}: expected JSON: {error}') from error
         if not isinstance(content, dict):
             raise ValueError(f'{self.source}: expected lists of class names by image, got {type(content).__name__}')
-        # keys with a suffix are what lists of files have
-        return {Path(key).stem if Path(key).suffix.lower() in IMAGE_SUFFIXES else key: v for key, v in content.items()}
+        listed: dict[str, Any] = {}
+        for key, tags in content.items():
+            # keys with a suffix are what lists of files have
+            name = Path(key).stem if Path(key).suffix.lower() in IMAGE_SUFFIXES else key
+            # `a/1.jpg` and `b/1.jpg`: the last one's tags would go for both
+            if listed.setdefault(name, tags) != tags:
+                raise ValueError(f'{self.source}: expected one list of tags an image, got several of {name!r}')
+        return listed
 
     def _indices(self, tags: Sequence[Any]) -> list[int]:
         known = {word: c for c, name in enumerate(self.classes) for word in synonyms(name)}

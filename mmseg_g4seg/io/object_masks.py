@@ -27,7 +27,9 @@ def mask_values(paths: Iterable[AnyPath]) -> set[int]:
     for path in paths:
         try:
             with Image.open(readable(path)) as image:
-                values = set(np.unique(np.asarray(image)).tolist()) if len(image.getbands()) == 1 else set()
+                # tools that make files small keep 0 and 255 in one bit, where Pillow reads 0 and 1
+                grey = image.convert('L') if image.mode == '1' else image
+                values = set(np.unique(np.asarray(grey)).tolist()) if len(image.getbands()) == 1 else set()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue  # the error comes when its turn does, with the path
         found |= values

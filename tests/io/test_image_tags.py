@@ -52,6 +52,7 @@ def test_no_class_is_an_answer_and_no_entry_is_none(tmp_path):
         ('{"a": [3]}', 'got 3'),
         ('[1]', r'tags\.json: expected lists of class names by image, got list'),
         ('{', r'tags\.json: expected JSON'),
+        ('{"x/a.jpg": ["cat"], "y/a.jpg": ["bird"]}', "expected one list of tags an image, got several of 'a'"),
     ],
 )
 def test_what_does_not_fit(tmp_path, content, message):
@@ -66,3 +67,16 @@ def test_broken_annotations_and_no_source(tmp_path):
         ImageTags(tmp_path, CLASSES)('a')
     with pytest.raises(FileNotFoundError, match='tags: no file or folder'):
         ImageTags(tmp_path / 'none', CLASSES)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    (tmp_path / 'tags.json').write_bytes('{"a": ["cat"]}'.encode('utf-8-sig'))
+    assert ImageTags(tmp_path / 'tags.json', CLASSES)('a') == [1]
+
+
+@pytest.mark.parametrize(('others', 'expected'), [([], [1]), ([[0, 1, 255]], [])])
+def test_maps_of_an_object_in_0_and_255(tmp_path, others, expected):
+    """Where 1 occurs in another file, 255 has no label."""
+    for name, values in zip('ab', [[0, 255], *others], strict=False):
+        Image.fromarray(np.array([values], np.uint8)).save(tmp_path / f'{name}.png')
+    assert ImageTags(tmp_path, ClassList(['background', 'cat']))('a') == expected

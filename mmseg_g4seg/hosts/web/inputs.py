@@ -16,11 +16,9 @@ from torch import Tensor
 
 from mmseg_g4seg.evaluation.html.pictures import shrink_labels
 from mmseg_g4seg.io.class_files import distinct_classes
-from mmseg_g4seg.io.formats import build_format
+from mmseg_g4seg.io.formats import build_format, label_format
 from mmseg_g4seg.io.images import read_pixels
-from mmseg_g4seg.io.label_files import open_png
 from mmseg_g4seg.io.mask_files import FileMask, make_prediction
-from mmseg_g4seg.io.object_masks import is_object_mask
 from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.prediction import ClassList, Prediction
 
@@ -134,10 +132,7 @@ def read_mask(path: Path | None, classes: ClassList, picture: Picture) -> FileMa
     if kind not in ('png', 'npy', 'npz'):
         raise ValueError(f'coarse mask: expected .png, .npy or .npz, got {path.name}')
     with _named('coarse mask', path):
-        if kind == 'png':
-            is_object = is_object_mask(np.unique(np.asarray(open_png(path))).tolist(), len(classes))
-            kind = 'binary-png' if is_object else 'index-png'
-        mask = build_format(kind, classes).read(path)
+        mask = (label_format(path, classes) if kind == 'png' else build_format(kind, classes)).read(path)
         if mask.label_map is not None and tuple(mask.label_map.shape) == picture.original:
             shrunk = shrink_labels(mask.label_map.numpy(), max(picture.size))
             mask = FileMask(label_map=torch.from_numpy(shrunk))

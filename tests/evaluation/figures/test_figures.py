@@ -181,6 +181,25 @@ class TestCommand:
         with pytest.raises(SystemExit):
             figure.main(['correspondence', *files, *out, '--point', '3;4'])
 
+    def test_an_object_in_0_and_255(self, tmp_path, monkeypatch):
+        """As class indices, 255 has no label: the object was missing in mask and truth."""
+        seen = []
+
+        def draw(_, subject, __):
+            seen.append(subject)
+            return np.zeros((2, 2, 3), np.uint8)
+
+        monkeypatch.setitem(figure.FIGURES, 'masks', draw)
+        Image.new('RGB', (4, 4)).save(tmp_path / 'image.png')
+        drawn = np.arange(16, dtype=np.uint8).reshape(4, 4) // 8 * 255
+        Image.fromarray(drawn).save(tmp_path / 'mask.png')
+        mask, config = str(tmp_path / 'mask.png'), tmp_path / 'pamr.py'
+        config.write_text("refiner = dict(type='PAMRRefiner')")
+        files = [str(tmp_path / 'image.png'), mask, '--truth', mask, '--classes', 'cat,background']
+        assert figure.main(['masks', *files, '--refiner', str(config), '--out', str(tmp_path / 'a.png')]) == 0
+        for labels in (seen[0].coarse.label_map, seen[0].truth):
+            assert labels.tolist() == (drawn == 0).tolist()
+
     @pytest.mark.parametrize(
         ('arguments', 'message'),
         [
