@@ -23,7 +23,7 @@ from pathlib import Path
 from PIL import Image
 
 from mmseg_g4seg.evaluation.figures import FIGURES, Options, Subject
-from mmseg_g4seg.hosts.arrays import load_refiner
+from mmseg_g4seg.hosts.arrays import load_refiner, read_refiner_config
 from mmseg_g4seg.hosts.web.scenes import SCENES
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.class_files import read_classes
@@ -107,6 +107,7 @@ def draw(args: argparse.Namespace) -> None:
     if kind is None:
         raise ValueError(f'--out: expected a file that ends with one of {", ".join(KINDS)}, got {args.out}')
     named = read_classes(args.classes, background=args.background, palette=args.palette)
+    classes = named.with_options(read_refiner_config(args.refiner).get('classes') or {})
     options = Options(args.point, _class_index(args.class_name, named), args.timesteps, args.steps, args.guidance)
     with _named(args.image):
         image = read_image(args.image)
@@ -114,7 +115,7 @@ def draw(args: argparse.Namespace) -> None:
     with _named(args.mask):
         alone = label_format(args.mask, named) if args.format == 'index-png' else build_format(args.format, named)
         mask = alone.read(args.mask)
-        coarse = make_prediction(mask, size, len(named), soften=BORDER_WIDTH, any_size=args.any_size)
+        coarse = make_prediction(mask, size, len(named), soften=BORDER_WIDTH, any_size=args.any_size, classes=classes)
     truth = None
     if args.truth is not None:
         with _named(args.truth):
@@ -122,7 +123,6 @@ def draw(args: argparse.Namespace) -> None:
             if truth is None or tuple(truth.shape) != size:
                 raise ValueError(f'expected labels {size} as the image has, got {tuple(truth.shape)}')
     refiner = load_refiner(args.refiner, device=args.device).refiner
-    classes = named.with_options(refiner.class_options)
     picture = FIGURES[args.name](refiner, Subject(image, coarse, classes, args.image.name, truth), options)
     file = BytesIO()
     Image.fromarray(picture).save(file, kind)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_g4seg.ops.masks import present_classes, soften_labels
+from mmseg_g4seg.ops.masks import decide_labels, present_classes, soften_labels
 from mmseg_g4seg.prediction import ClassList, Prediction
 
 from .storage import AnyPath
@@ -90,6 +90,7 @@ def make_prediction(
     soften: float,
     any_size: bool = False,
     kept: Sequence[int] | None = None,
+    classes: ClassList | None = None,
 ) -> Prediction:
     """Brings a file's mask to its image.
 
@@ -102,9 +103,10 @@ def make_prediction(
         any_size: scores may lie on another grid than the image's; they are resized bilinearly.
         kept: K classes that the prediction is of, see `classes_in_play`; its labels are places in this list. All C
             when not given.
+        classes: these K, whose threshold decides the labels of scores; argmax does when not given.
 
     Raises:
-        ValueError: if the sizes differ.
+        ValueError: if the sizes differ, or height and width of scores are exchanged.
     """
     kept = range(num_classes) if kept is None else kept
     if mask.label_map is not None:
@@ -115,10 +117,19 @@ def make_prediction(
     assert mask.probs is not None
     if not any_size:
         _check_size(mask.probs, size, 'scores')
+    height, width = mask.probs.shape[-2:]
+    # no network makes upright scores of a picture that is wider than high: stretched, they would lie across it
+    if (size[0] - size[1]) * (height - width) < 0:
+        raise ValueError(
+            f'expected scores (classes, height, width) of an image of {size[0]} x {size[1]}, got {height} x {width}: '
+            'are height and width exchanged?'
+        )
     probs = mask.planes(kept)
     if probs.shape[1:] != size:  # scores on a network's grid: a step may be 4 or 8 pixels
         probs = F.interpolate(probs[None], size, mode='bilinear', align_corners=False)[0]
-    return Prediction(probs, probs.argmax(dim=0))
+    # the refined labels follow the threshold: by argmax, the coarse ones would differ where nothing was refined
+    background, threshold = (None, None) if classes is None else (classes.background, classes.threshold)
+    return Prediction(probs, decide_labels(probs, background_index=background, background_threshold=threshold))
 
 
 def _check_size(maps: Tensor, size: tuple[int, int], what: str) -> None:

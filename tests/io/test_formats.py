@@ -82,6 +82,24 @@ class TestMakePrediction:
         corners = np.ix_(range(4), [0, -1], [0, -1])
         np.testing.assert_allclose(grown.numpy()[corners], self.PROBS.numpy()[corners], atol=1e-6)
 
+    @pytest.mark.parametrize('grid', [(5, 4), (640, 480)])
+    def test_scores_across_the_image_are_no_other_grid(self, grid):
+        """Of a file in the order (classes, width, height): stretched, they went for a mask."""
+        probs = torch.full((4, *grid), 0.25)
+        with pytest.raises(ValueError, match=r'of an image of 12 x 16, got \d+ x \d+: are height and width exchanged'):
+            make_prediction(FileMask(probs=probs), (12, 16), 4, soften=0.1, any_size=True)
+
+    def test_a_square_grid_is_a_networks_own(self):
+        found = make_prediction(FileMask(probs=torch.full((4, 8, 8), 0.25)), (12, 16), 4, soften=0.1, any_size=True)
+        assert found.probs.shape == (4, 12, 16)
+
+    def test_a_threshold_decides_labels_of_scores(self):
+        probs = torch.tensor([0.3, 0.45, 0.25, 0.2, 0.6, 0.2, 0.5, 0.3, 0.2]).reshape(3, 3).T.reshape(3, 1, 3)
+        classes = ClassList(['background', 'cat', 'dog'], threshold=0.5)
+        for rule, expected in ((None, [1, 1, 0]), (classes, [0, 1, 0])):
+            found = make_prediction(FileMask(probs=probs), (1, 3), 3, soften=0.1, classes=rule)
+            assert found.label_map.tolist() == [expected]
+
     def test_labels_lie_on_the_images_grid(self):
         with pytest.raises(ValueError, match='labels of 12 x 16'):
             make_prediction(FileMask(label_map=self.LABELS), (12, 16), 4, soften=0.1, any_size=True)

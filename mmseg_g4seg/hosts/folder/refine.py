@@ -175,10 +175,8 @@ class MaskWorker(Worker):
                 read = FileMask(label_map=object_labels(read.label_map, self.task.classes))
             _check_frame(read.label_map if read.probs is None else read.probs, job.images[0], size)
             kept = classes_in_play(read, classes)
-            coarse = make_prediction(
-                read, size, len(classes), soften=reading.soften, any_size=reading.any_size, kept=kept
-            )
-            return coarse, kept
+            options: dict[str, Any] = dict(soften=reading.soften, any_size=reading.any_size)
+            return make_prediction(read, size, len(classes), **options, kept=kept, classes=classes.subset(kept)), kept
 
     def read_truth(self, job: Job, image: Tensor) -> Tensor | None:
         """Reads the labels (H, W) int64 of an image (3, H, W), where there are any; errors as `read`."""

@@ -5,6 +5,7 @@ Shapes: C classes, S label maps so far, H W image size.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -97,7 +98,7 @@ class RefineStages(RowOperator):
 
     def process(self, row: Row) -> Row:
         image, key = _image(row), key_of(row)
-        current = coarse_of(row, (image.shape[1], image.shape[2]), self.setting)
+        current = coarse_of(row, (image.shape[1], image.shape[2]), replace(self.setting, classes=self.classes))
         done, kept, count = stages_of(row) or {'names': [], 'seconds': []}, kept_of(row), len(self.classes)
         classes = self.classes if kept is None else self.classes.subset(kept)
         maps = [*row[MAPS]] if MAPS in row else [_as_map(current, count, kept)]

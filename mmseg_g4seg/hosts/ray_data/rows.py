@@ -143,7 +143,7 @@ def coarse_of(row: Row, size: tuple[int, int], setting: Setting) -> Prediction:
     if scores is not None and labels is not None:
         return Prediction(scores.float(), labels.long())
     mask = FileMask(None if scores is None else scores.float(), None if labels is None else labels.long())
-    return make_prediction(mask, size, len(setting.classes), soften=setting.soften)
+    return make_prediction(mask, size, len(setting.classes), soften=setting.soften, classes=setting.classes)
 
 
 def columns_of(prediction: Prediction) -> Row:

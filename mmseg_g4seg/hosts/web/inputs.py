@@ -153,7 +153,7 @@ def as_prediction(mask: FileMask, classes: ClassList, size: tuple[int, int]) -> 
     Raises:
         ValueError: if labels are of another size.
     """
-    return make_prediction(mask, size, len(classes), soften=BORDER_WIDTH, any_size=True)
+    return make_prediction(mask, size, len(classes), soften=BORDER_WIDTH, any_size=True, classes=classes)
 
 
 def as_tensor(picture: Picture) -> Tensor:

@@ -1,9 +1,11 @@
 """The pieces that a run is made of, as another host takes them."""
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from mmseg_g4seg.hosts.folder import refine as refine_module
 from mmseg_g4seg.hosts.folder import run as run_module
@@ -11,6 +13,7 @@ from mmseg_g4seg.hosts.folder.refine import BadFile, MaskWorker
 from mmseg_g4seg.hosts.folder.run import begin, finish, refine_folder
 from mmseg_g4seg.hosts.folder.shares import take_share
 from mmseg_g4seg.hosts.folder.task import FolderTask
+from mmseg_g4seg.ops.masks import decide_labels
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.pamr import PAMRRefiner
 from tests.hosts.folder.conftest import CLASSES, contents, make_task
@@ -135,3 +138,14 @@ def test_options_that_do_not_fit_are_not_the_files_fault(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='names: expected 4') as raised:
         refine_folder(make_task(tmp_path, count=1))
     assert not isinstance(raised.value, BadFile)
+
+
+def test_coarse_labels_of_scores_follow_the_configs_threshold(tmp_path):
+    """By argmax, the table counted pixels as changed, and gains, where nothing had been refined."""
+    task = make_task(tmp_path, count=1, input_format='npz')
+    task = replace(task, refiner={**task.refiner, 'classes': dict(threshold=0.9)})
+    worker, (job,) = begun(task)
+    coarse = worker.read(job).coarse
+    expected = decide_labels(coarse.probs, background_index=0, background_threshold=0.9)
+    assert (expected != coarse.probs.argmax(dim=0)).any()
+    assert torch.equal(coarse.label_map, expected)
