@@ -20,9 +20,11 @@ from mmseg_g4seg.diffusion.named import named_prior, prior_names
 from mmseg_g4seg.io.config_files import find_config, read_config
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
+from mmseg_g4seg.io.label_files import SIXTEEN_BIT, check_labels
 from mmseg_g4seg.io.mask_files import as_labels, predict_labels
 from mmseg_g4seg.io.object_masks import is_object_mask, object_labels, object_values
-from mmseg_g4seg.ops.masks import BORDER_WIDTH
+from mmseg_g4seg.ops.masks import BORDER_WIDTH, decide_labels
+from mmseg_g4seg.ops.scores import check_sums
 from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
 from mmseg_g4seg.refiners.build import build_refiner
@@ -81,8 +83,8 @@ class ImageRefiner:
                 a tensor (3, H, W) of these types.
             mask_or_probs: class indices (H, W), integer or PIL's `L` or `P`, with 255 unlabelled
                 (`ClassList.ignore_index`); or float probabilities (C, H, W) that sum to 1. With two class names also a
-                mask of one object: bool (True is the second class), or 0 and 255 (255 is the class that is not the
-                background, else the second).
+                mask of one object, bool or 0 and 255: the object is the class that is not the background, else the
+                second.
             classes: C names; the one called background is never refined. A `ClassList` overrides the config's.
             key: name or number of the image; key and seed determine the noise.
 
@@ -99,13 +101,14 @@ class ImageRefiner:
         pixels, maps = as_image(image), _as_maps(mask_or_probs)
         _check_size(maps, pixels, image)
         if maps.is_floating_point():
-            coarse = Prediction(maps, maps.argmax(dim=0))
+            rule = dict(background_index=classes.background, background_threshold=classes.threshold)
+            coarse = Prediction(maps, decide_labels(maps, **rule))
             check_inputs([pixels], [coarse], len(classes))
-            _check_sums(maps)
+            check_sums(maps)
             return _like(self.refiner.refine(pixels, coarse, classes, key=key).probs, mask_or_probs)
-        is_object = is_object_mask(maps.unique().tolist(), len(classes))
+        is_object = _is_object(maps, classes)
         maps = object_labels(maps, classes) if is_object else maps
-        _check_labels(maps, classes)
+        check_labels(maps, len(classes), classes.ignore_index)
         # hard labels would leave no pixel in doubt, and so nothing to refine
         coarse, kept = predict_labels(maps, classes, soften=self.soften)
         found = self.refiner.refine(pixels, coarse, classes.subset(kept), key=key)
@@ -176,9 +179,12 @@ def as_image(image: Any) -> Tensor:
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f'image: expected an array (height, width, 3), got {image.shape}')
-        image = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+        # a copy: torch warns of arrays of PIL, which are not to be written, and has no other order of bytes
+        image = torch.from_numpy(np.array(image, image.dtype.newbyteorder('='), order='C')).permute(2, 0, 1)
     if not isinstance(image, Tensor):
         raise TypeError(f'image: expected a PIL image, an array or a tensor, got {type(image).__name__}')
+    if image.ndim != 3:
+        raise ValueError(f'image: expected a tensor (3, height, width), got {tuple(image.shape)}')
     if image.dtype == torch.uint8:
         return image.float() / 255
     if not image.is_floating_point():
@@ -187,23 +193,35 @@ def as_image(image: Any) -> Tensor:
 
 
 def _as_maps(maps: Any) -> Tensor:
-    """(H, W) int64, or (C, H, W) float32."""
+    """(H, W) int64 or, of one object, bool; or (C, H, W) float32."""
     if isinstance(maps, Image.Image):
-        if maps.mode not in ('1', 'L', 'P', 'I', 'I;16'):
+        if maps.mode not in ('1', 'L', 'P', *SIXTEEN_BIT):
             raise ValueError(f'mask: expected a PIL image of one channel, got mode {maps.mode}')
         maps = np.array(ImageOps.exif_transpose(maps))
     if isinstance(maps, np.ndarray):
+        if maps.dtype.kind not in 'biuf':
+            raise TypeError(f'mask: expected an array of numbers or bool, got {maps.dtype}')
         # torch has no unsigned 16-bit arithmetic, and 8 bits have no room for 255 + 1
-        wide = maps.astype(np.int64 if maps.dtype.kind in 'biu' else np.float32)
-        maps = torch.from_numpy(np.ascontiguousarray(wide))
+        wide = {'b': bool, 'f': np.float32}.get(maps.dtype.kind, np.int64)
+        maps = torch.from_numpy(np.ascontiguousarray(maps.astype(wide)))
     if not isinstance(maps, Tensor):
         raise TypeError(f'mask: expected a PIL image, an array or a tensor, got {type(maps).__name__}')
-    if maps.ndim != (3 if maps.is_floating_point() else 2):
+    if maps.ndim != (3 if maps.is_floating_point() else 2) or maps.is_complex():
         raise ValueError(
             f'expected integer class indices (height, width) or float probabilities (classes, height, width), got '
             f'{maps.dtype} {tuple(maps.shape)}'
         )
-    return maps.float() if maps.is_floating_point() else maps.long()
+    # a network's own scores have its graph with them
+    return maps.detach().float() if maps.is_floating_point() else maps if maps.dtype == torch.bool else maps.long()
+
+
+def _is_object(maps: Tensor, classes: ClassList) -> bool:
+    """Whether a mask (H, W) is of one object; as indices, bool would name the background where that is second."""
+    if maps.dtype != torch.bool:
+        return is_object_mask(maps.unique().tolist(), len(classes))
+    if len(classes) != 2:
+        raise ValueError(f'mask: expected two class names, background and object, with bool, got {len(classes)}')
+    return True
 
 
 def _check_size(maps: Tensor, pixels: Tensor, image: Any) -> None:
@@ -215,25 +233,6 @@ def _check_size(maps: Tensor, pixels: Tensor, image: Any) -> None:
         raise ValueError(
             f'expected {what} of {height} x {width} (height x width) as the image has, got {found_height} x '
             f'{found_width}{note}'
-        )
-
-
-def _check_labels(labels: Tensor, classes: ClassList) -> None:
-    """Raises ValueError unless (H, W) labels are class indices or unlabelled."""
-    unknown = labels[(labels < 0) | ((labels >= len(classes)) & (labels != classes.ignore_index))].unique().tolist()
-    if unknown:
-        raise ValueError(
-            f'mask: expected indices below {len(classes)} (one a class name) or {classes.ignore_index}, got {unknown}'
-        )
-
-
-def _check_sums(probs: Tensor) -> None:
-    """Raises ValueError unless (C, H, W) probabilities sum to 1, but for what float16 rounds."""
-    total = probs.sum(dim=0)
-    if total.numel() and float((total - 1).abs().max()) > 0.05:
-        raise ValueError(
-            f'expected probabilities that sum to 1 over classes, got sums from {float(total.min()):.4g} to '
-            f'{float(total.max()):.4g}'
         )
 
 

@@ -3,6 +3,7 @@
 Shapes: H W size of the upright picture, h w grid of a mask.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -29,8 +30,9 @@ def has_sixteen_bits(image: Image.Image) -> bool:
         return any(';16' in str(tile[3]) for tile in tiles)
     if image.format != 'PNG' or not (name := getattr(image, 'filename', '')):
         return False
-    with Path(name).open('rb') as file:
+    with suppress(OSError), Path(name).open('rb') as file:  # a temporary one may be gone since
         return file.read(25)[24:] == b'\x10'  # the depth, behind signature, length, IHDR, width and height
+    return False
 
 
 def orientation(image: Image.Image) -> int:

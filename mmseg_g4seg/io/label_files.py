@@ -54,12 +54,16 @@ def read_index_png(path: AnyPath, num_classes: int, ignore_index: int = IGNORE_I
     image = open_png(path)
     if image.mode not in ('L', 'P', *SIXTEEN_BIT):
         raise ValueError(f'expected one channel of class indices, got mode {image.mode}')
-    labels = np.asarray(image).astype(np.int64)
-    found = np.unique(labels)
-    unknown = found[((found < 0) | (found >= num_classes)) & (found != ignore_index)]
-    if len(unknown):
-        raise ValueError(f'expected labels below {num_classes} or {ignore_index}, got {unknown.tolist()}')
-    return torch.from_numpy(labels)
+    labels = torch.from_numpy(np.asarray(image).astype(np.int64))
+    check_labels(labels, num_classes, ignore_index)
+    return labels
+
+
+def check_labels(labels: Tensor, num_classes: int, ignore_index: int) -> None:
+    """Raises ValueError, naming the others, unless (H, W) int64 labels are class indices or `ignore_index`."""
+    unknown = labels[((labels < 0) | (labels >= num_classes)) & (labels != ignore_index)].unique().tolist()
+    if unknown:
+        raise ValueError(f'expected labels below {num_classes} or {ignore_index}, got {unknown}')
 
 
 class IndexPNG(MaskFormat):

@@ -60,9 +60,9 @@ def is_object_mask(values: Collection[int], num_classes: int) -> bool:
 
 
 def object_labels(label_map: Tensor, classes: ClassList) -> Tensor:
-    """Class indices of an object mask: (H, W) int64 of 0 and 255 -> (H, W) int64."""
+    """Class indices of an object mask: (H, W) bool, or int64 of 0 and 255 -> (H, W) int64."""
     background = classes.background or 0
-    return torch.where(label_map == OBJECT, 1 - background, background)
+    return torch.where(label_map > 0, 1 - background, background)
 
 
 def object_values(label_map: Tensor, classes: ClassList) -> Tensor:

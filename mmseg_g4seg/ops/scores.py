@@ -50,15 +50,20 @@ def scores_to_probs(scores: Tensor, score_type: ScoreType) -> Tensor:
             f"{low:.4g} to {high:.4g}; did you mean 'logits'?"
         )
     if score_type == 'softmax':
-        total = scores.sum(dim=0)
-        # bilinear resizing keeps sums; anything far from 1 is another kind of score
-        if float((total - 1).abs().max()) > 0.05:
-            raise ValueError(
-                f"score_type='softmax': expected sums of 1 over classes, got {float(total.min()):.4g} to "
-                f"{float(total.max()):.4g}; did you mean 'sigmoid' or 'sum'?"
-            )
+        check_sums(scores, hint="; did you mean score_type='sigmoid' or 'sum'?")
     probs = scores.clamp_min(0)
     return probs.div_(probs.sum(dim=0, keepdim=True).clamp_min(1e-12))
+
+
+def check_sums(probs: Tensor, *, hint: str = '') -> None:
+    """Raises ValueError, with `hint` at its end, unless probabilities (C, H, W) sum to 1, but for what is rounded."""
+    total = probs.sum(dim=0)
+    # float16 and bilinear resizing keep sums; anything far from 1 is another kind of score
+    if total.numel() and float((total - 1).abs().max()) > 0.05:
+        raise ValueError(
+            f'expected probabilities that sum to 1 over classes, got sums from {float(total.min()):.4g} to '
+            f'{float(total.max()):.4g}{hint}'
+        )
 
 
 def check_finite(scores: Tensor) -> None:

@@ -14,6 +14,7 @@ from mmseg_g4seg.hosts.arrays import ImageRefiner, merged, read_refiner_config
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.ops.masks import soften_labels
 from mmseg_g4seg.prediction import ClassList, Prediction
+from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from tests.conftest import ROOT, random_case
 
@@ -24,6 +25,14 @@ PIXELS = (IMAGE.permute(1, 2, 0) * 255).byte().numpy()
 LABELS = COARSE.label_map.clone()
 LABELS[:2] = 255
 PAMR = PAMRRefiner(1, [1])
+
+
+class Keep(Refiner):
+    """Changes nothing, and keeps the coarse labels."""
+
+    def refine_batch(self, images, predictions, classes, *, keys=None):
+        self.labels = predictions[0].label_map
+        return predictions
 
 
 @pytest.fixture
@@ -47,6 +56,8 @@ class TestImages:
             PIXELS.astype(np.float64) / 255,
             np.asfortranarray(PIXELS),
             PIXELS[:, ::-1][:, ::-1],
+            np.asarray(Image.fromarray(PIXELS)),  # not to be written, of which torch warns
+            (PIXELS / 255).astype('>f4'),
             torch.from_numpy(PIXELS).permute(2, 0, 1),
             torch.from_numpy(PIXELS).permute(2, 0, 1) / 255,
             (torch.from_numpy(PIXELS).permute(2, 0, 1) / 255).double(),
@@ -55,12 +66,21 @@ class TestImages:
         ],
         ids=lambda image: f'{type(image).__name__} {getattr(image, "dtype", getattr(image, "mode", ""))}',
     )
+    @pytest.mark.filterwarnings('error')
     def test_one_image_of_any_kind(self, refiner, image):
         assert refined_labels().tolist() == refiner(image, LABELS, NAMES).tolist()
 
     def test_grey_is_colour_without_colour(self, refiner):
         grey = Image.fromarray(PIXELS).convert('L')
         assert torch.equal(refiner(grey, LABELS, NAMES), refiner(grey.convert('RGB'), LABELS, NAMES))
+
+    def test_a_picture_whose_file_is_gone(self, refiner, tmp_path):
+        """Its number of bits is in the file alone; a temporary one is deleted once the pixels are read."""
+        Image.fromarray(PIXELS).save(tmp_path / 'a.png')
+        image = Image.open(tmp_path / 'a.png')
+        image.load()
+        (tmp_path / 'a.png').unlink()
+        assert refined_labels().tolist() == refiner(image, LABELS, NAMES).tolist()
 
     @pytest.mark.parametrize('orientation', range(1, 9))
     def test_a_picture_is_turned_as_its_tag_says(self, refiner, tmp_path, orientation):
@@ -88,6 +108,7 @@ class TestImages:
             (torch.from_numpy(PIXELS), ValueError, r'\(3, H, W\)'),
             (PIXELS[:-1], ValueError, r'expected a mask of 23 x 40 \(height x width\) as the image has, got 24 x 40'),
             (IMAGE * float('nan'), ValueError, 'pixels'),
+            (IMAGE[0, 0], ValueError, r'image: expected a tensor \(3, height, width\), got \(40,\)'),
             (Image.fromarray(PIXELS[..., 0].astype(np.uint16)), ValueError, '8 bits a channel, got mode I;16'),
         ],
     )
@@ -144,6 +165,18 @@ class TestMasks:
             assert found.dtype == bool
             np.testing.assert_array_equal(found, expected)
 
+    def test_one_object_whose_background_is_second(self, refiner):
+        """As an index, True is the background; a mask without an object was one of the object alone."""
+        names, mask = NAMES[1::-1], COARSE.label_map > 1
+        expected = refined_labels((~mask).long(), names) == 0
+        for given in (mask, mask.numpy(), Image.fromarray(mask.numpy())):
+            np.testing.assert_array_equal(np.array(refiner(PIXELS, given, names)), expected)
+            with pytest.raises(ValueError, match='mask: expected two class names, .* with bool, got 4'):
+                refiner(PIXELS, given, NAMES)
+        keep = ImageRefiner(Keep())
+        assert not keep(PIXELS, mask & False, names).any()
+        assert keep.refiner.labels.tolist() == np.ones_like(mask).tolist()
+
     @pytest.mark.parametrize('names', [NAMES[:2], NAMES[1::-1], NAMES[1:3]])
     def test_one_object_in_255(self, refiner, names):
         """It went for unlabelled: nothing was refined, without a word."""
@@ -188,7 +221,7 @@ class TestMasks:
             (LABELS.float(), ValueError, r'class indices \(height, width\)'),
             (LABELS.numpy().astype(np.float32), ValueError, r'class indices \(height, width\)'),
             (LABELS - 1, ValueError, r'or 255, got \[-1, 254\]'),
-            (LABELS + 2, ValueError, r'indices below 4 .* or 255, got \[4, 5, 257\]'),
+            (LABELS + 2, ValueError, r'labels below 4 or 255, got \[4, 5, 257\]'),
             (
                 LABELS[:, :-1],
                 ValueError,
@@ -265,11 +298,25 @@ class TestProbabilities:
             (COARSE.probs * 0.5, 'sum to 1 .* got sums from 0.5 to 0.5'),
             (COARSE.probs * float('nan'), 'finite'),
             (COARSE.probs[0], 'float probabilities'),
+            (COARSE.probs + 0j, 'float probabilities .* got torch.complex64'),
         ],
     )
     def test_bad_probabilities(self, refiner, probs, message):
         with pytest.raises(ValueError, match=message):
             refiner(IMAGE, probs, NAMES)
+
+
+    def test_a_threshold_decides_the_coarse_labels_too(self):
+        keep = ImageRefiner(Keep())
+        probs = torch.tensor([0.3, 0.45, 0.25]).reshape(3, 1, 1).expand(3, *IMAGE.shape[1:])
+        for threshold, label in ((None, 1), (0.5, 0)):
+            keep(IMAGE, probs, ClassList(NAMES[:3], threshold=threshold))
+            assert (keep.refiner.labels == label).all()
+
+    def test_a_networks_own_have_a_graph(self, refiner):
+        refined = refiner(IMAGE, COARSE.probs.clone().requires_grad_(), NAMES)
+        assert not refined.requires_grad
+        assert torch.equal(refined, refiner(IMAGE, COARSE.probs, NAMES))
 
 
 class TestLoadRefiner:

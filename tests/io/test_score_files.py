@@ -99,7 +99,7 @@ def changed(place=(0, 0, 0), value=np.nan) -> np.ndarray:
         (dict(probs=changed(value=np.nan)), 'finite'),
         (dict(probs=changed(value=np.inf)), 'finite'),
         (dict(probs=changed(value=-0.5)), r'in \[0, 1\]'),
-        (dict(probs=PROBS * 0.5), 'sums of 1'),
+        (dict(probs=PROBS * 0.5), 'sum to 1 .* got sums from 0.5 to 0.5'),
         (dict(probs=PROBS[:3]), r'expected \(4, h, w\)'),
         (dict(probs=PROBS[0]), 'classes, height, width'),
         (dict(probs=PROBS[:, :0]), 'classes, height, width'),
