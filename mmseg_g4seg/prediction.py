@@ -3,7 +3,7 @@
 Shapes: C classes of the data set, H W image size.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -37,9 +37,12 @@ def synonyms(name: ClassName) -> tuple[str, ...]:
     """Cleans one class's names.
 
     Raises:
+        TypeError: if it is no text.
         ValueError: if there is no name, or one is empty.
     """
-    names = (name,) if isinstance(name, str) else tuple(name)
+    names = (name,) if isinstance(name, str) else tuple(name) if isinstance(name, Iterable) else (name,)
+    if not all(isinstance(word, str) for word in names):
+        raise TypeError(f'class name: expected text (or a sequence of synonyms), got {name!r}')
     cleaned = tuple(' '.join(n.split()) for n in names)
     if not cleaned or not all(cleaned):
         raise ValueError(f'class name: expected non-empty text (or a sequence of synonyms), got {name!r}')
@@ -85,14 +88,18 @@ class ClassList(Sequence[ClassName]):
             known: likewise.
 
         Raises:
-            TypeError: if `names` is a single string.
+            TypeError: if `names` is a single string, a set or a dict, or a name is no string.
             ValueError: if a name is empty, or the options do not fit the names.
         """
-        if isinstance(names, str):
-            raise TypeError(f'classes: expected a list of names, got the text {names!r}')
+        # a set has another order each time, and what a dict of names and indices means is in its values
+        if isinstance(names, str | bytes | set | frozenset | Mapping):
+            kind = 'text' if isinstance(names, str) else type(names).__name__
+            raise TypeError(f'classes: expected a list of names, got the {kind} {names!r}')
         # tuples, so that a list of classes can be a key: prompts and colours are found once for each
-        self.names: tuple[ClassName, ...] = tuple(name if isinstance(name, str) else tuple(name) for name in names)
-        for name in self.names:
+        self.names: tuple[ClassName, ...] = tuple(
+            tuple(name) if isinstance(name, Iterable) and not isinstance(name, str) else name for name in names
+        )
+        for name in (*self.names, *(known or ())):
             synonyms(name)
         self.background = self._find(background)
         if threshold is not None and self.background is None:
@@ -104,10 +111,11 @@ class ClassList(Sequence[ClassName]):
         if isinstance(known, str) or (known is not None and not known):
             raise ValueError(f'known: expected a list of names, or None, got {known!r}')
         for colour in () if palette is None else palette:
-            if len(colour) != 3 or not all(0 <= int(value) <= 255 for value in colour):
-                raise ValueError(f'palette: expected colours of three values in 0 to 255, got {list(colour)}')
-        for name in known or ():
-            synonyms(name)
+            # 0.5 of a palette in [0, 1] would be 0, and every colour black
+            if len(colour) != 3 or not all(0 <= int(value) == value <= 255 for value in colour):
+                raise ValueError(
+                    f'palette: expected colours of three values, whole numbers in 0 to 255, got {list(colour)}'
+                )
         self.threshold = threshold
         self.palette = None if palette is None else [tuple(int(v) for v in c) for c in palette]
         self.known: tuple[ClassName, ...] | None = None if known is None else tuple(known)
