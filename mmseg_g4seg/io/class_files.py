@@ -1,11 +1,17 @@
 """Files of class names and of their colours, read as UTF-8 whatever the locale."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from mmseg_g4seg.prediction import ClassList, ClassName
 
 from .config_files import find_shipped
+
+OTHER_LISTS = re.compile(r'[:;#\t"{}\[\]]|^__ignore__$')
+"""What occurs in no name, but in lists of another kind: CVAT's `cat:250,50,83::`, YOLO's `0: cat`, JSON, CSV."""
+NUMBERED = re.compile(r'\d+[\s,.)]|.*,\s*\d+$')
+"""`1 cat` and `cat,1`."""
 
 
 def read_classes(
@@ -47,7 +53,7 @@ def read_synonyms(source: str) -> list[tuple[str, ...]]:
     path = find_shipped(source)
     if path is None:
         raise FileNotFoundError(f'class names: no such file: {source}')
-    lines, seen = _read_lines(path), dict[str, int]()
+    lines, seen = _read_names(path), dict[str, int]()
     for number, line in enumerate(lines, start=1):
         for word in line.strip().split(', '):
             # 'cat,kitten' would be one prompt that no picture is like, and an empty line a class without a name
@@ -69,7 +75,7 @@ def distinct_classes(classes: ClassList) -> ClassList:
     """
     if len(classes) < 2:
         raise ValueError(f'classes: expected at least two names, got {list(classes)}')
-    if len(set(classes)) < len(classes):
+    if len(set(classes.labels)) < len(classes):
         raise ValueError(f'classes: expected different names, got {list(classes)}')
     return classes
 
@@ -83,7 +89,7 @@ def _file(source: str) -> Path | None:
 def _listed_names(source: str) -> list[str]:
     path = _file(source)
     if path is not None:
-        return _read_lines(path)
+        return _read_names(path)
     if ',' not in source:
         raise ValueError(f'classes: expected a file of names or a list with commas, got {source!r}')
     return source.split(',')
@@ -102,6 +108,19 @@ def _read_colours(path: Path, least: int) -> list[list[int]]:
     if len(colours) < least:
         raise ValueError(f'{path}: expected a colour for each of {least} classes, got {len(colours)}')
     return colours
+
+
+def _read_names(path: Path) -> list[str]:
+    """Lines of a file, if they are names and nothing else."""
+    lines = _read_lines(path)
+    for number, line in enumerate(lines, start=1):
+        # LabelMe counts from the line behind `__ignore__`: read as a class, it would move all the others by one
+        if OTHER_LISTS.search(line.strip()):
+            raise ValueError(f'{path}, line {number}: expected the name of a class and nothing else, got {line!r}')
+    named = [line.strip() for line in lines if line.strip()]
+    if named and all(map(NUMBERED.match, named)):
+        raise ValueError(f'{path}: expected names of classes without their numbers, got {named[0]!r}')
+    return lines
 
 
 def _read_lines(path: Path) -> list[str]:

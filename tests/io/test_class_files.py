@@ -114,6 +114,35 @@ class TestEncodings:
         assert names == ascii(list(self.NAMES))
 
 
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('__ignore__\n_background_\ncat\n', r"line 1: expected the name of a class and nothing else, got '__ignore__'"),
+        ('# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n', 'line 1'),
+        ('background\ncat:250,50,83::\n', 'line 2'),
+        ('names:\n  0: cat\n  1: dog\n', 'line 1'),
+        ('[\n "cat",\n "dog"\n]\n', 'line 1'),
+        ('background\ncat\t1\n', 'line 2'),
+        ('0 background\n1 cat\n', "without their numbers, got '0 background'"),
+        ('background,0\ncat, 1\n\n', "without their numbers, got 'background,0'"),
+    ],
+    ids=['LabelMe', 'CVAT', 'colours', 'YOLO', 'JSON', 'tabs', 'numbers first', 'numbers last'],
+)
+def test_lists_of_other_tools(tmp_path, text, message):
+    """Each line went for a name: classes moved by one, or the background was refined."""
+    path = tmp_path / 'classes.txt'
+    path.write_text(text)
+    for read in (read_classes, read_synonyms):
+        with pytest.raises(ValueError, match=rf'classes\.txt.*{message}'):
+            read(str(path))
+
+
+def test_names_with_numbers(tmp_path):
+    path = tmp_path / 'classes.txt'
+    path.write_text('class 0\n2 euro coin\n3d printer\n7\n')
+    assert list(read_classes(str(path))) == ['class 0', '2 euro coin', '3d printer', '7']
+
+
 def test_own_palette_goes_on_with_vocs(tmp_path):
     path = tmp_path / 'colours.txt'
     path.write_text('1 2 3\n4 5 6\n')
@@ -159,7 +188,15 @@ def test_background_is_one_of_the_classes():
         ClassList(['cat', 'dog'], background=2)
 
 
-@pytest.mark.parametrize(('names', 'message'), [(['cat'], 'two names'), (['cat', 'dog', 'cat'], 'different names')])
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (['cat'], 'two names'),
+        (['cat', 'dog', 'cat'], 'different names'),
+        (['traffic light', 'traffic  light'], 'different names'),
+        ([('cat', 'kitten'), ('cat', 'lynx')], 'different names'),  # of which a table would show one
+    ],
+)
 def test_classes_that_masks_cannot_tell_apart(names, message):
     with pytest.raises(ValueError, match=message):
         distinct_classes(ClassList(names))
