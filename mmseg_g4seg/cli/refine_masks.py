@@ -25,7 +25,7 @@ from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.io.background_rule import BackgroundRule, RuleName
 from mmseg_g4seg.io.class_files import read_classes
-from mmseg_g4seg.io.formats import FORMATS, Reading
+from mmseg_g4seg.io.formats import FORMATS, LABELS, SCORES, SEEDS, Reading
 from mmseg_g4seg.io.storage import open_path
 from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.ops.scores import ScoreType
@@ -101,7 +101,43 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('--format is needed beside --classes')
     if (args.coarse is None) is (args.masks == '-'):
         parser.error("a folder of masks or, with --coarse, '-' in its place is needed")
+    given = {name for name in vars(args) if getattr(args, name) != parser.get_default(name)}
+    if unread := sorted(given & _unread(args)):
+        parser.error(f'--{unread[0].replace("_", "-")} would not be read: {_WHERE[unread[0]]}')
     return args
+
+
+_WHERE = {
+    'any_size': 'masks of scores alone may lie on another grid',
+    'background': 'the masks of --object have their own',
+    'background_rule': 'seeds alone have one',
+    'batch_size': 'it is of a run with --ray',
+    'coarse_options': 'they are of a run with --coarse',
+    'palette': 'the masks of --object have their own',
+    'present_only': 'it is of npz and npy in MASKS',
+    'score_type': 'it is of npz and npy in MASKS',
+    'soften': 'it is of labels in MASKS',
+}
+"""Options that not every run reads, and which runs do."""
+
+
+def _unread(args: argparse.Namespace) -> set[str]:
+    """Options that this run would pass over: `--score-type logits` beside a forgotten `--format npz`."""
+    masks = None if args.coarse else args.format or 'binary-png'
+    read = {'background', 'palette'} if args.object is None else set()
+    if masks in SCORES:
+        read |= {'score_type', 'present_only', 'any_size'}
+    if masks in SEEDS:
+        read.add('any_size')
+    if masks in LABELS:
+        read.add('soften')
+    if {args.format, args.out_format} & SEEDS.keys():
+        read.add('background_rule')
+    if args.coarse is not None:
+        read.add('coarse_options')
+    if args.ray is not None:
+        read.add('batch_size')
+    return _WHERE.keys() - read
 
 
 def build_task(args: argparse.Namespace) -> FolderTask:

@@ -13,7 +13,7 @@ from mmseg_g4seg.hosts.folder.refine import BadFile
 from mmseg_g4seg.hosts.folder.run_state import RunState
 from mmseg_g4seg.hosts.folder.shares import Work, Worker, fixed_threads, spread
 from mmseg_g4seg.io.background_rule import BackgroundRule
-from mmseg_g4seg.io.formats import build_format
+from mmseg_g4seg.io.formats import SEEDS, build_format
 from mmseg_g4seg.io.image_tags import ImageTags
 from mmseg_g4seg.io.images import read_image
 from mmseg_g4seg.io.mask_files import MaskFormat
@@ -35,6 +35,11 @@ class SeedJob:
     name: str
     images: list[Path]
     result: Path
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that it is made of; not the tags, which all images share."""
+        return list(self.images)
 
     @property
     def results(self) -> list[Path]:
@@ -137,10 +142,11 @@ def _finish(worker: SeedWorker, jobs: list[SeedJob]) -> dict[str, Any]:
     worker.state.close()
     without = sum(bool(image['without']) for image in report['images'])
     settings, errors = report['settings'], report['errors']
+    rule = f' --background-rule {settings["background_rule"]}' if settings['format'] in SEEDS else ''
     lines = [
         f'{len(report["images"])} seeds written, {without} of them without a pixel of one of their classes; '
         f'{len(errors)} errors',
         *(f'  {error["path"]}: {error["error"]}' for error in errors),
-        f'read them with --format {settings["format"]} --background-rule {settings["background_rule"]}',
+        f'read them with --format {settings["format"]}' + rule,
     ]
     return {**report, 'summary': '\n'.join(lines)}

@@ -82,3 +82,31 @@ class TestTool:
     def test_bad_arguments(self, tmp_path, tool, extra):
         with pytest.raises(SystemExit):
             tool(*self.arguments(make_task(tmp_path)), *extra)
+
+    @pytest.mark.parametrize(
+        ('extra', 'option'),
+        [
+            (['--score-type', 'logits'], 'score-type'),
+            (['--present-only'], 'present-only'),
+            (['--any-size'], 'any-size'),
+            (['--background-rule', 'power:2'], 'background-rule'),
+            (['--coarse-options', 'prior=tiny'], 'coarse-options'),
+            (['--batch-size', '2'], 'batch-size'),
+            (['--format', 'npz', '--soften', '0.1'], 'soften'),
+        ],
+    )
+    def test_options_that_nothing_would_read(self, tmp_path, tool, extra, option, capsys):
+        with pytest.raises(SystemExit):
+            tool(*self.arguments(make_task(tmp_path, count=1)), *extra)
+        assert f'error: --{option} would not be read: ' in capsys.readouterr().err
+
+    @pytest.mark.parametrize('extra', [['--background', 'dog'], ['--palette', 'colours.txt']])
+    def test_an_object_has_its_own_background(self, tmp_path, tool, extra, capsys):
+        with pytest.raises(SystemExit):
+            tool(tmp_path, tmp_path, tmp_path / 'out', '--object', 'cat', *extra)
+        assert 'would not be read: the masks of --object' in capsys.readouterr().err
+
+    def test_no_labels_are_not_an_empty_path(self, tmp_path, tool, config, capsys):
+        task = make_task(tmp_path, count=1)
+        assert tool(*self.arguments(task), '--refiner', config, '--labels', '') == 1
+        assert 'error: expected a path, got an empty text' in capsys.readouterr().err
