@@ -133,7 +133,7 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
             f'of a prior with a {SETTINGS}'
         )
     prior = str(path) if named is None else str(source)
-    return {'type': 'G4SegRefiner', 'prior': prior, **json.loads((path / SETTINGS).read_text())}
+    return {'type': 'G4SegRefiner', 'prior': prior, **json.loads((path / SETTINGS).read_text(encoding='utf-8'))}
 
 
 def _read_config_file(source: str | Path) -> dict[str, Any]:

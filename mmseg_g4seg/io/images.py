@@ -109,7 +109,12 @@ def to_pixels(image: Tensor) -> np.ndarray:
 def find_images(folder: PATH) -> dict[str, list[PATH]]:
     """Entries of a folder that are named like images, by their name without suffix."""
     entries = cast(Iterator[PATH], folder.iterdir())
-    return by_name(path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES)
+    return by_name(path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES and not is_companion(path))
+
+
+def is_companion(path: AnyPath) -> bool:
+    """Whether it is what macOS writes beside each file on disks of other systems: `._a.png` is no picture."""
+    return path.name.startswith('._')
 
 
 def by_name(paths: Iterable[PATH]) -> dict[str, list[PATH]]:

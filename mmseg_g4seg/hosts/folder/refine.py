@@ -180,9 +180,9 @@ class MaskWorker(Worker):
 
     def read_truth(self, job: Job, image: Tensor) -> Tensor | None:
         """Reads the labels (H, W) int64 of an image (3, H, W), where there are any; errors as `read`."""
-        if self.task.truth is None:
+        if job.truth is None:
             return None
-        path, classes, size = self.task.truth / f'{job.name}.png', self.task.classes, tuple(image.shape[1:])
+        path, classes, size = job.truth, self.task.classes, tuple(image.shape[1:])
         with at_fault(path):
             labels = read_index_png(path, len(classes), classes.ignore_index)
             _check_frame(labels, job.images[0], (image.shape[1], image.shape[2]))
@@ -215,6 +215,9 @@ def _only_one(paths: Sequence[AnyPath], what: str, job: Job) -> AnyPath:
         raise BadFile(job.blamed, f'several {what}s of its name: {names}')
     if not paths and job.other_files:
         known = ', '.join(IMAGE_SUFFIXES)
+        if {path.suffix.lower() for path in job.other_files} <= {*IMAGE_SUFFIXES}:
+            alike = 'which differs in case, or in how Unicode composes its letters'
+            raise BadFile(job.masks[0], f'no {what} of its name; there is {names!r}, {alike}')
         raise BadFile(job.masks[0], f'no {what} of its name among {known}; there is {names}: save it as one of these')
     if not paths:
         raise BadFile(job.masks[0], f'no {what} of its name')

@@ -7,8 +7,10 @@ run is under way its state lies in `OUT/.refine_masks`; at the end it becomes `O
 import hashlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mmseg_g4seg.io.atomic import atomic_write
@@ -23,6 +25,10 @@ class FileJob(Protocol):
     @property
     def name(self) -> str:
         """Of its own in the run."""
+
+    @property
+    def inputs(self) -> Sequence[AnyPath]:
+        """Files that it is made of, whether they are there or not."""
 
     @property
     def results(self) -> Sequence[AnyPath]:
@@ -82,13 +88,15 @@ class RunState:
         atomic_write(self.scratch / 'settings.json', _dump(self.settings))
 
     def remaining(self, jobs: Sequence[AnyJob]) -> list[AnyJob]:
-        """Those of the jobs that lack a result, or the record of it."""
+        """Those of the jobs that lack a result, or its record, or whose result is older than what it is made of."""
         finished = self._finished()
         there = existing([*(path for job in jobs for path in job.results), *(self._record(job.name) for job in jobs)])
         return [
             job
             for job in jobs
-            if not there.issuperset(job.results) or not (job.name in finished or self._record(job.name) in there)
+            if not there.issuperset(job.results)
+            or not (job.name in finished or self._record(job.name) in there)
+            or _is_outdated(job)
         ]
 
     def save(self, job: FileJob, contents: Sequence[bytes], record: dict[str, Any]) -> None:
@@ -158,6 +166,14 @@ class RunState:
     def _read(self, kind: str) -> dict[str, dict[str, Any]]:
         entries = [json.loads(content) for content in read_all(sorted(self._files(kind), key=str))]
         return {entry['name']: entry for entry in entries}
+
+
+def _is_outdated(job: FileJob) -> bool:
+    """Whether a local file was written after the result that is made of it: a mask that was drawn better since."""
+    made = [path.stat().st_mtime_ns for path in job.results if isinstance(path, Path)]
+    given = [path.stat().st_mtime_ns for path in job.inputs if isinstance(path, Path) and path.exists()]
+    # not one of a clock that is fast: a run that was killed would begin again each time
+    return any(min(made) < written <= time.time_ns() for written in given) if made else False
 
 
 def _file_name(name: str) -> str:

@@ -44,6 +44,11 @@ class PairJob:
         return picture_name(self.index)
 
     @property
+    def inputs(self) -> list[Path]:
+        """A name and a seed are all that it is made of."""
+        return []
+
+    @property
     def results(self) -> list[Path]:
         """Picture, scores and labels."""
         return [self.out / folder / f'{self.name}{suffix}' for folder, suffix in SUFFIXES.items()]

@@ -72,6 +72,29 @@ class TestErrors:
         (error,) = refine_folder(task)['errors']
         assert error['error'].endswith(f'.tif, .tiff; there is image_0{suffix}: save it as one of these')
 
+    @pytest.mark.parametrize('name', ['Image_0', 'IMAGE_0'])
+    def test_names_that_differ_in_case(self, tmp_path, name):
+        task = make_task(tmp_path, count=1)
+        (task.images / 'image_0.png').rename(task.images / f'{name}.png')
+        (error,) = refine_folder(task)['errors']
+        assert error['error'].startswith(f"no image of its name; there is '{name}.png', which differs in case, or in")
+
+    def test_names_that_unicode_composes_in_another_way(self, tmp_path):
+        """As macOS writes them: the two names look alike on every screen."""
+        task = make_task(tmp_path, count=1)
+        (task.images / 'image_0.png').rename(task.images / 'caf\u00e9.png')
+        (task.masks / 'image_0.png').rename(task.masks / 'cafe\u0301.png')
+        (error,) = refine_folder(task)['errors']
+        assert "there is 'caf\u00e9.png', which differs in case, or in how Unicode composes" in error['error']
+
+    def test_companions_of_macos_are_no_pictures(self, tmp_path):
+        task = make_task(tmp_path, count=1)
+        for folder in (task.images, task.masks):
+            (folder / '._image_0.png').write_bytes(b'\0\5\x16\7')
+        report = refine_folder(task)
+        assert (len(report['images']), report['errors']) == (1, [])
+        assert (report['ignored_files'], report['images_without_mask']) == (['._image_0.png'], [])
+
     @pytest.mark.parametrize('any_size', [False, True])
     def test_masks_of_the_stored_frame(self, tmp_path, any_size):
         """They lay across the picture; where any size is taken they were stretched, without a word."""

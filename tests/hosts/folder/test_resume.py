@@ -1,11 +1,14 @@
 """Runs that are taken up again."""
 
+import os
+import shutil
+import time
 from dataclasses import replace
 
 import pytest
 
 from mmseg_g4seg.hosts.folder import refine as folder_module
-from mmseg_g4seg.hosts.folder.run import refine_folder
+from mmseg_g4seg.hosts.folder.run import begin, refine_folder
 from mmseg_g4seg.io.formats import Reading
 from mmseg_g4seg.prediction import ClassList
 from tests.hosts.folder.conftest import (
@@ -13,6 +16,7 @@ from tests.hosts.folder.conftest import (
     contents,
     contents_of_a_fresh_run,
     make_task,
+    write_labels,
     write_pair,
 )
 
@@ -43,6 +47,32 @@ class TestResume:
         assert [record['name'] for record in report['images']] == [f'image_{i}' for i in range(4)]
         assert (task.out / 'image_0.png').stat().st_mtime_ns == kept
         assert contents(task.out)['image_1.png'] == undisturbed['image_1.png']
+
+    @pytest.mark.parametrize('folder', ['masks', 'images', 'truth'])
+    def test_what_was_written_since_is_done_again(self, tmp_path, folder):
+        """A better mask of the same name, and the same command: the old result stood, with exit code 0."""
+        write_labels(tmp_path / 'truth')
+        task = make_task(tmp_path, truth=tmp_path / 'truth')
+        refine_folder(task)
+        before = contents(task.out)
+        for path in task.out.glob('*.png'):  # an hour ago
+            os.utime(path, ns=(0, path.stat().st_mtime_ns - 3600 * 10**9))
+        for path in (*task.masks.iterdir(), *task.images.iterdir(), *task.truth.iterdir()):
+            os.utime(path, ns=(0, path.stat().st_mtime_ns - 7200 * 10**9))
+        shutil.copyfile(tmp_path / folder / 'image_0.png', tmp_path / folder / 'image_1.png')
+        plan, state = begin(task)
+        assert [job.name for job in state.remaining(plan.jobs)] == ['image_1']
+        refine_folder(task)
+        after = contents(task.out)
+        assert after == contents_of_a_fresh_run(task, tmp_path / 'fresh')
+        assert after['report.json'] != before['report.json']
+
+    def test_files_of_a_clock_that_is_fast(self, tmp_path, monkeypatch):
+        task = make_task(tmp_path)
+        refine_folder(task)
+        os.utime(task.masks / 'image_1.png', ns=(0, time.time_ns() + 3600 * 10**9))
+        monkeypatch.setattr(folder_module, 'build_refiner', never)
+        assert len(refine_folder(task)['images']) == 3
 
     def test_errors_are_tried_again(self, tmp_path):
         task = make_task(tmp_path)
