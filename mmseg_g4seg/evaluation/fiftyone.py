@@ -52,17 +52,23 @@ class FiftyOneExport:
             label_maps: by stage, (H, W) integer; values outside [0, C) are no class.
             truth: (H, W) integer; likewise.
             num_classes: C.
+
+        Raises:
+            ValueError: if another image has the same name without suffix, by which FiftyOne knows images.
         """
+        path = str(image.resolve())
+        # of `a/1.png` and `b/1.png` one would be shown with the masks of the other
+        if (other := self.images.setdefault(image.stem, path)) != path:
+            raise ValueError(f'FiftyOne: expected images of different names, got {other} and {path}')
         self._fields = (*label_maps, TRUTH)
         for field, labels in {**label_maps, TRUTH: truth}.items():
             values = np.asarray(labels).astype(np.int64) + 1
             # FiftyOne hides 0: a class of that value would never be seen
             values[(values < 0) | (values > num_classes)] = 0
             dtype = np.uint8 if num_classes < 256 else np.uint16
-            path = self.folder / field / f'{image.stem}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, png_bytes(Image.fromarray(values.astype(dtype))))
-        self.images[image.stem] = str(image.resolve())
+            file = self.folder / field / f'{image.stem}.png'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(file, png_bytes(Image.fromarray(values.astype(dtype))))
 
     def finish(self, report: EvaluationReport) -> None:
         """Writes the index of `images`, to which those of other processes are to be added before."""

@@ -63,3 +63,12 @@ def test_figures_of_the_images(exported):
 def test_more_classes_than_a_byte_holds(tmp_path):
     FiftyOneExport(tmp_path).add(tmp_path / 'a.png', {}, np.array([[299, 300, -1, 0]]), 300)
     assert np.asarray(Image.open(tmp_path / 'truth/a.png')).tolist() == [[300, 0, 0, 1]]
+
+
+def test_images_of_one_name_are_refused(tmp_path):
+    """The second one's masks took the place of the first one's."""
+    export, (maps, truth) = FiftyOneExport(tmp_path), random_maps(0)
+    for _ in range(2):  # the same image twice is no other one
+        export.add(tmp_path / 'a' / '1.png', maps, truth, len(CLASSES))
+    with pytest.raises(ValueError, match=r'images of different names, got .*a/1\.png and .*b/1\.png'):
+        export.add(tmp_path / 'b' / '1.png', maps, truth, len(CLASSES))
