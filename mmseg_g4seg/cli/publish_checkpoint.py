@@ -4,8 +4,10 @@ g4seg publish-checkpoint IN.pth OUT.pth
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -26,14 +28,23 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; `argv` are its arguments, those of the process when not given."""
     args = build_parser().parse_args(argv)
-    checkpoint = torch.load(args.source, map_location='cpu', weights_only=False)
-    meta = checkpoint['meta']['dataset_meta']
-    # tuples, as in METAINFO of data sets and so in mmseg's own checkpoints
-    kept = {
-        'classes': tuple(name if isinstance(name, str) else tuple(name) for name in meta['classes']),
-        'palette': [list(colour) for colour in meta['palette']],
-    }
-    # not a copy as a plain dict, which loses the versions by which heads migrate old weights
-    with atomic_file(args.target) as file:
-        torch.save({'state_dict': checkpoint['state_dict'], 'meta': {'dataset_meta': kept}}, file)
+    try:
+        checkpoint = torch.load(args.source, map_location='cpu', weights_only=False)
+        meta = checkpoint['meta']['dataset_meta']
+        # tuples, as in METAINFO of data sets and so in mmseg's own checkpoints
+        kept = {
+            'classes': tuple(name if isinstance(name, str) else tuple(name) for name in meta['classes']),
+            'palette': [list(colour) for colour in meta['palette']],
+        }
+        # not a copy as a plain dict, which loses the versions by which heads migrate old weights
+        published = {'state_dict': checkpoint['state_dict'], 'meta': {'dataset_meta': kept}}
+    except (OSError, KeyError, TypeError, RuntimeError, UnpicklingError, EOFError) as error:
+        print(f'error: {args.source}: expected a checkpoint of an mmengine training, got {error!r}', file=sys.stderr)
+        return 1
+    try:
+        with atomic_file(args.target) as file:
+            torch.save(published, file)
+    except OSError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
     return 0

@@ -25,6 +25,8 @@ def atomic_file(path: AnyPath, *, scratch: AnyPath | None = None) -> Iterator[IO
         return
     folder = path.parent if scratch is None else scratch
     assert not isinstance(folder, StoredPath), 'of the same file system'
+    if not folder.is_dir():  # the error of the unfinished file would name that one
+        raise FileNotFoundError(f'{path}: there is no folder {folder}')
     # a short name of its own: the file's may be as long as names can be
     partial = folder / f'.{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.partial'
     try:

@@ -64,7 +64,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ValueError: if `_base_` is no path or list of paths, or two bases have a name in common.
     """
     path = find_config(path)
-    tree = ast.parse(path.read_text(), str(path))
+    tree = ast.parse(path.read_bytes(), str(path))  # bytes: the file itself says its encoding, UTF-8 if nothing else
     bases = [node for node in tree.body if isinstance(node, ast.Assign) and _target(node) == '_base_']
     base: dict[str, Any] = {}
     for name in _paths(bases[-1].value, path) if bases else ():

@@ -78,7 +78,7 @@ class ImageTags:
 
     @cached_property
     def _object_maps(self) -> bool:
-        """Whether the label maps have 0 and 255, so that 255 is the object: it would have no label, and no image a class."""
+        """Whether 255 is the object in the label maps; as what has no label, it would leave no image a class."""
         return is_object_mask(mask_values(sorted(self.source.glob('*.png'))), len(self.classes))
 
     @cached_property

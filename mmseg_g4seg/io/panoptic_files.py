@@ -77,7 +77,7 @@ def read_panoptic_json(path: Path) -> PanopticJSON:
         OSError: if it cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
         annotations = {entry['image_id']: entry for entry in content['annotations']}
         for entry in annotations.values():
             _ = entry['file_name'], [(s['id'], s['category_id']) for s in entry['segments_info']]

@@ -27,3 +27,20 @@ def test_what_is_kept(published):
 def test_versions_stay(published):
     """Without them a head that migrates old weights would migrate new ones."""
     assert published['state_dict']._metadata['0'] == {'version': 1}
+
+
+@pytest.mark.parametrize('content', [None, b'text', {}, {'state_dict': {}, 'meta': {'dataset_meta': None}}])
+def test_what_is_no_checkpoint_is_said_in_a_line(tmp_path, capsys, content):
+    if isinstance(content, bytes):
+        (tmp_path / 'in.pth').write_bytes(content)
+    elif content is not None:
+        torch.save(content, tmp_path / 'in.pth')
+    assert main([str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')]) == 1
+    assert 'in.pth: expected a checkpoint of an mmengine training, got ' in capsys.readouterr().err
+    assert not (tmp_path / 'out.pth').exists()
+
+
+def test_a_folder_that_is_not_there(published, tmp_path, capsys):
+    out = tmp_path / 'none' / 'out.pth'
+    assert main([str(tmp_path / 'in.pth'), str(out)]) == 1
+    assert capsys.readouterr().err == f'error: {out}: there is no folder {out.parent}\n'

@@ -171,7 +171,7 @@ class TestMasks:
         expected = refined_labels((~mask).long(), names) == 0
         for given in (mask, mask.numpy(), Image.fromarray(mask.numpy())):
             np.testing.assert_array_equal(np.array(refiner(PIXELS, given, names)), expected)
-            with pytest.raises(ValueError, match='mask: expected two class names, .* with bool, got 4'):
+            with pytest.raises(ValueError, match=r'mask: expected two class names, .* with bool, got 4'):
                 refiner(PIXELS, given, NAMES)
         keep = ImageRefiner(Keep())
         assert not keep(PIXELS, mask & False, names).any()
@@ -304,7 +304,6 @@ class TestProbabilities:
     def test_bad_probabilities(self, refiner, probs, message):
         with pytest.raises(ValueError, match=message):
             refiner(IMAGE, probs, NAMES)
-
 
     def test_a_threshold_decides_the_coarse_labels_too(self):
         keep = ImageRefiner(Keep())

@@ -72,3 +72,8 @@ def test_errors_name_the_fault(tmp_path, text, error, message):
 def test_a_misspelt_name_is_told_the_nearest():
     with pytest.raises(FileNotFoundError, match=r'this package has mmseg_g4seg::_base_/refiners/g4seg_tiny\.py'):
         find_config('configs/_base_/refiners/g4seg_tinny.py')
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    (tmp_path / 'a.py').write_bytes("refiner = dict(type='Baum', name='\u00c4ste')\n".encode('utf-8-sig'))
+    assert read_config(tmp_path / 'a.py') == {'refiner': {'type': 'Baum', 'name': '\u00c4ste'}}

@@ -28,7 +28,7 @@ def test_logits_under_another_name_are_noticed(kind):
 
 
 def test_sigmoid_called_softmax_is_noticed():
-    with pytest.raises(ValueError, match='sum to 1 .* got sums from'):
+    with pytest.raises(ValueError, match=r'sum to 1 .* got sums from'):
         scores_to_probs((LOGITS - 4).sigmoid(), 'softmax')
 
 

@@ -1,8 +1,8 @@
 """Saved predictions in COCO's format: refined, written again, measured; by the command, and after an interrupt."""
 
 import json
-import shutil
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -176,7 +176,9 @@ def test_what_cannot_be_begun(saved, tmp_path):
         make_task(saved, out, panoptic=out / 'predictions')
     # the refined JSON would have taken this one's place
     shutil.copy(saved / 'pred.json', out / 'predictions.json')
-    with pytest.raises(ValueError, match=r'expected a folder of its own, got one where .*predictions\.json is an input'):
+    with pytest.raises(
+        ValueError, match=r'expected a folder of its own, got one where .*predictions\.json is an input'
+    ):
         make_task(saved, out, json_file=out / 'predictions.json')
 
 
