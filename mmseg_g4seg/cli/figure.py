@@ -120,7 +120,8 @@ def draw(args: argparse.Namespace) -> None:
     if args.truth is not None:
         with _named(args.truth):
             truth = label_format(args.truth, named).read(args.truth).label_map
-            if truth is None or tuple(truth.shape) != size:
+            assert truth is not None, 'PNGs hold labels'
+            if tuple(truth.shape) != size:
                 raise ValueError(f'expected labels {size} as the image has, got {tuple(truth.shape)}')
     refiner = load_refiner(args.refiner, device=args.device).refiner
     picture = FIGURES[args.name](refiner, Subject(image, coarse, classes, args.image.name, truth), options)

@@ -101,8 +101,8 @@ class ImageRefiner:
         pixels, maps = as_image(image), _as_maps(mask_or_probs)
         _check_size(maps, pixels, image)
         if maps.is_floating_point():
-            rule = dict(background_index=classes.background, background_threshold=classes.threshold)
-            coarse = Prediction(maps, decide_labels(maps, **rule))
+            background, threshold = classes.background, classes.threshold
+            coarse = Prediction(maps, decide_labels(maps, background_index=background, background_threshold=threshold))
             check_inputs([pixels], [coarse], len(classes))
             check_sums(maps)
             return _like(self.refiner.refine(pixels, coarse, classes, key=key).probs, mask_or_probs)

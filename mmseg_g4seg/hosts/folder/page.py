@@ -11,6 +11,7 @@ from mmseg_g4seg.evaluation.html.notes import describe_run
 from mmseg_g4seg.evaluation.html.pictures import Picture, draw_picture
 from mmseg_g4seg.evaluation.records import COARSE, REFINED, ImageRecord
 from mmseg_g4seg.evaluation.report import EvaluationReport
+from mmseg_g4seg.io.images import to_pixels
 
 from .plan import Job, Plan
 from .refine import MaskWorker
@@ -57,8 +58,7 @@ def export_fiftyone(found: EvaluationReport, plan: Plan, worker: MaskWorker) -> 
 
 def _draw(record: ImageRecord, job: Job, worker: MaskWorker) -> Picture:
     case = worker.read(job)
-    pixels = (case.image.permute(1, 2, 0) * 255).round().byte().numpy()  # (H, W, 3)
     maps = {COARSE: case.coarse_labels, REFINED: worker.read_result(job)}
     assert case.truth is not None
     classes = worker.task.classes
-    return draw_picture(record, pixels, maps, case.truth, classes, ignore_index=classes.ignore_index)
+    return draw_picture(record, to_pixels(case.image), maps, case.truth, classes, ignore_index=classes.ignore_index)

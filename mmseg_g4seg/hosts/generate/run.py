@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from mmseg_g4seg.coarse.generation import Pair, PairGenerator, picture_name
@@ -16,6 +15,7 @@ from mmseg_g4seg.hosts.folder.run_state import RunState
 from mmseg_g4seg.hosts.folder.shares import Work, Worker, fixed_threads, spread
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.formats import build_format
+from mmseg_g4seg.io.images import to_pixels
 from mmseg_g4seg.io.label_files import png_bytes
 from mmseg_g4seg.prediction import ClassList
 
@@ -106,9 +106,8 @@ def generate_folder(task: GenerateTask, *, workers: int = 1, overwrite: bool = F
 
 def encode_pair(pair: Pair, classes: ClassList) -> list[bytes]:
     """The content of the files of a picture (3, H, W), in the order of `PairJob.results`."""
-    pixels = (pair.image * 255).round().byte().permute(1, 2, 0).numpy()  # (H, W, 3)
     return [
-        png_bytes(Image.fromarray(np.ascontiguousarray(pixels))),
+        png_bytes(Image.fromarray(to_pixels(pair.image))),
         build_format('npz', classes).encode(pair.prediction),
         build_format('index-png', classes).encode(pair.prediction),
     ]

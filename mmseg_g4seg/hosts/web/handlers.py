@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmseg_g4seg.io.images import to_pixels
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import FileMask
 from mmseg_g4seg.prediction import ClassList
@@ -179,8 +180,7 @@ def rebuilt(shown: Shown) -> np.ndarray:
     found = shown.outcome.correspondence
     if found is None:
         raise ValueError('reconstruction: expected a run of G4Seg, got one of another refiner')
-    pixels = (found.reconstruction * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(pixels)
+    return to_pixels(found.reconstruction)
 
 
 def show_regions(shown: Shown | None, name: str | None) -> tuple[np.ndarray, str]:
