@@ -90,7 +90,7 @@ def _listed_names(source: str) -> list[str]:
     path = _file(source)
     if path is not None:
         return _read_names(path)
-    if ',' not in source:
+    if ',' not in source or source.endswith('.txt'):  # of a file that is missing, in a folder with a comma
         raise ValueError(f'classes: expected a file of names or a list with commas, got {source!r}')
     return source.split(',')
 

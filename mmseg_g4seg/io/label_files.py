@@ -53,7 +53,8 @@ def read_index_png(path: AnyPath, num_classes: int, ignore_index: int = IGNORE_I
     """
     image = open_png(path)
     if image.mode not in ('L', 'P', *SIXTEEN_BIT):
-        raise ValueError(f'expected one channel of class indices, got mode {image.mode}')
+        hint = ', of one bit, which binary-png reads' if image.mode == '1' else ''
+        raise ValueError(f'expected one channel of class indices, got mode {image.mode}{hint}')
     labels = torch.from_numpy(np.asarray(image).astype(np.int64))
     check_labels(labels, num_classes, ignore_index)
     return labels

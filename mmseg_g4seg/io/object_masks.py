@@ -27,9 +27,9 @@ def mask_values(paths: Iterable[AnyPath]) -> set[int]:
     for path in paths:
         try:
             with Image.open(readable(path)) as image:
-                # tools that make files small keep 0 and 255 in one bit, where Pillow reads 0 and 1
-                grey = image.convert('L') if image.mode == '1' else image
-                values = set(np.unique(np.asarray(grey)).tolist()) if len(image.getbands()) == 1 else set()
+                # one bit does not tell: tools that make files small keep 0 and 255 in it, and Pillow reads 0 and 1
+                tells = len(image.getbands()) == 1 and image.mode != '1'
+                values = set(np.unique(np.asarray(image)).tolist()) if tells else set()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue  # the error comes when its turn does, with the path
         found |= values

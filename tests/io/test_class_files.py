@@ -173,6 +173,7 @@ def test_bad_palette(tmp_path, colours, message):
     ('source', 'background', 'message'),
     [
         ('no_such_file.txt', None, 'file of names'),
+        ('a,b/no_such_file.txt', None, 'file of names'),
         ('cat,cat', None, 'different names'),
         ('cat,', None, 'two names'),
         ('cat,dog', 'tree', 'background'),

@@ -89,7 +89,8 @@ def make_plan(task: FolderTask) -> Plan:
     if task.images.resolve() == task.masks.resolve():  # where a mask in PNG looks like a second image of its name
         images = {name: [path for path in paths if path.suffix.lower() != suffix] for name, paths in images.items()}
     other: dict[str, list[AnyPath]] = {}
-    for path in sorted(task.images.iterdir(), key=str):
+    beside: list[AnyPath] = sorted(task.images.iterdir(), key=str)
+    for path in beside:
         if path.stem not in masks or path.suffix.lower() not in (*IMAGE_SUFFIXES, suffix):
             other.setdefault(_plain(path.stem), []).append(path)
     return Plan(

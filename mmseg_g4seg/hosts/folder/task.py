@@ -1,6 +1,7 @@
 """What a run over a folder is asked to do."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class FolderTask:
             raise ValueError(f'fiftyone: expected a folder of its own, got one whose files are inputs, {self.fiftyone}')
         if self.threads < 1:
             raise ValueError(f'threads: expected at least 1, got {self.threads}')
-        if self.megapixels is not None and not self.megapixels > 0:
+        if self.megapixels is not None and not 0 < self.megapixels < math.inf:
             raise ValueError(f'megapixels: expected more than 0, got {self.megapixels}')
         if self.fiftyone and self.truth is None:
             raise ValueError('fiftyone: expected labels to measure against beside it, got none')

@@ -196,6 +196,7 @@ class TestErrors:
             (dict(classes=ClassList(['cat', 'cat'])), 'different names'),
             (dict(classes=ClassList(['cat'])), 'two names'),
             (dict(megapixels=0.0), 'megapixels: expected more than 0, got 0'),
+            (dict(megapixels=float('inf')), 'megapixels: expected more than 0, got inf'),
             (dict(output_format='binary-png'), 'two classes'),
             (dict(output_format='seam', classes=ClassList(CLASSES.names, background=None)), 'class 0'),
         ],
