@@ -10,8 +10,8 @@ from .config_files import find_shipped
 
 OTHER_LISTS = re.compile(r'[:;#\t"{}\[\]]|^__ignore__$')
 """What occurs in no name, but in lists of another kind: CVAT's `cat:250,50,83::`, YOLO's `0: cat`, JSON, CSV."""
-NUMBERED = re.compile(r'\d+[\s,.)]|.*,\s*\d+$')
-"""`1 cat` and `cat,1`."""
+NUMBERED = re.compile(r'(\d+)[\s,.)].*|.*,\s*(\d+)')
+"""`1 cat` and `cat,1`; in a row, or it is a list of coins."""
 
 
 def read_classes(
@@ -118,7 +118,8 @@ def _read_names(path: Path) -> list[str]:
         if OTHER_LISTS.search(line.strip()):
             raise ValueError(f'{path}, line {number}: expected the name of a class and nothing else, got {line!r}')
     named = [line.strip() for line in lines if line.strip()]
-    if named and all(map(NUMBERED.match, named)):
+    numbers = [int(found[1] or found[2]) for line in named if (found := NUMBERED.fullmatch(line))]
+    if numbers and numbers == [number + numbers[0] for number in range(len(named))]:
         raise ValueError(f'{path}: expected names of classes without their numbers, got {named[0]!r}')
     return lines
 

@@ -139,8 +139,9 @@ def test_lists_of_other_tools(tmp_path, text, message):
 
 def test_names_with_numbers(tmp_path):
     path = tmp_path / 'classes.txt'
-    path.write_text('class 0\n2 euro coin\n3d printer\n7\n')
-    assert list(read_classes(str(path))) == ['class 0', '2 euro coin', '3d printer', '7']
+    for names in (['class 0', '2 euro coin', '3d printer', '7'], ['1 cent', '2 cent', '5 cent']):
+        path.write_text('\n'.join(names))
+        assert list(read_classes(str(path))) == names
 
 
 def test_own_palette_goes_on_with_vocs(tmp_path):

@@ -170,8 +170,10 @@ class RunState:
 
 def _is_outdated(job: FileJob) -> bool:
     """Whether a local file was written after the result that is made of it: a mask that was drawn better since."""
-    made = [path.stat().st_mtime_ns for path in job.results if isinstance(path, Path)]
-    given = [path.stat().st_mtime_ns for path in job.inputs if isinstance(path, Path) and path.exists()]
+    made, given = (
+        [path.stat().st_mtime_ns for path in paths if isinstance(path, Path) and path.exists()]
+        for paths in (job.results, job.inputs)
+    )
     # not one of a clock that is fast: a run that was killed would begin again each time
     return any(min(made) < written <= time.time_ns() for written in given) if made else False
 
