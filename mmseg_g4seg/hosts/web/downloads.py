@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmseg_g4seg import __version__
 from mmseg_g4seg.io.atomic import atomic_write
-from mmseg_g4seg.io.formats import build_format
+from mmseg_g4seg.io.formats import SCORES, build_format
 from mmseg_g4seg.io.label_files import png_bytes
 from mmseg_g4seg.prediction import Prediction
 
@@ -82,10 +82,11 @@ def command(kind: str, device: str) -> str:
         kind: format of the coarse mask.
         device: that the run was on: float16, as large priors are configured, is for GPUs.
     """
+    grid = ' --any-size' if kind in SCORES else ''
     # the number of threads changes the last bits of a sum
     return (
         f'g4seg refine-masks images masks refined --refiner refiner.py --classes classes.txt --palette palette.txt '
-        f'--format {kind} --out-format palette-png --any-size --threads {torch.get_num_threads()} --device {device}'
+        f'--format {kind} --out-format palette-png{grid} --threads {torch.get_num_threads()} --device {device}'
     )
 
 
