@@ -4,6 +4,7 @@ Shapes: H W image size.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,4 +90,8 @@ def read_panoptic_json(path: Path) -> PanopticJSON:
             f'{path}: expected COCO panoptic JSON: annotations of image_id, file_name and segments_info (id, '
             f'category_id each), got none of {error}'
         ) from error
+    # of two runs in one file the last entry of an image would stand for both
+    if len(annotations) < len(content['annotations']):
+        [(image_id, count)] = Counter(entry['image_id'] for entry in content['annotations']).most_common(1)
+        raise ValueError(f'{path}: expected one annotation an image, got {count} of image_id {image_id!r}')
     return PanopticJSON(path, content, annotations, categories)

@@ -48,3 +48,11 @@ def test_what_is_missing_is_named(tmp_path, text, message):
     (tmp_path / 'a.json').write_text(text)
     with pytest.raises(ValueError, match=message):
         read_panoptic_json(tmp_path / 'a.json')
+
+
+def test_an_image_has_one_annotation(tmp_path):
+    """Of two runs in one file the last entry stood for both."""
+    entries = [dict(image_id=i, file_name=f'{i}.png', segments_info=[]) for i in (1, 7, 7)]
+    (tmp_path / 'a.json').write_text(json.dumps(dict(annotations=entries)), encoding='utf-8-sig')
+    with pytest.raises(ValueError, match=r'a\.json: expected one annotation an image, got 2 of image_id 7'):
+        read_panoptic_json(tmp_path / 'a.json')
