@@ -18,7 +18,9 @@ def register_mmdetection(model: dict[str, Any]) -> None:
     Raises:
         ImportError: if MMDetection or the compiled operators of mmcv are missing; says how to get them.
     """
-    needed = next((kind for kind in _types(model) if kind in HEADS or kind.startswith('mmdet.')), None)
+    needed = next(
+        (kind for kind in _types(model) if kind.rpartition('.')[2] in HEADS or kind.startswith('mmdet.')), None
+    )
     if needed is None:
         return
     # packages of the host that is there: the other one's would be installed over it

@@ -1,9 +1,19 @@
 """What the config of a model says before it is built."""
 
+from collections.abc import Mapping
 from typing import Any
 
 WRAPPED = ('module', 'segmentor')
 """Where wrappers (test-time augmentation, a refiner) have their model."""
+
+
+def type_name(part: Mapping[str, Any]) -> str:
+    """What a part's class is called, which configs name as `IoUMetric`, as `mmseg.IoUMetric`, or by the class itself.
+
+    The class is what mmengine's pure Python configs give: compared with a text it is never equal.
+    """
+    kind = part.get('type')
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
 
 
 def segmentor_config(model: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -9,7 +9,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_g4seg.hosts.mmseg.datasets.file_wording import folder_problems, pair_problems, stop_at
 from mmseg_g4seg.hosts.mmseg.datasets.settings import Settings, class_names, dataset_parts
-from mmseg_g4seg.hosts.mmseg.model_config import scored_classes, segmentor_config
+from mmseg_g4seg.hosts.mmseg.model_config import scored_classes, segmentor_config, type_name
 from mmseg_g4seg.io.images import by_name
 from mmseg_g4seg.io.object_masks import mask_values
 
@@ -76,7 +76,7 @@ def _check_names(config: Config, images: set[str]) -> None:
     if not shared:
         return
     said = f'{len(shared)} image names occur more than once in the test set, {shared[0][0]} and {shared[0][1]} first: '
-    if segmentor_config(config.get('model') or {})[0].get('type') == 'SavedScoresSegmentor':
+    if type_name(segmentor_config(config.get('model') or {})[0]) == 'SavedScoresSegmentor':
         raise ValueError(
             f'{said}their scores, in one folder by name (scores_dir), would be taken for each other; rename the images '
             'and their scores, or evaluate each folder by itself'

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mmseg_g4seg.hosts.arrays import read_refiner_config
+from mmseg_g4seg.hosts.mmseg.model_config import type_name
 from mmseg_g4seg.ops.scores import check_score_type
 
 from .replicas import check_launcher, join_on_cpus
@@ -40,7 +41,7 @@ def add_refiner(config: Config, source: str | Path) -> None:
         ValueError: if there is no refiner in it.
     """
     refiner = ConfigDict(read_refiner_config(source))
-    if config.model.get('type') == 'RefinedSegmentor':
+    if type_name(config.model) == 'RefinedSegmentor':
         # two wrappers would refine twice
         config.model.refiner = refiner
     else:
@@ -53,7 +54,7 @@ def set_score_type(config: Config, score_type: str) -> None:
     Raises:
         ValueError: if nothing refines them, or there is no such type.
     """
-    if config.model.get('type') != 'RefinedSegmentor':
+    if type_name(config.model) != 'RefinedSegmentor':
         raise ValueError('--score-type says what a refiner is given: expected --refiner FILE, or a config with one')
     check_score_type(score_type)
     config.model.score_type = score_type
@@ -61,11 +62,11 @@ def set_score_type(config: Config, score_type: str) -> None:
 
 def compare_stages(config: Config) -> None:
     """Makes every `IoUMetric` of a config whose model refines a `RefinementMetric`, in place."""
-    if config.model.get('type') != 'RefinedSegmentor':
+    if type_name(config.model) != 'RefinedSegmentor':
         return
     for name in ('val_evaluator', 'test_evaluator'):
         for metric in _metrics(config.get(name)):
-            if metric.get('type') == 'IoUMetric':
+            if type_name(metric) == 'IoUMetric':
                 metric.type = 'RefinementMetric'
 
 
@@ -82,7 +83,7 @@ def use_tta(config: Config) -> None:
         )
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     tta_model = ConfigDict(config.get('tta_model', dict(type='SegTTAModel')))
-    if config.model.get('type') == 'RefinedSegmentor' and tta_model.type == 'SegTTAModel':
+    if type_name(config.model) == 'RefinedSegmentor' and type_name(tta_model) == 'SegTTAModel':
         tta_model.type = 'RefinedSegTTAModel'
     tta_model.module = config.model
     config.model = tta_model
@@ -101,7 +102,7 @@ def save_predictions(config: Config, folder: str) -> None:
     if not metrics:
         raise ValueError("expected test_evaluator=dict(type='RefinementMetric') in the config to write label maps")
     # a list of evaluators breaks mmseg's own --out, which sets test_evaluator['output_dir']
-    metric = next((m for m in metrics if m.type in ('RefinementMetric', 'IoUMetric')), metrics[0])
+    metric = next((m for m in metrics if type_name(m) in ('RefinementMetric', 'IoUMetric')), metrics[0])
     metric.output_dir = folder
     metric.keep_results = True
 
@@ -112,7 +113,7 @@ def save_for_fiftyone(config: Config, folder: str) -> None:
     Raises:
         ValueError: if the config has no such metric.
     """
-    metrics = [metric for metric in _metrics(config.get('test_evaluator')) if metric.type == 'RefinementMetric']
+    metrics = [metric for metric in _metrics(config.get('test_evaluator')) if type_name(metric) == 'RefinementMetric']
     if not metrics:
         raise ValueError("--fiftyone: expected test_evaluator=dict(type='RefinementMetric') in the config, found none")
     metrics[0].fiftyone_dir = folder
@@ -124,7 +125,7 @@ def write_reports(config: Config) -> None:
     So with what processes exchange, which mmengine puts into the current folder.
     """
     for metric in _metrics(config.get('test_evaluator')):
-        if metric.type == 'RefinementMetric':
+        if type_name(metric) == 'RefinementMetric':
             metric.setdefault('report_dir', config.work_dir)
             if metric.get('collect_device', 'cpu') == 'cpu':
                 metric.setdefault('collect_dir', str(Path(config.work_dir) / 'exchanged'))
@@ -158,7 +159,7 @@ def show_predictions(config: Config, drawing: Drawing) -> None:
         config.visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
     if drawing.folder:
         config.visualizer.save_dir = drawing.folder
-    if config.model.get('type') == 'RefinedSegmentor' and config.visualizer.get('type') == 'SegLocalVisualizer':
+    if type_name(config.model) == 'RefinedSegmentor' and type_name(config.visualizer) == 'SegLocalVisualizer':
         config.visualizer.type = 'RefinedSegVisualizer'
 
 

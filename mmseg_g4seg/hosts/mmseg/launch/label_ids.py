@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mmseg_g4seg.hosts.mmseg.checks.test_set import test_set_parts
 from mmseg_g4seg.hosts.mmseg.datasets.settings import build_dataset, class_names
+from mmseg_g4seg.hosts.mmseg.model_config import type_name
 
 
 def check_label_ids(config: Config) -> None:
@@ -20,7 +21,7 @@ def check_label_ids(config: Config) -> None:
         except (KeyError, TypeError):
             continue  # of another library
         for transform in _transforms(settings.get('pipeline') or []) if class_names(dataset) else ():
-            if transform.get('type') == 'LoadAnnotations':
+            if type_name(transform) == 'LoadAnnotations':
                 transform['type'] = 'LoadCheckedAnnotations'
                 transform.update(num_classes=len(class_names(dataset)), ignore_index=dataset.ignore_index)
 

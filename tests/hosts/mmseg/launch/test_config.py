@@ -5,8 +5,13 @@ import json
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.evaluation import IoUMetric
+from mmseg.models import SegTTAModel
+from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
+from mmseg_g4seg.hosts.mmseg import RefinedSegmentor
 from mmseg_g4seg.hosts.mmseg.launch.config import (
     Drawing,
     add_refiner,
@@ -121,6 +126,23 @@ def test_prepare(config_file, tmp_path):
     assert (config.work_dir, config.load_from, config.launcher, config.log_level) == ('w', 'c.pth', 'none', 'ERROR')
     (loading,) = config.test_dataloader.dataset.pipeline[1].transforms[2]
     assert (loading.type, loading.num_classes) == ('LoadCheckedAnnotations', 5)
+
+
+@pytest.mark.parametrize('named', [lambda cls: cls, lambda cls: f'mmseg.{cls.__name__}'], ids=['class', 'scope'])
+def test_types_that_are_no_bare_names(data_root, tmp_path, named):
+    """Those of mmengine's pure Python configs: their runs had no coarse figures, and each view was refined alone."""
+    config = plain_config(data_root, tmp_path)
+    config.test_evaluator.type, config.tta_model.type = named(IoUMetric), named(SegTTAModel)
+    config.visualizer.type = named(SegLocalVisualizer)
+    config.tta_pipeline[1].transforms[2][0].type = named(LoadAnnotations)
+    prepare(config, refiner='mmseg_g4seg::_base_/refiners/pamr.py', drawing=Drawing(), tta=True)
+    assert (config.test_evaluator.type, config.test_evaluator.report_dir) == ('RefinementMetric', str(tmp_path))
+    assert (config.model.type, config.visualizer.type) == ('RefinedSegTTAModel', 'RefinedSegVisualizer')
+    assert config.test_dataloader.dataset.pipeline[1].transforms[2][0].type == 'LoadCheckedAnnotations'
+    # a model that refines already gets the new refiner, and no second wrapper
+    config.model = dict(type=named(RefinedSegmentor), segmentor=dict(type='EncoderDecoder'))
+    add_refiner(config, 'mmseg_g4seg::_base_/refiners/pamr.py')
+    assert config.model.segmentor.type == 'EncoderDecoder'
 
 
 class TestEdits:
