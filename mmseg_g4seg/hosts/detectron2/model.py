@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmseg_g4seg.hosts.arrays import read_refiner_config
 from mmseg_g4seg.ops.clock import device_seconds
+from mmseg_g4seg.ops.precision import own_precision
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
@@ -170,7 +171,7 @@ class RefinedModel(nn.Module):
         # not where the scores are: Detectron2 leaves those on the CPU that the GPU had no room for
         device = weights[0].device
         self.refiner.to(device)
-        with torch.no_grad(), _memory_told():
+        with torch.no_grad(), own_precision(device), _memory_told():
             for inputs, output, own in zip(batched_inputs, outputs, records, strict=True):
                 self._refine(inputs, output, device=device, queries=own, coarse_seconds=seconds)
         return outputs

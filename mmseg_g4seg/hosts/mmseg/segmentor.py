@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmseg_g4seg.diffusion.loading import loaded_once
 from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.ops.masks import changed_pixels
+from mmseg_g4seg.ops.precision import own_precision
 from mmseg_g4seg.ops.scores import ScoreType, binary_probs, check_score_type, scores_to_probs
 from mmseg_g4seg.prediction import ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner
@@ -183,7 +184,8 @@ class RefinedSegmentor(BaseSegmentor):
         binary = [len(sample.seg_logits.data) == 1 for sample in samples]
         for sample in samples:
             del sample.seg_logits  # the coarse probabilities stand for them: 1.2 GB of 150 classes at 2048 x 1024
-        stages = self.refiner.refine_stages(images, coarse, classes, keys=keys)
+        with own_precision(images[0].device):
+            stages = self.refiner.refine_stages(images, coarse, classes, keys=keys)
         seconds = {'coarse': coarse_seconds, **{s.name: s.seconds / len(samples) for s in stages}}
         for i, sample in enumerate(samples):
             self._write(sample, coarse[i], [stage.predictions[i] for stage in stages], binary=binary[i])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmseg_g4seg.coarse import ClassFinder, CoarseSource, build_source
 from mmseg_g4seg.io.class_files import read_synonyms
 from mmseg_g4seg.ops.masks import labelled_pixels, present_classes
+from mmseg_g4seg.ops.precision import own_precision
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList, ClassName
 from mmseg_g4seg.registry import build, names_of
@@ -96,7 +97,8 @@ class SourceSegmentor(BaseSegmentor):
         for pixels, sample in zip(inputs, samples, strict=True):
             image = recover_image(pixels, sample.metainfo, self.data_preprocessor)
             key = image_key(sample.metainfo)
-            found = self.source.predict_present(image, classes, self._present(image, sample, classes), key=key)
+            with own_precision(inputs.device):
+                found = self.source.predict_present(image, classes, self._present(image, sample, classes), key=key)
             labels = found.label_map[None]  # (1, H, W)
             sample.set_data({'seg_logits': PixelData(data=found.probs), 'pred_sem_seg': PixelData(data=labels)})
         return samples

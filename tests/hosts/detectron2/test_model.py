@@ -107,6 +107,18 @@ class TestOutputs:
         assert float((unnamed - second['sem_seg']).abs().max()) > 0.05
         assert unnamed.equal(again)
 
+    def test_half_precision_is_the_plain_models(self, plain, inputs):
+        class Noting(Recorder):
+            def refine_batch(self, images, predictions, classes, *, keys=None):
+                self.dtype = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+                return super().refine_batch(images, predictions, classes, keys=keys)
+
+        refiner = Noting()
+        with torch.autocast('cpu', torch.bfloat16):
+            [output] = predict(wrapped(plain, refiner), inputs[:1])
+        assert refiner.dtype == torch.float32
+        assert output['sem_seg_coarse'].dtype == torch.bfloat16
+
     def test_mask2former_scores_are_sums(self):
         model = build_mask2former()
         model.semantic_on = True

@@ -4,6 +4,7 @@ import torch
 from mmengine.runner import Runner, load_checkpoint
 from mmseg.registry import MODELS
 
+from mmseg_g4seg.refiners.base import Refiner
 from tests.hosts.mmseg.conftest import plain_config, refined
 
 
@@ -62,6 +63,23 @@ class TestMetrics:
         assert both['images_better'] + both['images_worse'] + both['images_same'] == 3
         assert both['refine_seconds'] > 0
         assert both['coarse_seconds'] > 0
+
+    def test_half_precision_is_the_coarse_models(self, data_root, tmp_path):
+        """`TestLoop(fp16=True)` runs a model under autocast: the prior's VAE would overflow in it."""
+
+        class Noting(Refiner):
+            def refine_batch(self, images, predictions, classes, *, keys=None):
+                found.add((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+                return list(predictions)
+
+        found, inputs = set(), torch.zeros(1, 3, 32, 32)
+        config = refined(plain_config(data_root, tmp_path), Noting(), class_names=list('abcde'))
+        model = MODELS.build(config.model).eval()
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+            (coarse,), (result,) = model.segmentor.predict(inputs), model.predict(inputs)
+        assert found == {torch.float32}
+        assert coarse.seg_logits.data.dtype == torch.bfloat16
+        assert torch.equal(result.coarse_sem_seg.data, coarse.pred_sem_seg.data)
 
     def test_batch_size_changes_nothing(self, data_root, tmp_path, checkpoint, refiner_config):
         results = []

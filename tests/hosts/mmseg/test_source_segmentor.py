@@ -52,6 +52,20 @@ def predict(model, *samples):
     return model.predict(inputs, list(samples))
 
 
+def test_half_precision_is_not_the_sources():
+    """`TestLoop(fp16=True)`, of a config that a network had before."""
+
+    class Noting(Uniform):
+        def predict_batch(self, images, classes, *, keys=None):
+            found.add((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+            return super().predict_batch(images, classes, keys=keys)
+
+    found = set()
+    with torch.autocast('cpu', torch.bfloat16):
+        predict(segmentor(Noting()), sample())
+    assert found == {torch.float32}
+
+
 class TestClassesOfAnImage:
     def test_of_the_data_set(self):
         source = Uniform()
