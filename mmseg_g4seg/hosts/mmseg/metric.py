@@ -4,6 +4,7 @@ Shapes: C classes, H W image size. Areas are (3, C) int64: intersection, predict
 """
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,9 @@ from mmseg_g4seg.prediction import ClassList
 from .class_names import announce_dataset, tested_settings
 from .samples import read_truth, stage_label_maps
 
+OF_MMSEG = {*signature(IoUMetric).parameters, 'keep_results'} - {'kwargs'}
+"""Options of `IoUMetric`; `--out` of mmseg's own script sets `keep_results` on any metric."""
+
 
 @METRICS.register_module()
 class RefinementMetric(IoUMetric):
@@ -58,7 +62,11 @@ class RefinementMetric(IoUMetric):
         boundary: also measure boundary IoU (arXiv 2103.16562, with a width of 0.02 of the image's diagonal).
         pictures: number of images on the page that gained most, and of those that lost most.
         fiftyone_dir: folder to export the masks of all images to, see `evaluation.fiftyone`.
+        collect_dir: folder for what processes exchange. Default: `.dist_test` in the current folder.
         kwargs: as for `IoUMetric`.
+
+    Raises:
+        ValueError: if there is no such option, or label maps alone are asked for and no folder for them.
     """
 
     default_prefix = ''  # None has mmengine warn at every start that there is none
@@ -71,9 +79,17 @@ class RefinementMetric(IoUMetric):
         boundary: bool = True,
         pictures: int = PICTURES,
         fiftyone_dir: str | None = None,
+        collect_dir: str | None = None,
         **kwargs: Any,
     ) -> None:
+        # IoUMetric takes any option, and reads those that it knows: a misspelt `mean_clases` changed nothing
+        if unknown := sorted(kwargs.keys() - OF_MMSEG):
+            own = {*signature(RefinementMetric).parameters, *OF_MMSEG} - {'kwargs'}
+            raise ValueError(f'RefinementMetric has no option {unknown[0]!r}; expected some of {sorted(own)}')
         super().__init__(**kwargs)
+        if self.format_only and not self.output_dir:
+            raise ValueError('format_only: label maps are all that is wanted: expected output_dir, a folder for them')
+        self.collect_dir = collect_dir
         self.extremes = Extremes(pictures)
         self.fiftyone = FiftyOneExport(Path(fiftyone_dir)) if fiftyone_dir else None
         self.report_dir = report_dir

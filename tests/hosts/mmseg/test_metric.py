@@ -70,6 +70,14 @@ def test_figures_by_hand_and_by_mmseg(stage):
         assert metrics[prefix + name] == value
 
 
+def test_an_option_that_there_is_not():
+    """mmseg's metric takes any, and drops it."""
+    with pytest.raises(ValueError, match=r"no option 'mean_clases'; expected some of \['beta', .*'mean_classes'"):
+        RefinementMetric(mean_clases='labelled')
+    # what its own script sets
+    RefinementMetric(output_dir=None, keep_results=True)
+
+
 def test_changes_and_seconds():
     data = samples()
     data[1]['pred_sem_seg'] = data[1]['coarse_sem_seg']
@@ -454,6 +462,11 @@ class TestLabelMaps:
         assert evaluate(RefinementMetric(format_only=True, output_dir=str(tmp_path)), data) == {}
         for folder, key in ((tmp_path, 'pred_sem_seg'), (tmp_path / 'coarse', 'coarse_sem_seg')):
             assert np.array_equal(np.asarray(Image.open(folder / '1.png')), data[1][key]['data'][0].numpy())
+
+    def test_format_only_without_a_folder(self):
+        """mmseg's metric stops at the end of the run, by a TypeError."""
+        with pytest.raises(ValueError, match=r'format_only: .* expected output_dir'):
+            RefinementMetric(format_only=True)
 
     def test_more_classes_than_eight_bits_hold(self, tmp_path):
         data = samples(1)

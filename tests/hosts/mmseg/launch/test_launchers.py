@@ -135,6 +135,8 @@ def test_two_processes_behind_a_segmentor(segmentor_case, tmp_path):
     assert_every_image_once(folder, report)
     for stage in ('out', 'out/coarse'):
         assert sorted(path.name for path in (folder / stage).glob('*.png')) == NAMES
+    # what they exchanged lay in the run's folder, and is gone
+    assert not [path for path in folder.rglob('*') if path.name in ('.dist_test', 'exchanged')]
 
 
 FAKE_SRUN = """#!{python}
