@@ -67,6 +67,8 @@ class RefinedModel(nn.Module):
         """
         super().__init__()
         self.model = model
+        # a new module would be in training, and give the plain outputs of a model that was made ready to predict
+        self.training = model.training
         self.refiner = read_refiner(refiner)
         self.dataset = dataset
         self.outputs, self.soften = check_outputs(outputs), check_soften(soften)
@@ -117,6 +119,7 @@ class RefinedModel(nn.Module):
 
         Test-time augmentation is refined once, after the views are merged: `refined.around(
         SemanticSegmentorWithTTA(cfg, refined.model))`. A wrapper around the refined model would refine every view.
+        The mode is this model's: a new wrapper is in training, where nothing is refined.
         """
         return RefinedModel(
             model,
@@ -126,7 +129,7 @@ class RefinedModel(nn.Module):
             score_type=self.score_type,
             outputs=self.outputs,
             soften=self.soften,
-        )
+        ).train(self.training)
 
     def __getattr__(self, name: str) -> Any:
         """Answers for the plain model (`metadata`, `backbone`, `device`, ...)."""

@@ -22,7 +22,7 @@ from mmseg_g4seg.hosts.detectron2 import RefinedModel, RefinementEvaluator, add_
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.base import Refiner
 
-from .mask2former import build_mask2former, random_inputs
+from .mask2former import build_mask2former, import_mask2former, random_inputs
 from .toy import CLASSES, NAME, PAMR, SIZE, TINY
 
 
@@ -145,6 +145,20 @@ class TestOutputs:
         assert losses.keys() == {'loss_sem_seg'}
         assert losses['loss_sem_seg'].equal(copy.deepcopy(plain).train()(labelled)['loss_sem_seg'])
         assert refiner.calls == []
+
+
+def test_test_time_augmentation_is_refined_once(scenes, plain, inputs):
+    """By Mask2Former's wrapper, new and so in training: the refined model's mode counts, or nothing was refined."""
+    package, cfg = import_mask2former(), scenes.clone()
+    cfg.TEST.AUG.merge_from_list(['MIN_SIZES', (40, 56), 'MAX_SIZE', 80, 'FLIP', True])
+    refiner = Recorder()
+    views = package.SemanticSegmentorWithTTA(cfg, plain)
+    [merged] = predict(views, inputs[:1])
+    [output] = predict(RefinedModel(plain, refiner, input_format='BGR', dataset=NAME).around(views), inputs[:1])
+    assert len(refiner.calls) == 1
+    assert output['sem_seg_coarse'].equal(merged['sem_seg'])
+    assert not RefinedModel(torch.nn.Identity(), None).eval().around(torch.nn.Identity()).training
+    assert RefinedModel(torch.nn.Identity(), None).training
 
 
 def least_seconds(function, repeats):
