@@ -3,6 +3,7 @@
 Shapes: B images, C classes, H W image size, Hp Wp padded input.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,6 +101,13 @@ class RefinedSegmentor(BaseSegmentor):
             if name == 'segmentor':
                 raise
             return getattr(self.segmentor, name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> 'RefinedSegmentor':
+        """A copy of the segmentor, with the same refiner: that is frozen, and gigabytes; EMAHook copies every model."""
+        memo[id(self.refiner)] = self.refiner
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        return twin
 
     def train(self, mode: bool = True) -> 'RefinedSegmentor':
         """Sets the mode of the segmentor and of its layers."""

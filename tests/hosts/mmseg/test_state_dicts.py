@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner, load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 from mmseg.models.decode_heads import SegformerHead
@@ -12,6 +13,7 @@ from torch import nn
 
 from mmseg_g4seg.hosts.mmseg.launch.config import use_tta
 from mmseg_g4seg.hosts.mmseg.launch.replicas import ModelReplica
+from mmseg_g4seg.refiners.base import Refiner
 from tests.hosts.mmseg.conftest import plain_config, refined
 
 WEIGHT = 'decode_head.conv_seg.weight'
@@ -142,6 +144,28 @@ class TestOneModelInTwoObjects:
         twin = copy.deepcopy(own)
         assert twin.scale is twin.segmentor.scale
         assert twin.scale is not own.scale
+
+    def test_an_average_of_weights_is_evaluated(self, config, plain, tmp_path):
+        """By mmengine's EMAHook, which copies the model, in a test too, and swaps weights with the copy."""
+
+        class Frozen(Refiner):
+            def refine_batch(self, images, predictions, classes, *, keys=None):
+                raise NotImplementedError
+
+        torch.save({'state_dict': plain.state_dict(), 'meta': {}}, tmp_path / 'a.pth')
+        config = refined(config, None)
+        config.load_from, config.custom_hooks = str(tmp_path / 'a.pth'), [dict(type='EMAHook')]
+        runner = Runner.from_cfg(config)
+        runner.model.refiner = Frozen()
+        runner.call_hook('before_run')
+        runner.load_or_resume()
+        (hook,) = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
+        twin = hook.ema_model.module
+        assert twin.refiner is runner.model.refiner
+        assert twin.decode_head is twin.segmentor.decode_head is not runner.model.decode_head
+        runner.model.decode_head.conv_seg.weight.data.zero_()
+        runner.call_hook('before_test_epoch')
+        assert torch.equal(runner.model.segmentor.decode_head.conv_seg.weight, plain.decode_head.conv_seg.weight)
 
     def test_weights_are_initialised_as_the_segmentor_says(self, config, plain, tmp_path):
         torch.save(plain.state_dict(), tmp_path / 'pretrained.pth')
