@@ -19,7 +19,7 @@ from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.ops.masks import changed_pixels
 from mmseg_g4seg.ops.precision import own_precision
 from mmseg_g4seg.ops.scores import ScoreType, binary_probs, check_score_type, scores_to_probs
-from mmseg_g4seg.prediction import ClassName, Prediction
+from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 
@@ -164,6 +164,19 @@ class RefinedSegmentor(BaseSegmentor):
         probs = binary_probs(scores) if len(scores) == 1 else scores_to_probs(scores, self.score_type)
         return Prediction(probs, labels)
 
+    def find_classes(self, count: int) -> ClassList:
+        """What the refiner is told of the `count` classes that are scored.
+
+        Raises:
+            ValueError: if they have no names, another number of them, or an option does not fit.
+        """
+        return find_classes(
+            count,
+            names=self.class_names,
+            dataset_meta=getattr(self, 'dataset_meta', None),
+            options={**getattr(self.refiner, 'class_options', {}), **self.classes},
+        )
+
     def refine_samples(
         self,
         samples: list[SegDataSample],
@@ -181,12 +194,7 @@ class RefinedSegmentor(BaseSegmentor):
             coarse_seconds: that the coarse model took for an image.
         """
         assert self.refiner is not None
-        classes = find_classes(
-            len(coarse[0].probs),
-            names=self.class_names,
-            dataset_meta=getattr(self, 'dataset_meta', None),
-            options={**self.refiner.class_options, **self.classes},
-        )
+        classes = self.find_classes(len(coarse[0].probs))
         self.refiner.to(images[0].device)
         keys = [image_key(sample.metainfo) for sample in samples]
         binary = [len(sample.seg_logits.data) == 1 for sample in samples]

@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_g4seg.ops.clock import device_seconds
+from mmseg_g4seg.ops.masks import decide_labels
 from mmseg_g4seg.prediction import Prediction
 
 from .images import recover_image
@@ -30,18 +31,19 @@ class RefinedSegTTAModel(SegTTAModel):
         if not isinstance(self.module, RefinedSegmentor):
             raise TypeError(f'RefinedSegTTAModel: expected a RefinedSegmentor, got {type(self.module).__name__}')
 
-    def test_step(self, data: dict | list) -> list[SegDataSample]:
-        """Predicts every augmentation without refining, merges, refines the merged prediction."""
-        # pseudo_collate's dict has a list of augmentations under each key
-        if isinstance(data, dict):
-            count = len(next(iter(data.values())))
-            data = [{key: value[i] for key, value in data.items()} for i in range(count)]
-        start = device_seconds(data[0]['inputs'])
-        clearest = [clearest_view(views) for views in zip(*(view['data_samples'] for view in data), strict=True)]
+    def test_step(self, data: dict[str, list]) -> list[SegDataSample]:
+        """Predicts every augmentation without refining, merges, refines the merged prediction.
+
+        Args:
+            data: as mmengine's `pseudo_collate` makes it, a list of augmentations under each key.
+        """
+        start = device_seconds(data['inputs'][0])
+        clearest = [clearest_view(views) for views in zip(*data['data_samples'], strict=True)]
         samples: list[SegDataSample] = []
         total: list[Tensor] = []
         images: dict[int, Tensor] = {}
-        for number, view in enumerate(data):
+        views = [dict(zip(data, view, strict=True)) for view in zip(*data.values(), strict=True)]
+        for number, view in enumerate(views):
             # one augmentation at a time: only the sum of their probabilities is kept
             prepared = self.module.data_preprocessor(view, False)
             predicted = self.module.predict_coarse(prepared['inputs'], prepared['data_samples'])[0]
@@ -53,7 +55,7 @@ class RefinedSegTTAModel(SegTTAModel):
                 samples, total = predicted, probs
             else:
                 total = [sum_.add_(new) for sum_, new in zip(total, probs, strict=True)]
-        merged = [self._merge(s, t.div_(len(data))) for s, t in zip(samples, total, strict=True)]
+        merged = [self._merge(s, t.div_(len(views))) for s, t in zip(samples, total, strict=True)]
         seconds = (device_seconds(total) - start) / len(merged)
         if self.module.refiner is None:
             return samples
@@ -64,7 +66,15 @@ class RefinedSegTTAModel(SegTTAModel):
     def _merge(self, sample: SegDataSample, probs: Tensor) -> Prediction:
         """Writes the average of an image's augmentations into its first sample."""
         binary = len(sample.seg_logits.data) == 1
-        labels = (probs[1] > self.module.decode_head.threshold).long() if binary else probs.argmax(dim=0)
+        if binary:
+            labels = (probs[1] > self.module.decode_head.threshold).long()
+        elif self.module.refiner is None:
+            labels = probs.argmax(dim=0)
+        else:
+            # by the rule that decides behind the refiner, or its change would pass for the refiner's
+            classes = self.module.find_classes(len(probs))
+            threshold = classes.threshold
+            labels = decide_labels(probs, background_index=classes.background, background_threshold=threshold)
         sample.set_data(
             {
                 'pred_sem_seg': PixelData(data=labels[None]),

@@ -59,6 +59,21 @@ def test_refines_once_an_image_after_merging(data_root, tmp_path, checkpoint):
     np.testing.assert_allclose(given.numpy(), first, atol=1e-3)
 
 
+def test_a_threshold_decides_before_the_refiner_as_behind_it(data_root, tmp_path, checkpoint):
+    """Views that were decided by argmax had the threshold's effect counted as a refiner's."""
+    config = refined(plain_config(data_root, tmp_path), None, classes=dict(background='sky', threshold=0.4))
+    use_tta(config)
+    config.load_from = checkpoint
+    runner = Runner.from_cfg(config)
+    runner.model.module.refiner = refiner = CountingRefiner()
+    metrics = runner.test()
+    for _, (coarse,), _ in refiner.calls:
+        expected = torch.where(coarse.probs[1:].amax(0) >= 0.4, coarse.probs[1:].argmax(0) + 1, 0)
+        assert coarse.label_map.equal(expected)
+        assert not coarse.label_map.equal(coarse.probs.argmax(0))
+    assert metrics['images_same'] == 3
+
+
 @pytest.mark.parametrize(
     ('views', 'expected'),
     [
