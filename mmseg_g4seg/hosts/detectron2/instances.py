@@ -4,18 +4,15 @@ Shapes: N instances, n of one class, H W image size.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from detectron2.structures import BitMasks, Boxes, Instances
 from torch import Tensor
 
 from mmseg_g4seg.ops.masks import soften_labels
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
-
-if TYPE_CHECKING:
-    from detectron2.structures import Instances
 
 MASKS_PER_BATCH = 8
 """Of one class, refined together. More would take more memory: each has two maps of the image's size."""
@@ -24,12 +21,12 @@ MASKS_PER_BATCH = 8
 def refine_instances(
     refiner: Refiner,
     image: Tensor,
-    instances: 'Instances',
+    instances: Instances,
     names: ClassList | Sequence[ClassName],
     *,
     soften: float = SEGMENT_BORDER,
     key: Key = 0,
-) -> 'Instances':
+) -> Instances:
     """Refines the masks of one image, each against the rest of it, since instances may overlap.
 
     Args:
@@ -45,13 +42,10 @@ def refine_instances(
         changed are those of the new masks.
 
     Raises:
-        ValueError: if shapes or classes do not fit.
-        ImportError: if Detectron2 is missing.
+        ValueError: if there are no masks, or shapes or classes do not fit.
     """
-    try:
-        from detectron2.structures import BitMasks, Boxes
-    except ImportError as error:
-        raise ImportError('instances need Detectron2, which is built from its repository') from error
+    if not instances.has('pred_masks'):  # of a detector of boxes
+        raise ValueError(f'instances: expected pred_masks, got {sorted(instances.get_fields())}; is MODEL.MASK_ON set?')
     names, masks = ClassList.of(names), instances.pred_masks
     labels = instances.pred_classes.tolist()
     if masks.shape[1:] != image.shape[1:]:

@@ -25,6 +25,7 @@ from .class_names import read_metadata
 from .config import NODE, check_outputs, check_soften
 from .images import check_format
 from .outputs import OutputRefiner
+from .queries import QueryRecorder
 from .semantic import check_score_type, find_score_type
 
 
@@ -74,7 +75,7 @@ class RefinedModel(nn.Module):
         self.outputs, self.soften = check_outputs(outputs), check_soften(soften)
         self.input_format = input_format or getattr(model, 'input_format', '')
         self.score_type = score_type
-        self._recorder: Any = None
+        self._recorder: QueryRecorder | None = None
         if self.refiner is None:
             return
         check_format(self.input_format)
@@ -89,8 +90,6 @@ class RefinedModel(nn.Module):
             soften=self.soften,
         )
         if 'panoptic_seg' in self.outputs:
-            from .queries import QueryRecorder
-
             self._recorder = QueryRecorder(model)
 
     @classmethod

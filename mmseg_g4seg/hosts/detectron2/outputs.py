@@ -5,7 +5,7 @@ Shapes: C classes, S segments, H W output size.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,14 +14,14 @@ from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.base import Refiner
+from mmseg_g4seg.refiners.panoptic import refine_panoptic
 
 from .class_names import instance_names, segment_names, semantic_classes
 from .config import NODE
 from .images import image_key, recover_image
+from .instances import refine_instances
+from .queries import RecordedQueries
 from .semantic import RefinedSemantic, refine_semantic
-
-if TYPE_CHECKING:
-    from .queries import RecordedQueries
 
 COARSE = '_coarse'
 """What the name of an output ends with that holds the plain model's: `sem_seg_coarse`."""
@@ -60,7 +60,7 @@ class OutputRefiner:
         output: dict[str, Any],
         *,
         device: torch.device,
-        queries: 'RecordedQueries | None' = None,
+        queries: RecordedQueries | None = None,
         coarse_seconds: float = 0.0,
     ) -> None:
         """Refines an output in place; what it held stays beside under `..._coarse`.
@@ -113,11 +113,9 @@ class OutputRefiner:
         segments_info: list[dict[str, Any]] | None,
         *,
         device: torch.device,
-        queries: 'RecordedQueries | None',
+        queries: RecordedQueries | None,
     ) -> tuple[Tensor, list[dict[str, Any]] | None]:
         """Ids (H, W) and segments after refining."""
-        from mmseg_g4seg.refiners.panoptic import refine_panoptic
-
         # an open-vocabulary model is asked about other classes than it was built with, during its forward alone
         metadata = (queries and queries.metadata) or self._metadata
         names = segment_names(metadata, labels=queries.labels if queries else None)
@@ -141,8 +139,6 @@ class OutputRefiner:
         return ids, None if left is None else [{**s, 'category_id': given[s['id']]} for s in left]
 
     def _instances(self, inputs: Mapping[str, Any], instances: Any, device: torch.device) -> Any:
-        from .instances import refine_instances
-
         names = ClassList(instance_names(self._metadata)).with_options(self.refiner.class_options)
         image = self._image(inputs, instances.image_size, device)
         return refine_instances(self.refiner, image, instances, names, soften=self._soften, key=image_key(inputs))

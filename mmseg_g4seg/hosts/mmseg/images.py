@@ -79,5 +79,5 @@ def _check_range(image: Tensor, metainfo: dict[str, Any]) -> None:
 
 def image_key(metainfo: dict[str, Any]) -> str:
     """The image's key: its file name, so that noise does not depend on order, batch or machine."""
-    path = str(metainfo.get('img_path') or metainfo.get('file_name') or '')
+    path = str(metainfo.get('img_path') or '')
     return Path(path).name if path else 'image'

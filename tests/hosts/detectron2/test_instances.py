@@ -5,9 +5,13 @@ import torch
 
 pytest.importorskip('detectron2', reason='Detectron2 is not installed')
 
+from detectron2.config import get_cfg
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import GeneralizedRCNNWithTTA, build_model
 from detectron2.structures import Boxes, Instances
 
 from mmseg_g4seg import build_refiner
+from mmseg_g4seg.hosts.detectron2 import RefinedModel
 from mmseg_g4seg.hosts.detectron2.instances import refine_instances
 from mmseg_g4seg.hosts.detectron2.outputs import OutputRefiner
 from mmseg_g4seg.prediction import ClassList, Prediction
@@ -115,6 +119,48 @@ def test_what_does_not_change_keeps_its_box(instances):
     assert len(refine_instances(Widen(), image, instances[:0], NAMES)) == 0
 
 
+@pytest.fixture(scope='module')
+def mask_rcnn():
+    """Its config and Detectron2's own model, small, with random weights: three detections of 24 x 32 pixels."""
+    cfg = get_cfg()
+    cfg.MODEL.merge_from_list(['DEVICE', 'cpu', 'MASK_ON', True, 'BACKBONE.NAME', 'build_resnet_fpn_backbone'])
+    cfg.MODEL.RESNETS.merge_from_list(['DEPTH', 18, 'RES2_OUT_CHANNELS', 64])
+    cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ['res2', 'res3', 'res4', 'res5']
+    cfg.MODEL.FPN.OUT_CHANNELS = 16
+    cfg.MODEL.RPN.merge_from_list(['IN_FEATURES', ['p4', 'p5'], 'PRE_NMS_TOPK_TEST', 20, 'POST_NMS_TOPK_TEST', 10])
+    cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[16], [32]]
+    heads = ['NAME', 'StandardROIHeads', 'IN_FEATURES', ['p2'], 'NUM_CLASSES', 2, 'SCORE_THRESH_TEST', 0.0]
+    cfg.MODEL.ROI_HEADS.merge_from_list(heads)
+    cfg.MODEL.ROI_BOX_HEAD.merge_from_list(['NAME', 'FastRCNNConvFCHead', 'NUM_FC', 1, 'FC_DIM', 16])
+    cfg.MODEL.ROI_MASK_HEAD.merge_from_list(['NAME', 'MaskRCNNConvUpsampleHead', 'NUM_CONV', 1, 'CONV_DIM', 16])
+    cfg.TEST.DETECTIONS_PER_IMAGE = 3
+    cfg.TEST.AUG.merge_from_list(['MIN_SIZES', (40,), 'MAX_SIZE', 80, 'FLIP', True])
+    torch.manual_seed(0)
+    MetadataCatalog.get('toy_things').set(thing_classes=NAMES)
+    yield cfg, build_model(cfg).eval()
+    MetadataCatalog.remove('toy_things')
+
+
+@pytest.mark.parametrize('augmented', [False, True])
+def test_mask_rcnn(mask_rcnn, augmented):
+    """Alone, and its views merged before they are refined; sizes are those that were asked for."""
+    cfg, plain = mask_rcnn
+    refiner = Widen()
+    model = RefinedModel(plain, refiner, input_format='BGR', dataset='toy_things', outputs=['instances'])
+    views = GeneralizedRCNNWithTTA(cfg, plain) if augmented else plain
+    model = model.around(views) if augmented else model
+    inputs = [dict(image=torch.randint(0, 256, (3, 48, 64), dtype=torch.uint8), height=SIZE[0], width=SIZE[1])]
+    with torch.no_grad():
+        [alone], [output] = views(inputs), model(inputs)
+    coarse, refined = output['instances_coarse'], output['instances']
+    assert coarse.pred_masks.equal(alone['instances'].pred_masks)
+    shown = coarse.pred_masks.flatten(1).any(dim=1)
+    assert refined.pred_masks.equal(coarse.pred_masks[shown].roll(1, 2))
+    assert refined.scores.equal(coarse.scores[shown])
+    assert refined.image_size == SIZE
+    assert len(refiner.seen) == int(shown.sum()) > 0
+
+
 def test_a_real_refiner(instances):
     """Mask2Former gives masks as floats, and no boxes that mean anything; the picture shows where the fish ends."""
     instances.pred_masks = instances.pred_masks.float()
@@ -131,5 +177,8 @@ def test_a_real_refiner(instances):
 def test_what_does_not_fit_is_named(instances):
     with pytest.raises(ValueError, match=r'pred_masks: expected \(N, 24, 31\), got \(3, 24, 32\)'):
         refine_instances(Widen(), torch.rand(3, 24, 31), instances, NAMES)
+    boxes = Instances(SIZE, pred_classes=instances.pred_classes)
+    with pytest.raises(ValueError, match=r"expected pred_masks, got \['pred_classes'\]; is MODEL.MASK_ON set"):
+        refine_instances(Widen(), torch.rand(3, *SIZE), boxes, NAMES)
     with pytest.raises(ValueError, match='classes below 1, one a name, got 1'):
         refine_instances(Widen(), torch.rand(3, *SIZE), instances, NAMES[:1])
