@@ -109,7 +109,11 @@ class SavedScoresSegmentor(BaseSegmentor):
             raise ValueError(f'{path}: expected scores of a picture of {size}, got {tuple(scores.shape)}{note}')
         if scores.shape[1:] != size:
             scores = F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
-        return scores.div_(scores.sum(dim=0, keepdim=True).clamp_min(1e-12)) if self.normalise else scores
+        if not self.normalise:
+            return scores
+        total = scores.sum(dim=0)  # (H, W)
+        # where a .png has no label, 255, all classes are as probable: sums of 0 are no probabilities for a refiner
+        return scores.div_(total.clamp_min(1e-12)).masked_fill_(total == 0, 1 / self.num_classes)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Refuses: (B, 3, Hp, Wp) inputs have no features here."""

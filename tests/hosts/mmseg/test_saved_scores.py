@@ -7,6 +7,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmseg_g4seg.hosts.mmseg.saved_scores import SavedScoresSegmentor, read_scores
+from mmseg_g4seg.ops.scores import scores_to_probs
 from tests.hosts.mmseg.conftest import SIZES, plain_config, refined
 from tests.io.pictures import save_turned
 
@@ -37,6 +38,16 @@ class TestFormats:
         scores = read_scores(tmp_path / 'a.png', 5)
         assert torch.equal(scores.argmax(0)[1:], torch.from_numpy(labels[1:]).long())
         assert scores[:, 0].sum() == 0
+
+    def test_pixels_without_a_label(self, tmp_path):
+        """A refiner behind such a mask stopped: `expected sums of 1 over classes, got 0 to 1`."""
+        Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8)).save(tmp_path / 'a.png')
+        model = SavedScoresSegmentor(str(tmp_path), num_classes=4)
+        sample = SegDataSample(metainfo=dict(img_path='a.jpg', ori_shape=(2, 2)))
+        (found,) = model.predict(torch.zeros(1, 3, 2, 2), [sample])
+        assert found.pred_sem_seg.data.tolist() == [[[0, 1], [2, 0]]]
+        assert scores_to_probs(found.seg_logits.data, 'softmax')[:, 1, 1].tolist() == [0.25] * 4
+        assert found.seg_logits.data[:, 1, 0].tolist() == [0, 0, 1, 0]
 
     def test_one_object_in_255(self, tmp_path):
         """It went for unlabelled, and so for background."""
