@@ -54,6 +54,7 @@ class RefinedSegmentor(BaseSegmentor):
 
     Raises:
         ValueError: if the score type is unknown, or the segmentor states another one.
+        TypeError: if `class_names` is a text.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class RefinedSegmentor(BaseSegmentor):
         init_cfg: dict | None = None,
     ) -> None:
         check_score_type(score_type)
+        if isinstance(class_names, str):  # a file, as SourceSegmentor takes it; its letters would be names
+            raise TypeError(f'class_names: expected a list of names, got the text {class_names!r}')
         # one prior where a segmentor reads its masks in the one that refines them: they move together
         with loaded_once():
             built = segmentor if isinstance(segmentor, nn.Module) else _build(segmentor, data_preprocessor)

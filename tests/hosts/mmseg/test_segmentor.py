@@ -216,6 +216,12 @@ class TestInference:
         with torch.no_grad(), pytest.raises(ValueError, match=r'model\.class_names'):
             model.predict(torch.zeros(1, 3, 32, 32))
 
+    def test_a_text_is_no_list_of_names(self, data_root, tmp_path):
+        """Five letters would be the names of five classes."""
+        config = refined(plain_config(data_root, tmp_path), None, class_names='a.txt')
+        with pytest.raises(TypeError, match=r"class_names: expected a list of names, got the text 'a\.txt'"):
+            MODELS.build(config.model)
+
     def test_number_of_class_names_is_checked(self, data_root, tmp_path, refiner_config):
         config = refined(plain_config(data_root, tmp_path), refiner_config, class_names=['sky', 'fish'])
         model = MODELS.build(config.model).eval()
