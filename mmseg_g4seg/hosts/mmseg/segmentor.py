@@ -109,7 +109,7 @@ class RefinedSegmentor(BaseSegmentor):
         """A copy of the segmentor, with the same refiner: that is frozen, and gigabytes; EMAHook copies every model."""
         memo[id(self.refiner)] = self.refiner
         twin = memo[id(self)] = type(self).__new__(type(self))
-        vars(twin).update(copy.deepcopy(vars(self), memo))
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 
     def train(self, mode: bool = True) -> 'RefinedSegmentor':
