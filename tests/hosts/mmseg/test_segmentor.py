@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner, load_checkpoint
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
 from mmseg_g4seg.refiners.base import Refiner
 from tests.hosts.mmseg.conftest import plain_config, refined
@@ -227,6 +229,20 @@ class TestInference:
         model = MODELS.build(config.model).eval()
         with torch.no_grad(), pytest.raises(ValueError, match='5 classes, but 2 class names'):
             model.predict(torch.zeros(1, 3, 32, 32))
+
+
+def test_modes_of_forward_are_the_plain_models(data_root, tmp_path):
+    """Training asks for losses, and tools that count operations for tensors: neither is refined."""
+    plain = MODELS.build(plain_config(data_root, tmp_path).model).eval()
+    model = MODELS.build(refined(plain_config(data_root, tmp_path), None).model).eval()
+    model.load_state_dict(plain.state_dict())
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 5, (1, 32, 32))))
+    inputs = torch.rand(1, 3, 32, 32)
+    for mode in ('loss', 'tensor'):
+        torch.manual_seed(0)  # of dropout in the head
+        expected = plain(inputs, [sample], mode=mode)
+        torch.manual_seed(0)
+        torch.testing.assert_close(model(inputs, [sample], mode=mode), expected, rtol=0, atol=0)
 
 
 def test_answers_for_the_wrapped_model(data_root, tmp_path):

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,26 @@ def test_the_picture_comes_from_the_clearest_view(views, expected):
         size = (round(40 * scale), round(60 * scale))
         samples.append(SegDataSample(metainfo=dict(img_shape=size, ori_shape=(40, 60), flip=flip)))
     assert clearest_view(samples) == expected
+
+
+def test_a_one_channel_head(data_root, tmp_path):
+    """mmseg's own model takes the sigmoid of a sigmoid, which is above any threshold up to 0.5: all is the object."""
+    config = refined(plain_config(data_root, tmp_path, num_classes=1), None, class_names=['background', 'fish'])
+    model = RefinedSegTTAModel(MODELS.build(config.model)).eval()
+    model.module.refiner = CountingRefiner()
+    image = torch.randint(0, 256, (3, 32, 64), dtype=torch.uint8)
+    metas = [dict(ori_shape=(32, 64), img_shape=(32, 64), flip=f, flip_direction='horizontal') for f in (False, True)]
+    data = dict(inputs=[[image], [image.flip(-1)]], data_samples=[[SegDataSample(metainfo=meta)] for meta in metas])
+    with torch.no_grad():
+        views = [{name: views[i] for name, views in copy.deepcopy(data).items()} for i in (0, 1)]
+        first, second = (model.module.segmentor.test_step(view)[0].seg_logits.data for view in views)
+        mean = (first + second) / 2
+        model.module.decode_head.threshold = float(mean.median())
+        (merged,) = model.test_step(data)
+    assert not first.equal(second)
+    torch.testing.assert_close(merged.seg_logits.data, mean)
+    assert merged.coarse_sem_seg.data.equal((mean > mean.median()).long())
+    assert merged.coarse_sem_seg.data.unique().tolist() == [0, 1]
 
 
 def test_plain_module_is_refused(data_root, tmp_path):

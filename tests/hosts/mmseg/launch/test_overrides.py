@@ -50,6 +50,18 @@ def test_a_text_keeps_its_blanks(tool, text, expected):
     assert parser.parse_args(['config.py', '--cfg-options', f'a.b={text}']).cfg_options == {'a.b': expected}
 
 
+def test_a_stage_of_a_chain_by_its_place():
+    """And lists of pairs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
+    stages = [dict(type='PAMRRefiner'), dict(type='G4SegRefiner', update=dict(beta=0.8))]
+    config = Config(dict(model=dict(refiner=dict(type='SequentialRefiner', refiners=stages))))
+    given = ['model.refiner.refiners.1.update.beta=0.5', 'model.pairs=[(0.1,0.2),(0.3,0.4)]']
+    config.merge_from_dict(parser.parse_args(['--cfg-options', *given]).cfg_options)
+    assert [stage.get('update') for stage in config.model.refiner.refiners] == [None, {'beta': 0.5}]
+    assert config.model.pairs == [(0.1, 0.2), (0.3, 0.4)]
+
+
 def test_another_part():
     refiner = build_refiner(
         overridden(
