@@ -126,7 +126,7 @@ class RefinementMetric(IoUMetric):
         """Counts the areas of one batch, of every stage, and writes its label maps where wanted.
 
         Raises:
-            ValueError: see `read_truth`.
+            ValueError: see `read_truth`; or if another model than `RefinedSegmentor` changed its masks.
         """
         size = len(self.class_names)
         for sample in data_samples:
@@ -144,6 +144,12 @@ class RefinementMetric(IoUMetric):
                     boundary=self.boundary,
                     seconds=sample.get('stage_seconds'),
                 )
+                # SegTTAModel merges what was refined view by view, beside the coarse mask of its last view alone
+                if (told := sample.get('changed_pixels', record.changed)) != record.changed:
+                    raise ValueError(
+                        f'{record.name}: expected {told} pixels that the refiner changed, found {record.changed}: the '
+                        "mask was changed behind it; does the config say tta_model=dict(type='RefinedSegTTAModel')?"
+                    )
                 self.results.append(record)
                 if self.fiftyone:
                     self.fiftyone.add(Path(sample['img_path']), label_maps, truth, size)

@@ -35,7 +35,7 @@ class RefinedSegmentor(BaseSegmentor):
 
     In each data sample `pred_sem_seg` and `seg_logits` (probabilities, (C, H, W)) are the refined ones. The
     segmentor's own prediction is `coarse_sem_seg`, and those of a chain's refiners are `stage0_sem_seg` and so on. The
-    metainfo has `stage_names` and `stage_seconds`.
+    metainfo has `stage_names`, `stage_seconds` and `changed_pixels`.
 
     The model loads and saves the checkpoints of the plain segmentor: the layers keep their names.
 
@@ -208,7 +208,9 @@ class RefinedSegmentor(BaseSegmentor):
         seconds = {'coarse': coarse_seconds, **{s.name: s.seconds / len(samples) for s in stages}}
         for i, sample in enumerate(samples):
             self._write(sample, coarse[i], [stage.predictions[i] for stage in stages], binary=binary[i])
-            sample.set_metainfo({'stage_names': [stage.name for stage in stages], 'stage_seconds': dict(seconds)})
+            changed = int((sample.pred_sem_seg.data != sample.coarse_sem_seg.data).sum())
+            names = [stage.name for stage in stages]
+            sample.set_metainfo({'stage_names': names, 'stage_seconds': dict(seconds), 'changed_pixels': changed})
         return samples
 
     def _write(self, sample: SegDataSample, coarse: Prediction, stages: list[Prediction], *, binary: bool) -> None:

@@ -112,6 +112,17 @@ def test_a_one_channel_head(data_root, tmp_path):
     assert merged.coarse_sem_seg.data.unique().tolist() == [0, 1]
 
 
+def test_mmsegs_own_model_is_found_out(data_root, tmp_path, checkpoint):
+    """By `tools/test.py --tta` of mmseg: the table had the coarse masks of the last view, and a gain of TTA's."""
+    config = refined(plain_config(data_root, tmp_path), None)
+    use_tta(config)
+    config.model.type, config.load_from = 'SegTTAModel', checkpoint
+    runner = Runner.from_cfg(config)
+    runner.model.module.refiner = CountingRefiner()
+    with pytest.raises(ValueError, match=r"0\.png: expected 0 pixels .* found \d+: .*tta_model=.*'RefinedSegTTAModel'"):
+        runner.test()
+
+
 def test_plain_module_is_refused(data_root, tmp_path):
     with pytest.raises(TypeError, match='expected a RefinedSegmentor'):
         MODELS.build(dict(type='RefinedSegTTAModel', module=plain_config(data_root, tmp_path).model))
