@@ -14,11 +14,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from mmseg_g4seg.io.mask_files import FileMask
-
 from . import handlers
 from .drawing import class_legend, scale_of
-from .handlers import MAKE, PAINT, UPLOAD, Form, Pair, Shown
+from .handlers import MAKE, PAINT, UPLOAD, Form, MadeMask, Pair, Shown
 from .inputs import named_classes, open_picture
 from .parameters import parameter_values, read_choice
 from .results import COARSE_CAPTION, HINT, REFINED_CAPTION, Results
@@ -109,7 +107,7 @@ def read_form(
     way: str,
     mask_file: str | None,
     editor: dict[str, Any] | None,
-    made: FileMask | None,
+    made: MadeMask | None,
     refiner: str,
     *values: float | None,
 ) -> Form:
@@ -175,7 +173,7 @@ def _preview(*fields: Any) -> tuple[str, Pair]:
     return COARSE_CAPTION, handlers.preview(read_form(*fields))
 
 
-def _maker(runner: Runner) -> Callable[..., tuple[FileMask, str, Pair]]:
+def _maker(runner: Runner) -> Callable[..., tuple[MadeMask, str, Pair]]:
     @in_words
     def make(source: str, *fields: Any, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         progress(0.1, 'Making a coarse mask')

@@ -32,6 +32,21 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
+class MadeMask:
+    """A coarse mask of a source, with what it was made of.
+
+    Attributes:
+        mask: (C, H, W) probabilities.
+        picture: that it was made of.
+        classes: likewise.
+    """
+
+    mask: FileMask
+    picture: Picture
+    classes: ClassList
+
+
+@dataclass(frozen=True)
 class Form:
     """The fields of the page as they stand.
 
@@ -41,7 +56,7 @@ class Form:
         way: `UPLOAD`, `PAINT` or `MAKE`: where the coarse mask comes from.
         mask_file: uploaded mask.
         layers: strokes, (h, w, 4) uint8 RGBA each.
-        made: mask that a source made.
+        made: mask that a source made, of this picture and these names or of earlier ones.
         refiner: name or file.
         values: of the sliders.
     """
@@ -51,7 +66,7 @@ class Form:
     way: str
     mask_file: Path | None
     layers: Sequence[np.ndarray]
-    made: FileMask | None
+    made: MadeMask | None
     refiner: str
     values: Sequence[float | None]
 
@@ -101,9 +116,14 @@ def coarse_mask(form: Form, picture: Picture, classes: ClassList) -> FileMask:
         return read_mask(form.mask_file, classes, picture)
     if form.made is None:
         raise ValueError('coarse mask: expected one from a source, got none; press "Make a coarse mask" first')
-    if form.made.probs is None or len(form.made.probs) != len(classes):
-        raise ValueError('coarse mask: the class names changed since it was made; press "Make a coarse mask" again')
-    return form.made
+    # probabilities fit any grid: another picture, and cats called dogs, would be refined without a word
+    for what, same in (
+        ('picture', np.array_equal(form.made.picture.pixels, picture.pixels)),
+        ('list of class names', form.made.classes.names == classes.names),
+    ):
+        if not same:
+            raise ValueError(f'coarse mask: made of another {what}; press "Make a coarse mask" again')
+    return form.made.mask
 
 
 def preview(form: Form) -> Pair:
@@ -113,10 +133,10 @@ def preview(form: Form) -> Pair:
     return enlarge(picture.pixels), draw_mask(picture.pixels, coarse.label_map, classes)
 
 
-def make(runner: Runner, form: Form, source: str) -> tuple[FileMask, Pair]:
+def make(runner: Runner, form: Form, source: str) -> tuple[MadeMask, Pair]:
     """Makes a coarse mask: what it is, and picture and mask, drawn (s H, s W, 3); errors as `Runner.make_mask`."""
     picture, classes = open_picture(form.picture), named_classes(form.names)
-    made = runner.make_mask(SOURCES[source], picture, classes, form.config)
+    made = MadeMask(runner.make_mask(SOURCES[source], picture, classes, form.config), picture, classes)
     return made, preview(replace(form, made=made, way=MAKE))
 
 

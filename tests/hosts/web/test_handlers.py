@@ -165,13 +165,15 @@ def test_regions_of_the_class_that_changed_most(shown):
 
 def test_a_source_makes_the_mask(form, runner):
     made, pair = handlers.make(runner, form, 'SeeDiff')
-    assert made.probs.shape == (7, 128, 128)
+    assert made.mask.probs.shape == (7, 128, 128)
     assert pair[0].shape == pair[1].shape == (512, 512, 3)
     picture, classes = handlers.open_picture(form.picture), named_classes(form.names)
-    assert handlers.coarse_mask(replace(form, way=MAKE, made=made), picture, classes) is made
-    fewer = replace(form, way=MAKE, made=made, names='background, crate')
-    with pytest.raises(ValueError, match='names changed'):
-        handlers.coarse_mask(fewer, picture, named_classes(fewer.names))
+    assert handlers.coarse_mask(replace(form, way=MAKE, made=made), picture, classes) is made.mask
+    for names in ('background, crate', form.names.replace(classes.labels[-1], 'unicorn')):
+        with pytest.raises(ValueError, match='another list of class names'):
+            handlers.coarse_mask(replace(form, way=MAKE, made=made, names=names), picture, named_classes(names))
+    with pytest.raises(ValueError, match='another picture'):
+        handlers.preview(replace(form, way=MAKE, made=made, picture=SCENES[1].picture))
     with pytest.raises(ValueError, match='press "Make a coarse mask" first'):
         handlers.coarse_mask(replace(form, way=MAKE), picture, classes)
 
