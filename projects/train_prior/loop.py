@@ -17,7 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mmseg_g4seg.io.atomic import atomic_file
+from mmseg_g4seg.io.atomic import atomic_file, atomic_write
 
 SHOWN_EVERY = 25
 """Steps between two looks at the running loss, for which the host waits."""
@@ -91,15 +91,18 @@ def train(
         seed: of the draws; step i draws from the generator seeded by (seed, i).
     """
     state_path, log_path = folder / f'{name}_state.pt', folder / f'{name}_log.csv'
-    optimizer, average, first, spent = _begin(network, learning_rate, state_path)
-    begun, limit, running = time.monotonic() - spent, 60 * max_minutes, torch.zeros((), dtype=torch.float64)
+    optimizer, average, first, spent, running = _begin(network, learning_rate, state_path)
+    _forget_after(log_path, first)
+    begun, limit = time.monotonic() - spent, 60 * max_minutes
+    if spent > limit:  # else each call, after a kill that came later, would take one step more
+        steps = first
     bar = tqdm(range(first, steps), name, initial=first, total=steps, mininterval=5)
     for step, drawn in zip(bar, _drawn_ahead(draw, range(first, steps), seed, workers, network), strict=True):
         passed = max(step / steps, (time.monotonic() - begun) / limit if limit else 1.0)
         rate = learning_rate * _rate(min(1.0, passed), (step + 1) / warm_up)
         current = _descend(network, optimizer, loss(drawn), rate)
         average.update(step)
-        running = current if step == first else 0.98 * running + 0.02 * current
+        running = current if running is None else 0.98 * running + 0.02 * current
         seconds = time.monotonic() - begun
         last = step + 1 == steps or seconds > limit
         if (step + 1) % SHOWN_EVERY == 0 or last:
@@ -107,7 +110,7 @@ def train(
         if (step + 1) % report_every == 0 or last:
             _log(log_path, step + 1, running.item(), _report(network, average, report, step + 1))
         if (step + 1) % save_every == 0 or last:
-            _save_state(state_path, network, optimizer, average, (step + 1, seconds))
+            _save_state(state_path, network, optimizer, average, (step + 1, seconds, running))
         if last:
             break
     average.swap()
@@ -116,13 +119,13 @@ def train(
 
 def _begin(
     network: nn.Module, learning_rate: float, state_path: Path
-) -> tuple[torch.optim.Optimizer, Average, int, float]:
-    """What trains a network, as a saved state left it: optimizer, averages, steps taken, and their seconds."""
+) -> tuple[torch.optim.Optimizer, Average, int, float, Tensor | None]:
+    """What trains a network, as a saved state left it: optimizer, averages, steps taken, their seconds and loss."""
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
     average = Average(network)
-    first, spent = _load_state(state_path, network, optimizer, average) if state_path.exists() else (0, 0.0)
+    taken = _load_state(state_path, network, optimizer, average) if state_path.exists() else (0, 0.0, None)
     network.train()
-    return optimizer, average, first, spent
+    return optimizer, average, *taken
 
 
 def drawing_processes(device: str) -> int:
@@ -202,20 +205,28 @@ def _log(path: Path, step: int, running: float, figures: dict[str, float]) -> No
     tqdm.write('  '.join(f'{k} {v}' for k, v in row.items()))
 
 
+def _forget_after(path: Path, step: int) -> None:
+    """Takes the rows after a step off a log: those steps are taken again, and would be there twice."""
+    if path.exists():
+        lines = path.read_bytes().decode().splitlines(keepends=True)
+        atomic_write(path, ''.join(lines[:1] + [row for row in lines[1:] if int(row.split(',')[0]) <= step]))
+
+
 def _load_state(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average
-) -> tuple[int, float]:
-    """Puts a saved state back, of whichever device; the number of steps that it had taken, and their seconds."""
+) -> tuple[int, float, Tensor | None]:
+    """Puts a saved state back, of whichever device; the steps that it had taken, their seconds and running loss."""
     state = torch.load(path, map_location='cpu', weights_only=True)
     network.load_state_dict(state['network'])
     optimizer.load_state_dict(state['optimizer'])
     for name, weight in state['average'].items():
         average.weights[name].copy_(weight)
-    return int(state['step']), float(state.get('seconds', 0.0))
+    # trainings that began before these were kept go on
+    return int(state['step']), float(state.get('seconds', 0.0)), state.get('running')
 
 
 def _save_state(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average, taken: tuple[int, float]
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: Average, taken: tuple[int, float, Tensor]
 ) -> None:
     state = {
         'network': network.state_dict(),
@@ -223,6 +234,7 @@ def _save_state(
         'average': average.weights,
         'step': taken[0],
         'seconds': taken[1],
+        'running': taken[2],
     }
     with atomic_file(path) as file:
         torch.save(state, file)

@@ -1,6 +1,7 @@
 """The loop of a training, killed and taken up again."""
 
 import math
+from contextlib import suppress
 
 import pytest
 import torch
@@ -24,15 +25,15 @@ def test_a_killed_loop_goes_on(tmp_path):
 
         folder.mkdir(exist_ok=True)
         options = dict(steps=8, learning_rate=0.1, folder=folder, name='line', save_every=2, warm_up=2)
-        try:
-            train(network, loss, report=lambda _: {}, **options)
-        except KeyboardInterrupt:
-            return None, drawn
+        with suppress(KeyboardInterrupt):
+            train(network, loss, report=lambda _: {}, report_every=1, **options)
         return network.weight.detach().clone(), drawn
 
     undisturbed, all_draws = run(tmp_path / 'undisturbed')
     _, first_draws = run(tmp_path / 'killed', kill_at=6)
     resumed, last_draws = run(tmp_path / 'killed')
+    # the fifth step was logged before the kill, and is taken again; the running loss has no jump there
+    assert (tmp_path / 'killed/line_log.csv').read_bytes() == (tmp_path / 'undisturbed/line_log.csv').read_bytes()
     assert first_draws == all_draws[:6]
     assert last_draws == all_draws[4:]
     torch.testing.assert_close(resumed, undisturbed, atol=1e-7, rtol=0)
@@ -71,5 +72,9 @@ def test_minutes_count_over_calls_and_the_rate_falls_with_them(tmp_path, monkeyp
     assert len(rates) == 3, 'the third ends after the limit'
     train(network, lambda _: network.weight.sum(), max_minutes=60, **options)
     assert len(rates) == 7, 'half of the hour was spent before'
+    again = torch.nn.Linear(1, 1, bias=False)
+    train(again, lambda _: again.weight.sum(), max_minutes=60, **options)
+    assert len(rates) == 7, 'the hour is over'
+    torch.testing.assert_close(again.weight, network.weight)
     expected = [0.55 + 0.45 * math.cos(math.pi * share) for share in (0, 0.4, 0.8, 1 / 2, 4 / 6, 5 / 6, 1)]
     assert rates == pytest.approx(expected)
