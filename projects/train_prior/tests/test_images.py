@@ -1,13 +1,14 @@
 """Images with label maps or tags, as training takes them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from projects.demo.scenes.compose import CLASSES
-from projects.train_prior.data import split_validation
+from projects.train_prior.data import TrainingData, load_data, split_validation
 from projects.train_prior.images import change_light, load_training_images
 
 
@@ -25,6 +26,17 @@ class TestImages:
         training, validation = split_validation(data, 3)
         assert len(training) == 15
         assert len(validation) == 1
+        with pytest.raises(ValueError, match='two at least, one to hold out'):
+            split_validation(data.subset([0, 1, 2]), 3)
+
+    def test_no_image_is_trained_on_and_validated_on(self, scenes, tmp_path):
+        copied = shutil.copytree(scenes / 'images/train', tmp_path / 'copied')
+        for path in sorted(copied.iterdir())[2:]:
+            Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+        labels = scenes / 'labels/train'
+        folders = TrainingData(scenes / 'images/train', scenes / 'classes.txt', labels, None, copied, labels)
+        with pytest.raises(ValueError, match='got 2 of 6 that are trained on'):
+            load_data(folders, size=(32, 32), views=2)
 
     def test_light_changes_the_crops_alone(self, scenes):
         plain, lit = self.load(scenes, views=3), self.load(scenes, views=3, light=1.0)

@@ -87,10 +87,13 @@ class TestPrior:
         assert set(names) - set(known) == {'unicorn'}
 
     def test_validation_on_other_images(self, scenes, tmp_path):
-        others = {'validation_images': scenes / 'images/train', 'validation_labels': scenes / 'labels/train'}
+        mirrored = shutil.copytree(scenes / 'images/train', tmp_path / 'mirrored')
+        for path in mirrored.iterdir():
+            Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+        others = {'validation_images': mirrored, 'validation_labels': scenes / 'labels/train'}
         training, validation = load_data(folders(scenes, **others), size=(64, 64), views=2)
         assert (len(training), len(validation)) == (12, 6), 'none is held out, each is shown whole'
-        assert torch.equal(validation.images, training.images[::2])
+        assert torch.equal(validation.images, training.images[::2].flip(-1))
         training, validation = load_data(folders(scenes), size=(64, 64), views=2)
         assert (len(training), len(validation)) == (10, 1)
         table = {p.stem: ['sky'] for p in (scenes / 'images/train').iterdir()}
