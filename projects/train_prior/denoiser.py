@@ -152,7 +152,8 @@ def validation_losses(denoiser: Denoiser, data: LatentSet) -> dict[str, float]:
         for start in range(0, count, 16):
             chosen = entries[start : start + 16]
             batch = data.assemble(chosen, [0] * len(chosen), [view] * len(chosen), generator)
-            errors.append(denoiser.error(batch, torch.Generator().manual_seed(start)))
+            # the last batch may be a small one, whose images count no more than others
+            errors += [denoiser.error(batch, torch.Generator().manual_seed(start))] * len(chosen)
         losses[f'validation_{view.replace(" ", "_")}'] = float(torch.stack(errors).mean())
     if data.data.label_maps is not None:
         for name, rivals in (('doubts', 0.0), ('rivals', 1.0)):
@@ -161,10 +162,14 @@ def validation_losses(denoiser: Denoiser, data: LatentSet) -> dict[str, float]:
 
 
 def _share_settled(denoiser: Denoiser, data: LatentSet, count: int, rivals: float, batch: int = 16) -> float:
-    """How many of so many doubts the right layout settles, in [0, 1]."""
-    generator, shares = torch.Generator().manual_seed(2), []
+    """How many of so many doubts the right layout settles, in [0, 1]; NaN where no image gives one."""
+    generator, firsts, seconds, truths = torch.Generator().manual_seed(2), [], [], []
     for start in range(0, count, batch):
         drawn = min(batch, count - start)
         doubts = draw_doubts(data, drawn, generator, denoiser.settings.doubts.background, rivals)
-        shares += [doubts_settled(denoiser.doubt_errors(doubts, generator), doubts.truth)] * drawn
-    return sum(shares) / len(shares)
+        first, second = denoiser.doubt_errors(doubts, generator).chunk(2)
+        firsts.append(first)
+        seconds.append(second)
+        truths.append(doubts.truth)
+    # of all together: a batch in which few images have two classes counts by those few
+    return doubts_settled(torch.cat([*firsts, *seconds]), torch.cat(truths))

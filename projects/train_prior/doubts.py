@@ -9,6 +9,7 @@ as often the true one, both count alike where a region shows both, and its shape
 anything, are another image's.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -152,7 +153,12 @@ def doubt_loss(errors: Tensor, truth: Tensor, sharpness: float) -> Tensor:
 
 
 def doubts_settled(errors: Tensor, truth: Tensor) -> float:
-    """How often the layout that is right has the lower error, in [0, 1]: (2 B, h, w), (B, h, w), as `doubt_loss`."""
+    """How often the layout that is right has the lower error, in [0, 1]: (2 B, h, w), (B, h, w), as `doubt_loss`.
+
+    NaN where no image has a doubt: 0 would say that all are settled wrongly.
+    """
+    if not truth.any():
+        return math.nan
     return float(_average((_margin(errors, truth) > 0).float(), truth))
 
 

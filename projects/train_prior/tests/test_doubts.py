@@ -1,6 +1,7 @@
 """Doubts: of two classes, which one fills a region."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,6 +73,7 @@ class TestDoubts:
         assert doubts_settled(errors, doubts.truth) == pytest.approx((1 / 1.5 + 0) / 2)
         nothing = Doubts(layouts, layouts, torch.zeros(1, 1, 4))
         assert doubt_loss(errors, nothing.truth, 10.0).item() == 0
+        assert np.isnan(doubts_settled(errors, nothing.truth)), 'not 0: none is settled wrongly'
 
     @pytest.mark.slow
     def test_preferring_a_layout_whatever_the_image_shows_settles_half(self, latents):
@@ -136,6 +138,14 @@ class TestDoubts:
         assert 0.1 < doubts < 5
         assert loss(3.0) - loss(1.0) == pytest.approx(2 * doubts, rel=1e-3)
         assert loss(1.0, rivals=1.0) != loss(1.0, rivals=0.0)
+
+    def test_each_image_counts_alike_in_a_validation_loss(self, latents):
+        """17 images in batches of 16 and of 1."""
+        tagged = copy.copy(latents)
+        tagged.data = TrainingImages(latents.data.images, None, latents.data.present, CLASSES)
+        settings = DenoiserSettings(reports=Reports(draws=17))
+        counted = SimpleNamespace(settings=settings, error=lambda batch, _: torch.tensor(float(len(batch.latents))))
+        assert list(validation_losses(counted, tagged).values()) == pytest.approx([(16 * 16 + 1) / 17] * 4)
 
     @pytest.mark.slow
     def test_validation_draws_the_same_at_every_call(self, latents):
