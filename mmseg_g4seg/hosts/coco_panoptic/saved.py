@@ -11,6 +11,7 @@ from mmseg_g4seg.hosts.folder.plan import Job
 from mmseg_g4seg.io.category_names import clean_name
 from mmseg_g4seg.io.images import find_images
 from mmseg_g4seg.io.panoptic_files import PanopticJSON, read_panoptic_json
+from mmseg_g4seg.io.storage import AnyPath
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.refiners.panoptic import SEGMENT_BORDER
 
@@ -24,9 +25,16 @@ class PanopticJob(Job):
 
     Attributes:
         image_id: of the JSONs.
+        json_files: that say what its segments, and the true ones, are.
     """
 
     image_id: Any = None
+    json_files: Sequence[Path] = ()
+
+    @property
+    def inputs(self) -> list[AnyPath]:
+        """The files that its result and record follow from."""
+        return [*super().inputs, *self.json_files]
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,14 @@ class SavedPanoptic:
             raise ValueError(
                 f'{self.json_file}: expected categories (id, name, isthing) in it or in the labels, got none'
             )
+        names = {category['id']: category['name'] for category in self.categories}
+        for category in self.truth.categories if self.truth else ():
+            # places from 0 on one side, COCO's ids on the other: cats would be counted as dogs
+            if names.get(category['id']) != category['name']:
+                raise ValueError(
+                    f'{self.labels_json}: expected the categories of {self.json_file}, got {category["name"]!r} with '
+                    f'id {category["id"]}, which is {names.get(category["id"])!r} there'
+                )
 
     @property
     def results(self) -> Path:
@@ -113,6 +129,8 @@ class SavedPanoptic:
             ValueError: if there is none, or two would be written to one file.
         """
         names, found = self.predictions.image_names(), find_images(self.images)
+        truths = self.truth.annotations if self.truth else {}
+        jsons = [path for path in (self.json_file, self.labels_json) if path is not None]
         jobs = []
         for image_id, entry in self.predictions.annotations.items():
             name = Path(entry['file_name']).name
@@ -121,7 +139,9 @@ class SavedPanoptic:
             stem = Path(names.get(image_id, name)).stem
             images = [listed] if listed.is_file() else found.get(stem, found.get(Path(name).stem, []))
             masks = [self.panoptic / entry['file_name']]
-            jobs.append(PanopticJob(Path(name).stem, masks, images, self.results / name, image_id=image_id))
+            true = self.labels / truths[image_id]['file_name'] if self.labels and image_id in truths else None
+            options: dict[str, Any] = dict(truth=true, image_id=image_id, json_files=jsons)
+            jobs.append(PanopticJob(Path(name).stem, masks, images, self.results / name, **options))
         if not jobs:
             raise ValueError(f'{self.json_file}: expected annotations, found none')
         if len({job.name for job in jobs}) < len(jobs):
@@ -130,7 +150,13 @@ class SavedPanoptic:
 
     def settings(self) -> dict[str, Any]:
         """What the results follow from, as plain JSON."""
-        paths = {'images': self.images, 'panoptic': self.panoptic, 'json': self.json_file, 'labels': self.labels}
+        paths = {
+            'images': self.images,
+            'panoptic': self.panoptic,
+            'json': self.json_file,
+            'labels': self.labels,
+            'labels_json': self.labels_json,
+        }
         settings = {
             'refiner': self.refiner,
             'soften': self.soften,

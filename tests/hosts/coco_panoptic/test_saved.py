@@ -191,3 +191,28 @@ def test_categories_may_come_from_the_truth(saved, tmp_path):
     assert read_panoptic_json(tmp_path / 'out/predictions.json').categories == CATEGORIES
     with pytest.raises(ValueError, match='expected categories'):
         make_task(saved, tmp_path / 'out', json_file=bare, labels=None, labels_json=None)
+
+
+def test_a_truth_of_other_category_ids_is_refused(saved, tmp_path):
+    content = json.loads((saved / 'true.json').read_text())
+    content['categories'] = [
+        {**c, 'id': CATEGORIES[1 - i]['id'] if i < 2 else c['id']} for i, c in enumerate(CATEGORIES)
+    ]
+    (tmp_path / 'swapped.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="got 'sky-other-merged' with id 40, which is 'ball' there"):
+        make_task(saved, tmp_path / 'out', labels_json=tmp_path / 'swapped.json')
+
+
+def test_figures_are_of_the_truth_that_is_there(saved, tmp_path):
+    """A truth that was mended since, PNG or JSON, is measured against again; another file is another run."""
+    folder, out = tmp_path / 'set', tmp_path / 'out'
+    shutil.copytree(saved, folder)
+    first = refine_saved_panoptic(make_task(folder, out))
+    shutil.copy(folder / 'pred/0.png', folder / 'true/0.png')
+    second = refine_saved_panoptic(make_task(folder, out))
+    found = [[image['quality']['counts']['coarse'] for image in report['images']] for report in (first, second)]
+    assert found[0][1:] == found[1][1:]
+    assert found[0][0] != found[1][0]
+    shutil.copy(folder / 'true.json', folder / 'other.json')
+    with pytest.raises(FileExistsError, match=r'other settings \(labels_json\)'):
+        refine_saved_panoptic(make_task(folder, out, labels_json=folder / 'other.json'))
