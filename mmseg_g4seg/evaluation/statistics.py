@@ -22,7 +22,7 @@ class Comparison:
     before: mIoU of the coarse masks.
     after: mIoU of the refined ones.
     gain: their difference.
-    interval: bootstrap 95 % interval of the gain over images.
+    interval: bootstrap 95 % interval of the gain over images; NaN of one image or block of images.
     better: images whose mean IoU over their own labelled classes rose.
     worse: images where it fell.
     by_initial_iou: for each of `INITIAL_IOU_BINS` the mean gain of the masks (one a class and
@@ -163,7 +163,13 @@ def compare_figures(whole: Sequence[Tensor], drawn: Sequence[Tensor], alone: Seq
 
 
 def resample_weights(count: int, *, resamples: int, seed: int = 0, block: int = 1) -> Tensor:
-    """How often each of N images is drawn in each of R resamples: (R, N) float64; arguments as `compare_counts`."""
+    """How often each of N images is drawn in each of R resamples: (R, N) float64; arguments as `compare_counts`.
+
+    NaN where there is one block alone, and so all that follows from it: every resample would be the same, and an
+    interval of no width would pass for certainty.
+    """
+    if count <= block:
+        return torch.full((resamples, count), torch.nan, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(count, (resamples, -(-count // block)), generator=generator)
     drawn = ((starts[..., None] + torch.arange(block)) % count).flatten(1)[:, :count]

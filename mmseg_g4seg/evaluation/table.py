@@ -98,6 +98,8 @@ def _gain_line(name: str, gain: Comparison) -> str:
     if np.isnan(gain.gain):
         return f'{name} gain: no labelled pixel'
     low, high = gain.interval
+    if np.isnan(low):
+        return f'{name} gain {gain.gain:+.2f}; one image, or block of them, has no interval'
     return f'{name} gain {gain.gain:+.2f}, 95 % interval over images [{low:+.2f}, {high:+.2f}]'
 
 

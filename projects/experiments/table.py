@@ -104,10 +104,10 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
             f'{r["coarse"]:.2f}',
             f'{r["refined"]:.2f}',
             f'{r["gain"]:+.2f}',
-            f'[{r["low"]:+.2f}, {r["high"]:+.2f}]',
+            f'[{r["low"]:+.2f}, {r["high"]:+.2f}]'.replace('+nan', '-'),
             f'{r["better"]} / {r["worse"]}',
             ', '.join(f'{r[f"gain_{low}_{high}"]:+.1f}'.replace('+nan', '-') for low, high in INITIAL_IOU_BINS),
-            f'{r["boundary_gain"]:+.2f} [{r["boundary_low"]:+.2f}, {r["boundary_high"]:+.2f}]',
+            f'{r["boundary_gain"]:+.2f} [{r["boundary_low"]:+.2f}, {r["boundary_high"]:+.2f}]'.replace('+nan', '-'),
             f'{r["seconds"]:.2f}',
         ]
         lines.append(cells)

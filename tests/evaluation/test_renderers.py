@@ -32,9 +32,9 @@ SMALL = """\
 +-------+--------+---------+--------+
 1 images: 1 better, 0 worse, 0 the same
 seconds per image: 0.500 coarse model, 0.250 refiner (0.250 CRF)
-mIoU gain +75.00, 95 % interval over images [+75.00, +75.00]
+mIoU gain +75.00; one image, or block of them, has no interval
 mean gain of masks by initial IoU (number): +100.0 from 0-40 (1), +50.0 from 40-80 (1)
-mBIoU gain +75.00, 95 % interval over images [+75.00, +75.00]
+mBIoU gain +75.00; one image, or block of them, has no interval
 gained most, mean IoU of the image:
   +75.00   25.00 -> 100.00  a.png
 lost most, mean IoU of the image: none"""

@@ -108,8 +108,7 @@ def test_against_another_run():
 
 def test_neighbours_together():
     records = make_records(6)
-    low, high = build_report(records, CLASSES, block=6).gain.interval
-    assert low == pytest.approx(high)
+    assert np.isnan(build_report(records, CLASSES, block=6).gain.interval).all(), 'all are drawn together, each time'
     low, high = build_report(records, CLASSES).gain.interval
     assert low < high
 

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from mmseg_g4seg.evaluation.areas import class_areas, class_iou, mean_iou
-from mmseg_g4seg.evaluation.statistics import RESAMPLES, bootstrap_interval, compare, gain_by_initial_iou
+from mmseg_g4seg.evaluation.statistics import (
+    RESAMPLES,
+    bootstrap_interval,
+    compare,
+    compare_counts,
+    gain_by_initial_iou,
+)
 
 
 def cases(count=40, seed=0, better=0.0):
@@ -62,8 +68,18 @@ def test_blocks_make_the_interval_of_neighbours_that_resemble_each_other_wider()
 
     assert width(block=4) == pytest.approx(2 * width(), rel=0.2)
     assert width(block=1) == width()
-    low, high = bootstrap_interval(before[:6], after[:6], [0], block=6)
-    assert low == pytest.approx(high), 'one block of all images is always the same'
+
+
+@pytest.mark.parametrize(('count', 'block'), [(1, 1), (6, 6), (6, 10)])
+def test_one_block_has_no_interval(count, block):
+    """It would be drawn each time, and bounds that are the gain itself would look like certainty."""
+    before, after = cases(count, better=0.1)
+    assert np.isnan(bootstrap_interval(before, after, [0], block=block)).all()
+    found = compare(before, after, block=block)
+    assert found.gain > 0
+    assert np.isnan([*found.interval, *found.by_class[0][1:]]).all()
+    counts = compare_counts(before, after, lambda areas: {'IoU': class_iou(areas)}, block=block)['IoU']
+    assert np.isnan(counts.interval).all()
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():

@@ -115,6 +115,9 @@ def test_sentence_says_what_the_interval_says():
     assert 'do not\n    tell whether refinement helps' in ParsedPage(render_page(unsure, NOTES)).text
     worse = {**metrics, 'gain': {**metrics['gain'], 'mIoU': -3.0, 'interval': [-4.0, -2.0]}}
     assert 'lowered mean IoU by 3.00 points' in ParsedPage(render_page(worse, NOTES)).text
+    alone = as_dict(build_report(make_records(1), CLASSES))
+    assert alone['gain']['interval'] == [None, None]
+    assert 'One image, or block of\n    them, does not tell' in ParsedPage(render_page(alone, NOTES)).text
 
 
 def test_nothing_labelled():
