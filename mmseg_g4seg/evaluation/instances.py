@@ -3,6 +3,7 @@
 Shapes: C classes, T IoU thresholds, R resamples.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -50,7 +51,7 @@ def measure_instances(
 ) -> InstanceRecord:
     """Matches the masks of one image at every stage; the truth may have crowds."""
     matches = {stage: match_masks(masks, truth) for stage, masks in stages.items()}
-    return InstanceRecord(name, truth.masks[:1].numel(), matches, seconds or {})
+    return InstanceRecord(name, math.prod(truth.masks.shape[1:]), matches, seconds or {})
 
 
 def build_instance_report(

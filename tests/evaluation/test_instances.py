@@ -119,3 +119,11 @@ def test_nothing_there_and_nothing_found():
     assert np.isnan(average_precision([match_masks(one, nothing)[0]], np.ones((1, 1)))).all()
     with pytest.raises(ValueError, match='one image at least'):
         build_instance_report([], NAMES)
+
+
+def test_an_image_without_true_masks_has_its_pixels():
+    generator = torch.Generator().manual_seed(0)
+    masks = squares(generator, 1, scores=True)
+    record = measure_instances('a', {COARSE: masks, REFINED: masks}, squares(generator, 0))
+    assert record.pixels == SIDE * SIDE
+    assert np.isnan(record.before_after).all()

@@ -128,7 +128,8 @@ def _bins(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _gain(image: Mapping[str, Any]) -> float | None:
-    return None if image[COARSE] is None else image[REFINED] - image[COARSE]
+    # either alone: refining may leave no segment in an image whose truth is a crowd, and that has no PQ
+    return None if None in (image[COARSE], image[REFINED]) else image[REFINED] - image[COARSE]
 
 
 def _class_chart(metrics: Mapping[str, Any], key: str, lead: str) -> ClassChart:

@@ -126,6 +126,13 @@ def test_nothing_labelled():
     assert 'No image has a labelled pixel' in ParsedPage(render_page(as_dict(report), NOTES)).text
 
 
+def test_an_image_may_lose_its_figure():
+    metrics = as_dict(build_report(make_records(), CLASSES))
+    metrics['images'][0]['refined'] = None
+    rows = ParsedPage(render_page(metrics, NOTES)).text
+    assert metrics['images'][0]['name'] in rows
+
+
 def test_without_labels_there_is_no_page(tmp_path):
     report = build_report(make_records(labelled=False), CLASSES)
     write_page(report, tmp_path)
