@@ -106,7 +106,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(axis=axis, bar=bar, ends=_ends, as_text=as_text, most_classes=MOST_CLASSES)
+    environment.globals.update(
+        axis=axis, bar=bar, ends=_ends, as_text=as_text, gain_of=_gain, most_classes=MOST_CLASSES
+    )
     for name in ('style.css', 'compare.js'):
         environment.globals[name.replace('.', '_')] = Markup((FOLDER / name).read_text())
     return environment
