@@ -46,7 +46,7 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
     Returns:
         `mIoU` of the masks where they are sure, over the classes that masks have; `labelled`, the share of sure
         pixels; `shown`, the share of named classes that the segmentor finds in their picture, and `shown_by_chance`
-        that of classes that prompts do not name; all in per cent, and `IoU` by class. `alike` is the median
+        that of other classes that a prompt could name; all in per cent, and `IoU` by class. `alike` is the median
         correlation between the scores of two words of a prompt, in [-1, 1].
     """
     classes = read_classes(str(folder / 'classes.txt'))
@@ -68,7 +68,8 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
         alike += own.corrcoef()[tuple(torch.triu_indices(len(own), len(own), 1))].tolist() if len(own) > 1 else []
         there = torch.bincount(seen.flatten(), minlength=len(names)) >= SHARE_THERE * seen.numel()
         for c, name in enumerate(names):
-            (shown if name in record['classes'] else others).append(float(there[c]))
+            if c != classes.background:  # which no prompt can name, and which nearly every picture shows
+                (shown if name in record['classes'] else others).append(float(there[c]))
     iou = class_iou(areas) * 100
     return {
         'pictures': len(records),

@@ -27,7 +27,7 @@ from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 from projects.experiments.plan import ImageSet, read_experiment
-from projects.experiments.run import read_case
+from projects.experiments.run import check_set, read_case, refiner_digest
 from projects.experiments.table import Half, choose_half
 
 COSTS = ('passes', 'seconds')
@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = choose_half(image_set.image_names(), args.half)[: args.images]
         if not names:
             raise SystemExit(f'set {set_name}: expected images with scores in {image_set.scores}, found none')
+        check_set(args.out, image_set)
         results = run_set(args.out / set_name, image_set, {name: runs[name] for name in wanted}, names)
         rows += table_rows(set_name, results, image_set.counted_classes())
     header = ['set', 'run', 'images', 'passes', 'ratio', 'seconds', 'ratio', 'gain [95 %]', 'over the first [95 %]']
@@ -121,9 +122,11 @@ def run_set(
         path = folder / f'{image}.json'
         done = json.loads(path.read_text()) if path.exists() else {}
         for name, refiner in refiners.items():
-            if name not in done:
+            digest = refiner_digest(runs[name])
+            # under one name there may be results of a config that was changed since
+            if done.get(name, {}).get('refiner') != digest:
                 assert refiner is not None
-                done[name] = measure(image, image_set, refiner, counters[name])
+                done[name] = {**measure(image, image_set, refiner, counters[name]), 'refiner': digest}
                 atomic_write(path, json.dumps(done))
             results[name].append(done[name])
     return results

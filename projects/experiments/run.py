@@ -8,13 +8,16 @@ that was cut off is left out.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from mmseg_g4seg.evaluation.records import ImageRecord, measure_image, stage_names
+from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.images import find_images, read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import make_prediction
@@ -23,14 +26,43 @@ from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 
-from .plan import ImageSet, Run
+from .plan import PATHS, ImageSet, Run
 
 
 def result_path(folder: Path, run: Run) -> Path:
     """Where a run's lines go; another refiner under the same name gets another file."""
-    digest = hashlib.sha256(json.dumps(run.refiner, sort_keys=True, default=str).encode()).hexdigest()[:8]
     safe = ''.join(c if c.isalnum() or c in '-_=.' else '_' for c in run.name)
-    return folder / run.set_name / f'{safe}-{digest}.jsonl'
+    return folder / run.set_name / f'{safe}-{refiner_digest(run.refiner)}.jsonl'
+
+
+def refiner_digest(refiner: Mapping[str, Any]) -> str:
+    """Tells a config from another one under the same name."""
+    return hashlib.sha256(json.dumps(refiner, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def check_set(folder: Path, image_set: ImageSet) -> None:
+    """Notes in `OUT/SET.json` what a set's results are of, or compares it with those that are there.
+
+    Args:
+        folder: of the experiment's results.
+        image_set: of a run.
+
+    Raises:
+        ValueError: if there are results of a set of the same name with other files.
+    """
+    path, asked = (
+        folder / f'{image_set.name}.json',
+        {name: str(getattr(image_set, name)) for name in (*PATHS, 'format')},
+    )
+    begun = json.loads(path.read_text()) if path.exists() else asked
+    if changed := [name for name in asked if asked[name] != begun[name]]:
+        # images of one name are taken for each other: half of a table would be of other scores
+        raise ValueError(
+            f'{path}: expected the {changed[0]} that these results are of, {begun[changed[0]]}, or another folder; got '
+            f'{asked[changed[0]]}'
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps(asked, indent=1) + '\n')
 
 
 def read_results(path: Path) -> dict[str, ImageRecord]:
@@ -58,7 +90,11 @@ def run_images(run: Run, image_set: ImageSet, folder: Path, *, names: list[str],
         folder: of the experiment's results.
         names: images of the set, see `ImageSet.image_names`.
         device: to run on.
+
+    Raises:
+        ValueError: as `check_set`.
     """
+    check_set(folder, image_set)
     path = result_path(folder, run)
     missing = [name for name in names if name not in read_results(path)]
     if not missing:

@@ -3,6 +3,7 @@ import io
 import json
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ class TestScript:
         blocks = self.run(data, monkeypatch, '--sets', 'real', '--block', '6', '--table-only') / 'table_block6.csv'
         (row,), (blocked,) = (list(csv.DictReader(path.open())) for path in (plain, blocks))
         assert float(row['low']) < float(row['gain']) < float(row['high'])
-        assert blocked['low'] == blocked['gain'] == blocked['high'], 'one block of all images is always the same'
+        assert (blocked['low'], blocked['high']) == ('nan', 'nan'), 'all are drawn together, each time'
 
     def test_processes_beside_each_other(self, data, monkeypatch):
         one, two = data / 'one', data / 'two'
@@ -216,6 +217,14 @@ class TestRun:
         run, *_ = self.run(data, PAMR, ['im0'])
         other = Run(run.name, run.set_name, {**PAMR, 'iterations': 2})
         assert result_path(data, run) != result_path(data, other)
+
+    def test_results_of_other_scores_are_not_mixed_in(self, data):
+        run, image_set, _ = self.run(data, PAMR, ['im0'])
+        better = replace(image_set, scores=(data / 'scores').rename(data / 'better'))
+        with pytest.raises(
+            ValueError, match=r'real\.json: expected the scores that these results are of, .*scores, or'
+        ):
+            run_images(run, better, data / 'out', names=['im1'])
 
     def test_a_row_a_stage(self, data):
         chain = dict(type='SequentialRefiner', refiners=[PAMR, PAMR])

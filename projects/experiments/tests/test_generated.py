@@ -59,6 +59,15 @@ def test_figures(folder):
     assert measure_pairs(folder, label, 1)['pictures'] == 1
 
 
+def test_background_is_not_found_by_chance(folder):
+    """No prompt names it: the first picture shows it, and of the classes that it could name, tree alone is left."""
+    for name in ('classes.txt', 'manifest.jsonl'):
+        (folder / name).write_text((folder / name).read_text().replace('"sky", ', '').replace('sky', 'background'))
+    found = measure_pairs(folder, label)
+    assert found['shown'] == pytest.approx(200 / 3)
+    assert found['shown_by_chance'] == 0
+
+
 def test_sheet(folder):
     sheet = draw_sheet(folder, label, voc_palette(), 2)
     assert np.asarray(sheet).std() > 10

@@ -41,6 +41,12 @@ def test_ratios_to_the_first_run(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(passes, 'measure', lambda *_: pytest.fail('what is done was done again'))
     passes.main(arguments)
 
+    config.write_text(config.read_text().replace('keep=(2,)', 'keep=(1,)'))
+    measured = []
+    monkeypatch.setattr(passes, 'measure', lambda name, *_: measured.append(name) or records[0]['race'])
+    passes.main(arguments)
+    assert len(measured) == 2, 'the run that changed, on each of the images'
+
 
 def test_unknown_runs_are_named(config, tmp_path):
     with pytest.raises(SystemExit, match=r"--runs: expected some of \['every', 'race', 'chain'\], got \['none'\]"):
