@@ -91,11 +91,9 @@ def train(
         seed: of the draws; step i draws from the generator seeded by (seed, i).
     """
     state_path, log_path = folder / f'{name}_state.pt', folder / f'{name}_log.csv'
-    optimizer, average, first, spent, running = _begin(network, learning_rate, state_path)
-    _forget_after(log_path, first)
+    optimizer, average, first, spent, running = _begin(network, learning_rate, state_path, log_path)
     begun, limit = time.monotonic() - spent, 60 * max_minutes
-    if spent > limit:  # else each call, after a kill that came later, would take one step more
-        steps = first
+    steps = first if spent > limit else steps  # or each call, after a kill that came later, would take one step more
     bar = tqdm(range(first, steps), name, initial=first, total=steps, mininterval=5)
     for step, drawn in zip(bar, _drawn_ahead(draw, range(first, steps), seed, workers, network), strict=True):
         passed = max(step / steps, (time.monotonic() - begun) / limit if limit else 1.0)
@@ -118,12 +116,13 @@ def train(
 
 
 def _begin(
-    network: nn.Module, learning_rate: float, state_path: Path
+    network: nn.Module, learning_rate: float, state_path: Path, log_path: Path
 ) -> tuple[torch.optim.Optimizer, Average, int, float, Tensor | None]:
     """What trains a network, as a saved state left it: optimizer, averages, steps taken, their seconds and loss."""
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
     average = Average(network)
     taken = _load_state(state_path, network, optimizer, average) if state_path.exists() else (0, 0.0, None)
+    _forget_after(log_path, taken[0])
     network.train()
     return optimizer, average, *taken
 

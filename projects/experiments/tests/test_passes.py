@@ -41,7 +41,7 @@ def test_ratios_to_the_first_run(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(passes, 'measure', lambda *_: pytest.fail('what is done was done again'))
     passes.main(arguments)
 
-    config.write_text(config.read_text().replace('keep=(2,)', 'keep=(1,)'))
+    config.write_text(config.read_text().replace('keep=(2,)', 'keep=(3,)'))
     measured = []
     monkeypatch.setattr(passes, 'measure', lambda name, *_: measured.append(name) or records[0]['race'])
     passes.main(arguments)
