@@ -46,7 +46,7 @@ class RefinementMetric(IoUMetric):
     - `G4Seg_mIoU` and so on are those of the masks between the refiners of a chain, by the refiner's name.
     - `mBIoU` is the mean boundary IoU.
     - `images_better`, `images_worse` and `images_same` count images by their mean IoU over the classes of their truth.
-    - `gain_low` and `gain_high` are the bootstrap 95 % interval of the mIoU gain over images.
+    - `gain_low` and `gain_high` are the bootstrap 95 % interval of the mIoU gain over images; NaN of one image.
     - `coarse_seconds` and `refine_seconds` are per image.
 
     With `output_dir` the refined label maps are written there as PNGs, as mmseg does (with 16 bits if 8 cannot hold the

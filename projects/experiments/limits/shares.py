@@ -3,6 +3,8 @@
 Shapes: N images.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ def share_with_interval(right: Tensor, total: Tensor) -> Share:
         total: (N,) counts of what was asked, at least `right`.
 
     Returns:
-        `share`, `low`, `high`; None where nothing was asked.
+        `share`, `low`, `high`; None where nothing was asked, and for the interval of one image.
     """
     return _difference(torch.zeros_like(right), right, total)
 
@@ -35,7 +37,8 @@ def _difference(before: Tensor, after: Tensor, total: Tensor) -> Share:
     if not asked:
         return dict.fromkeys(('share', 'low', 'high'))
     low, high = bootstrap_interval(_as_areas(before, total), _as_areas(after, total), [0])
-    return {'share': 100 * int((after - before).sum()) / asked, 'low': low, 'high': high}
+    known = {} if math.isnan(low) else {'low': low, 'high': high}
+    return {'share': 100 * int((after - before).sum()) / asked, 'low': None, 'high': None, **known}
 
 
 def _as_areas(right: Tensor, total: Tensor) -> Tensor:

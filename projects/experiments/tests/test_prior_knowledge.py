@@ -68,6 +68,7 @@ class TestShares:
         found = share_with_interval(right, total)
         assert found['share'] == 25
         assert 0 <= found['low'] < 25 < found['high'] <= 75
+        assert share_with_interval(right[1:2], total[1:2]) == {'share': 75, 'low': None, 'high': None}
 
     def test_sure_answers_have_no_spread(self):
         total = torch.tensor([2, 4, 10])
