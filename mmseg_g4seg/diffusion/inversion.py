@@ -189,14 +189,15 @@ def _optimise_step(
         with torch.enable_grad():
             empty = sampler.prior.denoise(noisy, timestep, sampler.empty.with_embeds(own))
             output = guide(empty, named, settings.guidance_scale)
-            losses = (sampler.step(noisy, output, place) - target).square().flatten(1).mean(dim=1)
-            loss = losses.sum()
-        done |= losses.detach().cpu() < enough
+            errors = (sampler.step(noisy, output, place) - target).square().flatten(1)  # (B, c * h * w)
+        done |= errors.detach().mean(dim=1).cpu() < enough
         # before the backward pass, which takes twice as long as the forward one
         if done.all():
             break
         before = own.detach().clone()
-        (own.grad,) = torch.autograd.grad(loss, own, materialize_grads=True)
+        # of the sum, not of the mean: 16384 times smaller, most of SD 1.5's gradients would be 0 in float16
+        (gradient,) = torch.autograd.grad(errors.sum(), own, materialize_grads=True)
+        own.grad = gradient / errors.shape[1]
         optimiser.step()
         # Adam's momentum would carry an image on that is good enough, as long as others of the batch are not
         with torch.no_grad():

@@ -8,6 +8,7 @@ from mmseg_g4seg.diffusion.inversion import (
     LOSS_SLACK,
     InversionSettings,
     Sampler,
+    _optimise_step,
     guide,
     invert,
     optimise_empty_prompts,
@@ -133,6 +134,21 @@ class TestNullText:
         trajectory[0] = own.step(trajectory[1], output, 0)
         trajectory[0][1] += 1
         assert optimise_empty_prompts(own, trajectory)[1].tolist() == [[0, 3]]
+
+    def test_float16_moves_embeddings_as_float32_does(self, prior_folder):
+        """Gradients of a mean over latents are too small for float16: most were 0, and the rest noise."""
+        moves = []
+        for dtype in ('float32', 'float16'):
+            own = sampler(load_prior(prior_folder, dtype=dtype), 1, inner_steps=1, steps=50, tolerance=0.0)
+            clean = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+            trajectory = [clean, *(own.prior.add_noise(clean, clean.flip(-1), t) for t in own.timesteps[:3])]
+            with torch.no_grad():
+                reached = own.step(trajectory[3], own.guided(trajectory[3], own.timesteps[2], own.empty, None), 2)
+            # as near as after some steps of optimisation
+            target = reached + 0.003 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+            embeds = own.empty.embeds.float()
+            moves.append(_optimise_step(own, trajectory[3], target, 2, embeds, rate=1e-2, enough=0.0)[0] - embeds)
+        assert torch.cosine_similarity(*(move.flatten() for move in moves), dim=0) > 0.98
 
     @pytest.fixture(scope='class')
     def trained(self):
