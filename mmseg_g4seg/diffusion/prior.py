@@ -68,6 +68,10 @@ class DiffusionPrior(ABC):
             ValueError: if a name is empty or does not fit into the text encoder's length alone.
         """
 
+    def empty_prompts(self, count: int) -> EncodedPrompts:
+        """What classifier-free guidance leads away from, `count` times: an empty prompt, unless a family says else."""
+        return self.encode_prompts([[]] * count, '{name}')
+
     @abstractmethod
     def encode_images(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float32 RGB in [0, 1] -> (B, c, h, w) float32 scaled latents."""

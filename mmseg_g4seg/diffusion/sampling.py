@@ -120,7 +120,7 @@ class PictureSampler:
         latents = torch.stack(noise).to(prior.device)
         # LCM's steps draw noise: one generator a picture, so that its neighbours in the batch take none of it
         later = [image_generator(seed=seed, key=noise_key(key), draw=1) for key in keys]
-        empty = prior.encode_prompts([[]] * len(keys), '{name}') if self.guidance_scale != 1 else None
+        empty = prior.empty_prompts(len(keys)) if self.guidance_scale != 1 else None
         for timestep, level in zip(schedule.timesteps, schedule.levels, strict=True):
             with nullcontext() if maps is None else recorded_attention(maps):
                 output = prior.denoise(latents, timestep, prompts)

@@ -29,7 +29,7 @@ def latents(batch=2, seed=0):
 
 def sampler(prior, count=2, **settings):
     prompts = prior.encode_prompts([['sky'], ['hot air balloon']][:count], TEMPLATE)
-    empty = prior.encode_prompts([[]] * count, '{name}')
+    empty = prior.empty_prompts(count)
     return Sampler(prior, prompts, empty, InversionSettings(**{'steps': 4, 'guidance_scale': 3.0, **settings}))
 
 
@@ -156,7 +156,7 @@ class TestNullText:
         prior = load_prior('tiny')
         image = read_image(Path(__file__).with_name('scene.png'))
         clean = prior.encode_images(image[None, :, :32, :32])
-        prompts, empty = prior.encode_prompts([['grass']], TEMPLATE), prior.encode_prompts([[]], '{name}')
+        prompts, empty = prior.encode_prompts([['grass']], TEMPLATE), prior.empty_prompts(1)
         own = Sampler(prior, prompts, empty, InversionSettings())
         trajectory = invert(own, clean)
         embeds, counts = optimise_empty_prompts(own, trajectory)

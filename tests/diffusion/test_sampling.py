@@ -106,9 +106,7 @@ def test_lcm_draws_as_its_pipeline_noise_between_steps_included():
 
 def test_sdxl_draws_as_its_pipeline():
     prior, pipeline = of_family('sdxl')
-    # its pipeline takes zeros for an empty prompt, unless it is told to encode one
-    pipeline.register_to_config(force_zeros_for_empty_prompt=False)
-    expected = by_pipeline(pipeline, prior, steps=3, guidance=5)
+    expected = by_pipeline(pipeline, prior, steps=3, guidance=5)  # with zeros for an empty prompt
     torch.testing.assert_close(draw(prior, steps=3, guidance_scale=5)[:1], expected, rtol=1e-4, atol=1e-4)
 
 

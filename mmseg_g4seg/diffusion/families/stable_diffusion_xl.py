@@ -4,6 +4,7 @@ Shapes: B images, P prompts, T text tokens, E1 E2 widths of the text encoders, h
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -71,6 +72,17 @@ class StableDiffusionXLPrior(UNetPrior):
         parts = PromptTokenizer(self.tokenizers[0], template=template).split(prompt)
         embeds, (_, pooled), token_masks = encode_clip_pair(self.encoders, self.tokenizers, parts, template)
         return join_parts(embeds.to(self.dtype), token_masks.to(self.device), parts, pooled.to(self.dtype))
+
+    def empty_prompts(self, count: int) -> EncodedPrompts:
+        """Zeros in place of embeddings and of the pooled vector.
+
+        Source:
+            `force_zeros_for_empty_prompt` of `StableDiffusionXLPipeline`, which is on by default.
+        """
+        # captions were dropped as zeros in training: an encoded '' is a caption, and guidance would lead elsewhere
+        encoded = super().empty_prompts(count)
+        assert encoded.pooled is not None
+        return replace(encoded, embeds=torch.zeros_like(encoded.embeds), pooled=torch.zeros_like(encoded.pooled))
 
     def added_conditions(self, latents: Tensor, prompts: EncodedPrompts) -> dict[str, Tensor]:
         assert prompts.pooled is not None

@@ -76,7 +76,7 @@ class NullTextInversion(Reconstruction):
 
     def __call__(self, passes: Passes, images: Sequence[EncodedImage], layouts: Sequence[Layout]) -> Tensor:
         prompts, _ = passes.condition(layouts, 0)
-        empty = passes.prior.encode_prompts([[]] * len(layouts), '{name}')
+        empty = passes.prior.empty_prompts(len(layouts))
         clean = torch.stack([images[layout.image_index].latents for layout in layouts])
         # what is injected is built anew at each timestep: DenseDiffusion's strength depends on it
         sampler = Sampler(passes.prior, prompts, empty, self.settings)
