@@ -37,8 +37,19 @@ def range_modulated_attention(
     Source:
         DenseDiffusion (arXiv 2308.12964), Eq. 4-6. The bias is not of low rank: (Q, Kt) is built.
     """
-    similarity = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, heads, Q, Kt)
-    return modulate_range(similarity, same_region, strength).softmax(-1) @ value
+    return _gather(modulate_range(_similarity(query, key), same_region, strength), value)
+
+
+def _similarity(query: Tensor, key: Tensor) -> Tensor:
+    """Scaled similarities, (B, heads, Q, Kt) float32 whatever the dtype of the (B, heads, N, d) tokens."""
+    # fused kernels keep these in float32; as float16, SD 2.1's exceed 65504 and `highest - similarity` is NaN, and as
+    # bfloat16 one of 50 is wrong by an eighth, more than the rule moves it at timestep 400
+    return query.float() @ key.float().transpose(-1, -2) * query.shape[-1] ** -0.5
+
+
+def _gather(similarity: Tensor, value: Tensor) -> Tensor:
+    """(B, heads, Q, Kt) float32 and (B, heads, Kt, d) -> (B, heads, Q, d), dtype of `value`."""
+    return similarity.softmax(-1).to(value) @ value
 
 
 def modulate_range(similarity: Tensor, same_region: Tensor, strength: Tensor) -> Tensor:
@@ -86,7 +97,7 @@ class DenseDiffusionInjector(AttentionInjector):
         self, query: Tensor, key: Tensor, value: Tensor, joint: JointLayout, *, has_text: bool
     ) -> Tensor:
         """(B, heads, S, d): image queries move in the ranges over text and over image keys apart, text queries stay."""
-        similarity = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        similarity = _similarity(query, key)
         segments = hard_segments(joint.image)  # (B, N, R + 1)
         image, text = joint.slices() if has_text else (slice(None), slice(0))
         level, rows = joint.layout.noise_level, similarity[:, :, image]
@@ -94,7 +105,7 @@ class DenseDiffusionInjector(AttentionInjector):
         if has_text:
             named = F.pad(joint.text, (0, 1))
             rows[..., text] = _moved(rows[..., text], segments, named, self.cross_weight, level)
-        return similarity.softmax(-1) @ value
+        return _gather(similarity, value)
 
 
 def _moved(similarity: Tensor, segments: Tensor, key_segments: Tensor, weight: float, noise_level: float) -> Tensor:

@@ -11,6 +11,7 @@ from mmseg_g4seg.diffusion.injection.dense_diffusion import (
     modulation_strength,
     range_modulated_attention,
 )
+from mmseg_g4seg.diffusion.injection.layouts import JointLayout, RegionLayout
 from tests.diffusion.oracles import random_tokens
 
 
@@ -28,6 +29,31 @@ def test_range_modulation_equals_loop():
                 expected[0, h, i, j] = row[j] + strength[0, i] * step
     expected = expected.softmax(-1) @ value
     torch.testing.assert_close(range_modulated_attention(query, key, value, same, strength), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_takes_large_similarities(dtype):
+    """Beyond what float16 holds, as SD 2.1's are (`upcast_attention`); and finer than bfloat16 tells apart."""
+    query, key, value = (tokens.to(dtype) for tokens in random_tokens(1, 2, 5, 4, 8))
+    query, key = 300 * query, 300 * key
+    same, strength = torch.rand(1, 5, 4) > 0.5, torch.rand(1, 5) / 100
+    expected = range_modulated_attention(*(tokens.double() for tokens in (query, key, value)), same, strength)
+    assert (query.double() @ key.double().mT).abs().max() > 65504
+    found = range_modulated_attention(query, key, value, same, strength)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), expected, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize('has_text', [True, False])
+def test_half_precision_in_a_joint_sequence(has_text):
+    layout = RegionLayout(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 3), noise_level=1.0)
+    joint = JointLayout(layout, patch_size=1, text_first=True)
+    tokens = random_tokens(1, 2, *(7, 7) if has_text else (4, 4), 8)
+    query, key, value = (own.half() for own in (300 * tokens[0], 300 * tokens[1], tokens[2]))
+    rule = DenseDiffusionInjector()
+    expected = rule.attend_jointly(query.double(), key.double(), value.double(), joint, has_text=has_text)
+    found = rule.attend_jointly(query, key, value, joint, has_text=has_text)
+    torch.testing.assert_close(found.double(), expected, atol=0.02, rtol=0.02)
 
 
 def test_every_token_is_of_its_main_region_or_of_none():
