@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--prompt', help="prompt template; default: 'a photo of {name}'")
     parser.add_argument('--size', type=int, help='side of the pictures; default: the training size of the prior')
     parser.add_argument('--steps', type=int, help='sampler steps; default: 50, for LCM 4, for flow matching 28')
-    parser.add_argument('--guidance', type=float, help='default: 7, or 1 if the prior reads a guidance scale itself')
+    parser.add_argument('--guidance', type=float, help='default: 7, or 1 for LCM and FLUX.1')
     parser.add_argument('--seed', type=int, default=0, help='seed of all draws')
     parser.add_argument('--unsure', type=float, default=0.1, help='a pixel is 255 if its best score leads by less')
     parser.add_argument('--background-score', type=float, help='least score of a class, else background; default: 0.5')

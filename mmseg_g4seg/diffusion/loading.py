@@ -18,7 +18,7 @@ from .prior import DiffusionPrior
 from .weights.hub import hub_variant, is_hub_id
 from .weights.lora import find_lora, fuse_lora
 from .weights.parts import load_part, part_class, read_config
-from .weights.schedulers import check_scheduler
+from .weights.schedulers import check_scheduler, implied_settings
 from .weights.single_file import SingleFile, single_file
 from .weights.tiny_autoencoder import load_tiny_autoencoder
 
@@ -130,6 +130,8 @@ def _load(
             continue
         changes = source.scheduler if isinstance(source, SingleFile) and name == 'scheduler' else {}
         loaded[name] = load_part(folder, name, library, class_name, dtype, variant, changes)
+    if 'scheduler' in loaded:
+        loaded['scheduler'].register_to_config(**implied_settings(read_config(_scheduler_config(folder))))
     if lora_file is not None:
         fuse_lora({name: part for name, part in loaded.items() if isinstance(part, torch.nn.Module)}, lora_file)
     return prior_class(**loaded, guidance_scale=guidance_scale)
@@ -176,6 +178,10 @@ def _resolve(source: str | Path, variant: str | None) -> Path:
         ) from error
 
 
+def _scheduler_config(folder: Path) -> Path:
+    return folder / 'scheduler' / 'scheduler_config.json'
+
+
 def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
     """The prior's class, and the names of the parts that its index does not leave out; all are there."""
     file = folder / 'model_index.json'
@@ -191,6 +197,6 @@ def _family(folder: Path) -> tuple[type[LatentPrior], list[str]]:
         if not (folder / name).is_dir():
             raise FileNotFoundError(f'prior {folder}: expected the parts {present}, {name!r} is missing')
     if 'scheduler' in present:  # now, before gigabytes of the others are read
-        settings = folder / 'scheduler' / 'scheduler_config.json'
+        settings = _scheduler_config(folder)
         check_scheduler(read_config(settings), family.parts['scheduler'][1], str(settings))
     return family, present

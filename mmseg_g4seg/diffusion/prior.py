@@ -42,6 +42,8 @@ class DiffusionPrior(ABC):
     """Side of the pictures that it was trained on, where its config says so."""
     guidance_scale: float | None = None
     """What a denoiser that was distilled to read a guidance scale is given; None where it reads none."""
+    is_guided: bool = True
+    """Whether its pipeline draws with classifier-free guidance. Distilled priors are not made for any."""
     finite: FiniteWatch
     """Notes whether what the networks give is finite."""
 

@@ -61,7 +61,7 @@ class PictureSampler:
             prior: the diffusion model.
             image_size: (H, W).
             steps: 50 of DDIM, 4 of LCM and 28 of flow matching when not given.
-            guidance_scale: of classifier-free guidance; 1 is none. When not given 7, but none with LCM, nor with a
+            guidance_scale: of classifier-free guidance; 1 is none. When not given 7, but none with LCM, FLUX.1, or a
                 prior that reads a scale itself.
 
         Raises:
@@ -81,7 +81,7 @@ class PictureSampler:
                 f'guidance: expected 1, since this prior reads a guidance scale itself, {prior.guidance_scale} (which '
                 f'is chosen when it is loaded), got {guidance_scale}'
             )
-        guided = prior.guidance_scale is None and not _is_consistency(prior)
+        guided = prior.is_guided and prior.guidance_scale is None and not _is_consistency(prior)
         self.guidance_scale = (GUIDANCE_SCALE if guided else 1.0) if guidance_scale is None else guidance_scale
         self.steps = steps
         self.schedule()

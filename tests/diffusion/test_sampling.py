@@ -10,12 +10,13 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 
+from mmseg_g4seg.diffusion.families.flux import FluxPrior
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, recorded_attention
 from mmseg_g4seg.diffusion.sampling import PictureSampler, flow_schedule
 from mmseg_g4seg.ops.noise import image_generator, image_noise
 from tests.coarse.priors import PIPELINES
 from tests.conftest import as_prior, build_random_parts
-from tests.diffusion.pipelines import T5_LENGTH, build_lcm
+from tests.diffusion.pipelines import T5_LENGTH, build_flux, build_lcm
 
 TEMPLATE = 'a photo of {name}'
 SIZE = (32, 48)
@@ -187,6 +188,14 @@ def test_attention_of_the_named_half_alone_is_averaged_over_all_steps():
 def test_bad_options(prior, options, said):
     with pytest.raises(ValueError, match=said):
         draw(prior, **options)
+
+
+def test_schnell_is_not_guided_unless_it_is_asked_for():
+    pipeline = build_flux(guidance_embeds=False)
+    prior = FluxPrior(**{name: getattr(pipeline, name) for name in FluxPrior.parts})
+    assert prior.guidance_scale is None
+    assert PictureSampler(prior, image_size=SIZE).guidance_scale == 1
+    assert PictureSampler(prior, image_size=SIZE, guidance_scale=3).guidance_scale == 3
 
 
 def test_a_prior_that_reads_its_scale_is_not_guided_twice():

@@ -96,6 +96,7 @@ class FluxPrior(JointTransformerPrior):
         'scheduler': ('diffusers', 'FlowMatchEulerDiscreteScheduler'),
     }
     default_guidance: ClassVar[float] = 3.5
+    is_guided = False  # [dev] reads a scale, [schnell] was distilled to need none
     latents_per_channel: ClassVar[int] = PATCH_SIZE**2
     text_first: ClassVar[bool] = True
     processor: ClassVar[type[JointInjectionProcessor]] = FluxInjectionProcessor

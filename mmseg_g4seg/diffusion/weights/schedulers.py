@@ -11,6 +11,20 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     'prediction_type': ('epsilon', 'v_prediction', 'sample'),
 }
 """Settings of schedulers with betas, and the values under which the betas say everything."""
+LCM_TIMESTEP_SCALING = 10.0
+"""Of diffusers' `LCMScheduler`, as long as it could not be set."""
+
+
+def implied_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that a scheduler's class implies and its config leaves out.
+
+    Args:
+        config: of the prior's `scheduler_config.json`.
+    """
+    # diffusers before 0.24 did not write the setting that LCM is recognised by: such a prior would draw by DDIM
+    if config.get('_class_name') == 'LCMScheduler' and 'timestep_scaling' not in config:
+        return {'timestep_scaling': LCM_TIMESTEP_SCALING}
+    return {}
 
 
 def check_scheduler(config: Mapping[str, Any], loaded_as: str, where: str) -> None:

@@ -1,5 +1,7 @@
 """LCM: guidance embedding and boundary condition, on Stable Diffusion and on SDXL."""
 
+import json
+
 import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler
@@ -8,6 +10,7 @@ from mmseg_g4seg.diffusion.families.consistency import boundary_scalings, guidan
 from mmseg_g4seg.diffusion.families.stable_diffusion import StableDiffusionPrior
 from mmseg_g4seg.diffusion.families.stable_diffusion_xl import StableDiffusionXLPrior
 from mmseg_g4seg.diffusion.loading import load_prior
+from mmseg_g4seg.diffusion.sampling import PictureSampler
 from tests.conftest import as_prior, build_random_parts
 from tests.diffusion.pipelines import build_lcm, build_sdxl, save
 
@@ -34,6 +37,17 @@ def test_prediction_at_no_noise_is_the_input(tmp_path):
     assert torch.equal(
         prior.clean_latents(prior.denoise(noisy, 0, prior.encode_prompts([['sky']], TEMPLATE)), noisy, 0), noisy
     )
+
+
+def test_config_that_is_older_than_the_scaling(tmp_path):
+    """Written by diffusers before 0.24, and taken for plain DDIM of 50 steps."""
+    config = save(build_lcm(), tmp_path) / 'scheduler' / 'scheduler_config.json'
+    settings = json.loads(config.read_text())
+    del settings['timestep_scaling']
+    config.write_text(json.dumps(settings))
+    prior = load_prior(tmp_path)
+    assert prior.scheduler.config.timestep_scaling == LCMScheduler().config.timestep_scaling
+    assert len(PictureSampler(prior, image_size=(32, 32)).schedule().timesteps) == 4
 
 
 def test_distilled_unet_in_a_plain_pipeline():
