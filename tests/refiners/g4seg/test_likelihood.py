@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mmseg_g4seg.diffusion.prediction import noise_target, predict_x0
 from mmseg_g4seg.ops.noise import image_noise
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.updates import LikelihoodUpdate
@@ -48,6 +49,30 @@ def test_bound(prior, error):
     log_odds = math.log(0.45 / 0.55) + 0.8 * math.tanh(20 * error**2 / 2 / 0.4)
     expected = torch.full((IMAGE_SIZE, IMAGE_SIZE), 1 / (1 + math.exp(-log_odds)))
     torch.testing.assert_close(refined[1], expected, atol=1e-4, rtol=1e-4)
+
+
+class Speaks:
+    """A prior that knows what another one knows, and says it in other units."""
+
+    def __init__(self, prior, prediction_type):
+        self.prior, self.prediction_type = prior, prediction_type
+
+    def __getattr__(self, name):
+        return getattr(self.prior, name)
+
+    def denoise(self, noisy, timestep, prompts, injection=None):
+        alpha, noise = self.alpha_cumprod(timestep), self.prior.denoise(noisy, timestep, prompts, injection)
+        clean = predict_x0(noise, noisy, alpha, 'epsilon')
+        return noise_target(clean, noise, alpha, self.prediction_type)
+
+
+@pytest.mark.parametrize('kind', ['v_prediction', 'sample'])
+def test_what_a_prior_predicts_does_not_count(prior, kind):
+    image, coarse = random_case()
+    refiner = asking(prior, timesteps=(100, 600))
+    expected = refiner.refine(image, coarse, NAMES).probs
+    refiner.prior = Speaks(prior, kind)
+    torch.testing.assert_close(refiner.refine(image, coarse, NAMES).probs, expected, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize('crops', [2, 3])
