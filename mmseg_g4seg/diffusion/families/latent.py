@@ -99,10 +99,12 @@ class LatentPrior(DiffusionPrior):
         return self._dtype
 
     def to(self: Self, device: torch.device | str) -> Self:
-        if torch.device(device) != self.device:
+        before = self.device
+        if torch.device(device) != before:
             for network in self.networks:
                 network.to(device)
-            # what is kept is on the old device
+        # what is kept is on the old device; `cuda` may have been that, and is not equal to `cuda:0`
+        if self.device != before:
             self.known_prompts.clear()
         return self
 

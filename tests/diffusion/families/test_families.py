@@ -399,8 +399,12 @@ class TestLoading:
         assert [known for known in parts_of(LatentPrior) if name in known.pipelines] == [family.prior]
 
     def test_moving_keeps_the_prompts_consistent(self, prior):
+        encoded = prior.encode_prompts([['sky']], TEMPLATE)
         assert prior.to('cpu') is prior
         assert prior.device.type == 'cpu'
+        # another name of the same device, as `cuda` is of `cuda:0`: T5 would run for every image anew
+        assert prior.to('cpu:0').known_prompts
+        assert torch.equal(prior.encode_prompts([['sky']], TEMPLATE).embeds, encoded.embeds)
 
 
 class TestManyNames:
