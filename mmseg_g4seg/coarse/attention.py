@@ -20,6 +20,7 @@ from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.ops.masks import resize_maps
 from mmseg_g4seg.ops.noise import image_noise, noise_key
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.ops.seeded_growth import min_max
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 
@@ -133,6 +134,7 @@ class AttentionSource(CoarseSource):
         self.prior.to(device)
         return self
 
+    @without_autocast()
     @torch.no_grad()
     def predict_batch(
         self,

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmseg_g4seg.features.clip import load_open_clip, pixel_statistics
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, synonyms
 from mmseg_g4seg.registry import register
 
@@ -67,6 +68,7 @@ class CLIPClassFinder(ClassFinder):
         self._words = {classes: words.to(device) for classes, words in self._words.items()}
         return self
 
+    @without_autocast()
     @torch.no_grad()
     def __call__(self, image: Tensor, classes: ClassList) -> list[int]:
         candidates = [c for c in range(len(classes)) if c != classes.background]

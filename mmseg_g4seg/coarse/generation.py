@@ -14,6 +14,7 @@ from torch import Tensor
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.sampling import PictureSampler
 from mmseg_g4seg.ops.noise import image_generator
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.registry import build
 
@@ -98,6 +99,7 @@ class PairGenerator:
         prediction = decide_pair(scores, classes, self.classes, self.source.background_score, self.unsure)
         return Pair(name, prompt, tuple(classes), image, prediction)
 
+    @without_autocast()
     @torch.no_grad()
     def _draw(self, names: Sequence[str], key: str) -> tuple[Tensor, Tensor]:
         """One picture (3, H, W), and (K, H, W) scores in [0, 1], both on the CPU."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmseg_g4seg.diffusion.weights.hub import find_variant, refuse_missing_weights, without_loading_bar
 from mmseg_g4seg.ops.imagenet import imagenet_pixels
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction, synonyms
 from mmseg_g4seg.registry import expect_option, register
 
@@ -117,6 +118,7 @@ class GroupViTSegmentor(CoarseSource):
         tokens = self.tokenizer(texts, padding=True, return_tensors='pt').to(self.model.device)
         return self.model.text_projection(self.model.text_model(**tokens).pooler_output)
 
+    @without_autocast()
     @torch.no_grad()
     def predict_batch(
         self,

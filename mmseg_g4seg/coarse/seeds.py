@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.io.background_rule import BackgroundRule
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 
 from .base import CoarseSource, check_images, share_out
@@ -39,6 +40,7 @@ class SeedSource(CoarseSource):
             (K, H, W) float32 in [0, 1], on the image's device.
         """
 
+    @without_autocast()
     @torch.no_grad()
     def predict_batch(
         self,

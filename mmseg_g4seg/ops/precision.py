@@ -1,6 +1,7 @@
 """The precision that a refiner or a source computes in: that of its weights, whatever the loop around it does."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -13,3 +14,12 @@ def own_precision(device: torch.device) -> AbstractContextManager[None]:
     """
     # torch 2.1 knows autocast on no other kind
     return torch.autocast(device.type, enabled=False) if device.type in ('cuda', 'cpu') else nullcontext()
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """As `own_precision`, on every device; `@without_autocast()` before what computes with weights of its own."""
+    gpu = own_precision(torch.device('cuda')) if torch.cuda.is_available() else nullcontext()
+    # both: images may be on the CPU, and weights on a GPU
+    with own_precision(torch.device('cpu')), gpu:
+        yield

@@ -15,6 +15,7 @@ from mmseg_g4seg.coarse.sliding import Sliding, slide
 from mmseg_g4seg.coarse.words import WordEncoder
 from mmseg_g4seg.features.clip import load_open_clip
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction, synonyms
 from mmseg_g4seg.registry import NUMBER, build, expect_option, parts_of, register
 
@@ -151,6 +152,7 @@ class ClipSegmentor(CoarseSource):
         """Where the models are."""
         return self.model.visual.conv1.weight.device
 
+    @without_autocast()
     @torch.no_grad()
     def predict_batch(
         self,

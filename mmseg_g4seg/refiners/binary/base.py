@@ -12,6 +12,7 @@ from torch import Tensor
 from mmseg_g4seg.ops.binary_masks import merge_binary_masks
 from mmseg_g4seg.ops.masks import present_classes
 from mmseg_g4seg.ops.noise import noise_key
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs, redecide
 
@@ -61,6 +62,7 @@ class BinaryMaskRefiner(Refiner):
         """
         return torch.stack([self.refine_mask(image, mask, key) for mask, key in zip(masks, keys, strict=True)])
 
+    @without_autocast()
     @torch.no_grad()
     def refine_batch(
         self,

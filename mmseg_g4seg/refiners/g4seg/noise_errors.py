@@ -30,8 +30,8 @@ def noise_errors(
         draws: of the noise, at each of them.
 
     Returns:
-        (h, w) float32 for each layout: the squared error of the predicted noise, averaged over latent channels, timesteps
-        and draws.
+        (h, w) float32 for each layout: the squared error of the predicted noise, averaged over latent
+        channels, timesteps and draws.
     """
     found: list[Tensor] = []
     for attempt in passes.attempts(layouts):

@@ -17,6 +17,7 @@ from mmseg_g4seg.diffusion.injection.base import Injector, injector_list
 from mmseg_g4seg.diffusion.loading import as_prior, load_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.masks import present_classes, resize_maps
+from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
 from mmseg_g4seg.registry import NUMBER, check_option_names, expect_option, expect_part, register
@@ -102,6 +103,7 @@ class G4SegRefiner(Refiner):
         if isinstance(prior, Mapping):
             check_option_names(load_prior, prior, f'{where}: prior')
 
+    @without_autocast()
     @torch.no_grad()
     def refine_batch(
         self,
@@ -133,6 +135,7 @@ class G4SegRefiner(Refiner):
             refined[i] = Prediction(merged.probs.to(given.probs.device), merged.label_map.to(given.label_map.device))
         return refined
 
+    @without_autocast()
     @torch.no_grad()
     def reconstruct(
         self,
@@ -165,6 +168,7 @@ class G4SegRefiner(Refiner):
         self.prior.check_finite()
         return resize_maps(pixels, image.shape[-2:]).to(image.device)
 
+    @without_autocast()
     @torch.no_grad()
     def generate(
         self,
