@@ -20,6 +20,8 @@ from mmseg_g4seg.registry import register
 from .joint_transformer import JointInjectionProcessor, JointTransformerPrior
 
 PATCH_SIZE = 2
+SAMPLE_SIZE = 128
+"""Side in latent cells that diffusers' pipeline draws by default: the transformer's config does not say."""
 T5_LENGTH = 512
 T5_LENGTH_SCHNELL = 256
 """Tokens that T5 gives the two releases: the guidance-distilled one (dev) and the one without guidance."""
@@ -135,6 +137,7 @@ class FluxPrior(JointTransformerPrior):
             reads_guidance=transformer.config.guidance_embeds,
             guidance_scale=guidance_scale,
         )
+        self.trained_image_size = SAMPLE_SIZE * self.latent_stride
         self.clip, self.t5 = text_encoder, text_encoder_2
         self.clip_tokenizer, self.t5_tokenizer = tokenizer, tokenizer_2
 

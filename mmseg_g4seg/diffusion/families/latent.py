@@ -85,7 +85,7 @@ class LatentPrior(DiffusionPrior):
         self.num_train_timesteps = int(scheduler.config.num_train_timesteps)
         self.latent_channels = int(vae.config.latent_channels)
         self.latent_stride = 2 ** (len(vae.config.block_out_channels) - 1)
-        sample_size = denoiser.config.get('sample_size')  # FLUX.1's config has none
+        sample_size = denoiser.config.get('sample_size')  # FLUX.1's config has none, see there
         if isinstance(sample_size, int):
             self.trained_image_size = sample_size * self.latent_stride
         self.known_prompts = {}

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
-from mmseg_g4seg.diffusion.families.flux import _image_positions
+from mmseg_g4seg.diffusion.families.flux import FluxPrior, _image_positions
 from mmseg_g4seg.diffusion.injection import MaskInjector
 from mmseg_g4seg.diffusion.loading import load_prior
 from tests.diffusion.injections import inject
@@ -50,6 +51,15 @@ def test_length_of_t5s_sequence(tmp_path, guidance_embeds, expected):
     pipeline.tokenizer_2.model_max_length = 600
     prior = load_prior(save(pipeline, tmp_path))
     assert prior.encode_prompts([['sky']], TEMPLATE).embeds.shape[1] == expected
+
+
+def test_image_size_is_the_pipelines_own():
+    """With an autoencoder by 8, as FLUX.1's; 512 was taken for what a config does not say."""
+    pipeline = build_flux()
+    blocks = dict(down_block_types=['DownEncoderBlock2D'] * 4, up_block_types=['UpDecoderBlock2D'] * 4)
+    vae = AutoencoderKL(block_out_channels=(4,) * 4, latent_channels=4, norm_num_groups=4, **blocks)
+    prior = FluxPrior(**{**{name: getattr(pipeline, name) for name in FluxPrior.parts}, 'vae': vae})
+    assert prior.trained_image_size == pipeline.default_sample_size * 8
 
 
 def test_many_regions_equal_explicit_masks(tmp_path):
