@@ -105,8 +105,8 @@ class Sampler:
 def check_inversion(prior: DiffusionPrior, settings: InversionSettings) -> None:
     """Raises ValueError where a prior cannot be inverted so: before any work.
 
-    One that predicts clean latents alone has no noise at the start; one that was distilled to read a
-    guidance scale is guided already; and there are no more steps than timesteps.
+    One that predicts clean latents alone has no noise at the start; one that was distilled to read a guidance scale is
+    guided already, and FLUX.1 [schnell] needs no guidance; and there are no more steps than timesteps.
     """
     if prior.prediction_type == 'sample':
         raise ValueError("NullTextInversion: expected a prior that predicts noise, velocity or flow, got 'sample'")
@@ -114,6 +114,10 @@ def check_inversion(prior: DiffusionPrior, settings: InversionSettings) -> None:
         raise ValueError(
             f'guidance: expected 1, since this prior reads a guidance scale itself ({prior.guidance_scale}), '
             f'got {settings.guidance_scale}'
+        )
+    if not prior.is_guided and settings.guidance_scale != 1:
+        raise ValueError(
+            f'guidance: expected 1, since this prior was distilled to need none, got {settings.guidance_scale}'
         )
     if settings.steps > prior.num_train_timesteps:
         raise ValueError(f'steps: expected at most {prior.num_train_timesteps}, got {settings.steps}')

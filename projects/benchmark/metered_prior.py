@@ -30,7 +30,7 @@ class MeteredPrior(DiffusionPrior):
         self.prior, self.stages = prior, stages
         self.prediction_type, self.num_train_timesteps = prior.prediction_type, prior.num_train_timesteps
         self.latent_stride, self.image_multiple = prior.latent_stride, prior.image_multiple
-        self.guidance_scale, self.finite = prior.guidance_scale, prior.finite
+        self.guidance_scale, self.is_guided, self.finite = prior.guidance_scale, prior.is_guided, prior.finite
         self.known_prompts = prior.known_prompts
 
     @property
@@ -48,6 +48,11 @@ class MeteredPrior(DiffusionPrior):
     def encode_prompts(self, prompts: Sequence[Sequence[ClassName]], template: str) -> EncodedPrompts:
         with self.stages.stage('text'):
             return self.prior.encode_prompts(prompts, template)
+
+    def empty_prompts(self, count: int) -> EncodedPrompts:
+        # the family's: SDXL's are zeros
+        with self.stages.stage('text'):
+            return self.prior.empty_prompts(count)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB -> (B, c, h, w) latents."""

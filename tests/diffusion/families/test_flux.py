@@ -4,6 +4,7 @@ from diffusers import AutoencoderKL
 
 from mmseg_g4seg.diffusion.families.flux import FluxPrior, _image_positions
 from mmseg_g4seg.diffusion.injection import MaskInjector
+from mmseg_g4seg.diffusion.inversion import InversionSettings, check_inversion
 from mmseg_g4seg.diffusion.loading import load_prior
 from tests.diffusion.injections import inject
 from tests.diffusion.oracles import explicit_masks, joint_bias
@@ -43,6 +44,12 @@ class TestWithoutGuidance:
     def test_guidance_scale_is_refused(self, case):
         with pytest.raises(ValueError, match=r'guidance_scale: .* reads none'):
             load_prior(case[1], guidance_scale=3.5)
+
+    def test_inversion_is_not_guided(self, case):
+        prior = load_prior(case[1])
+        check_inversion(prior, InversionSettings(guidance_scale=1))
+        with pytest.raises(ValueError, match=r'guidance: expected 1, .* distilled to need none, got 7\.5'):
+            check_inversion(prior, InversionSettings())
 
 
 @pytest.mark.parametrize(('guidance_embeds', 'expected'), [(True, 512), (False, 256)])
