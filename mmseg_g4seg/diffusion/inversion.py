@@ -194,13 +194,14 @@ def _optimise_step(
             empty = sampler.prior.denoise(noisy, timestep, sampler.empty.with_embeds(own))
             output = guide(empty, named, settings.guidance_scale)
             errors = (sampler.step(noisy, output, place) - target).square().flatten(1)  # (B, c * h * w)
+            # of the sum, not of the mean: 16384 times smaller, most of SD 1.5's gradients would be 0 in float16
+            loss = errors.sum()
         done |= errors.detach().mean(dim=1).cpu() < enough
         # before the backward pass, which takes twice as long as the forward one
         if done.all():
             break
         before = own.detach().clone()
-        # of the sum, not of the mean: 16384 times smaller, most of SD 1.5's gradients would be 0 in float16
-        (gradient,) = torch.autograd.grad(errors.sum(), own, materialize_grads=True)
+        (gradient,) = torch.autograd.grad(loss, own, materialize_grads=True)
         own.grad = gradient / errors.shape[1]
         optimiser.step()
         # Adam's momentum would carry an image on that is good enough, as long as others of the batch are not
