@@ -71,13 +71,14 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
             if c != classes.background:  # which no prompt can name, and which nearly every picture shows
                 (shown if name in record['classes'] else others).append(float(there[c]))
     iou = class_iou(areas) * 100
+    compared = [value for value in alike if value == value]  # a constant map correlates with nothing
     return {
         'pictures': len(records),
         'mIoU': float(iou[areas[1] > 0].mean()),
         'labelled': 100 * float(np.mean(sure)),
         'shown': 100 * float(np.mean(shown)),
         'shown_by_chance': 100 * float(np.mean(others)),
-        'alike': float(np.nanmedian(alike)),
+        'alike': float(np.median(compared)) if compared else float('nan'),
         'IoU': {name: round(float(value), 2) for name, value in zip(names, iou, strict=True) if value == value},
     }
 

@@ -49,6 +49,7 @@ def report():
     return run_benchmark(BenchmarkOptions('tiny', size=32, classes=(1, 3), repeats=1, skip=['cascade-psp']))
 
 
+@pytest.mark.slow
 class TestReport:
     def test_stages_sum_to_the_total(self, report):
         for cost in report.paths:

@@ -67,6 +67,7 @@ def test_a_kill_leaves_no_half_file(jobs, monkeypatch):
     assert list(jobs[0].target.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_processes_give_the_same(jobs, tmp_path):
     other = [Job(job.source, tmp_path / 'two' / job.target.name, job.name) for job in jobs]
     one, two = run_jobs(jobs, convert, description='test'), run_jobs(other, convert, description='test', workers=2)

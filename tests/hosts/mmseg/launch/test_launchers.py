@@ -125,6 +125,7 @@ def assert_every_image_once(folder: Path, report: dict) -> None:
         assert [row['name'] for row in csv.DictReader(file)] == NAMES
 
 
+@pytest.mark.slow
 def test_two_processes_behind_a_segmentor(segmentor_case, tmp_path):
     """From a folder of its own, with label maps."""
     folder = tmp_path / 'two of them'
@@ -166,6 +167,7 @@ def srun(tmp_path) -> dict[str, str]:
     return {'PATH': f'{folder}:{os.environ["PATH"]}'}
 
 
+@pytest.mark.slow
 def test_two_slurm_tasks_of_saved_scores(saved_case, tmp_path, srun):
     """Started as Slurm does, with its variables."""
     command = [SLURM_TEST, 'gpus', 'a job', saved_case.config, 'none', *saved_case.arguments()]
