@@ -44,6 +44,7 @@ def test_the_command_with_damaged_inputs(nodes, tmp_path, capsys):
     assert '27 masks refined' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_actor_is_killed_and_an_image_kills(nodes, tmp_path):
     """Two actors, tasks of 3: image_0 is held while its actor is killed, image_3 ends every process that takes it."""
     from tests.hosts.ray_data.runs import WatchedRun, wait_for
