@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the pinned set and this package: requirements/tested.sh PYTHON. By uv, which unpacks CUDA's libraries in a fifth
-# of pip's time; by pip where uv fails, as behind an index that only pip's configuration names.
+# Installs the pinned set and this package: requirements/tested.sh PYTHON. By uv, since pip takes minutes to unpack CUDA's
+# libraries; by pip where uv fails, as behind an index that only pip's configuration names.
 set -euo pipefail
 python=$1
 here=$(dirname "$0")
