@@ -55,7 +55,7 @@ def _parsers_of(tool: str, files: object) -> list[argparse.ArgumentParser]:
     for action in parser._actions:
         # what is declared as text may be a file, too: `test CONFIG`, `--refiner tiny`
         if action.type is Path or (action.nargs != 0 and action.choices is None and action.type is None):
-            action.complete = files  # type: ignore[attr-defined]  # by which shtab knows: argparse has no such attribute
+            vars(action)['complete'] = files  # by which shtab knows: argparse's own actions have no such attribute
         if action.choices is not None and not isinstance(action, argparse._SubParsersAction):
             # shtab takes a dict of choices for subcommands
             action.choices = list(action.choices)
