@@ -14,7 +14,7 @@ there, report.html.
 import argparse
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
@@ -26,7 +26,7 @@ from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.label_files import png_bytes
 from mmseg_g4seg.refiners.build import build_refiner
 from projects.experiments.pictures import draw_extremes
-from projects.experiments.plan import Experiment, Run, read_experiment
+from projects.experiments.plan import Experiment, Run, check_selection, read_experiment
 from projects.experiments.report import write_run_report
 from projects.experiments.run import read_results, result_path, run_images
 from projects.experiments.table import Half, as_csv, as_markdown, choose_half, make_rows
@@ -141,14 +141,6 @@ def table_name(args: argparse.Namespace) -> str:
 def entry_name(run: Run) -> str:
     """Name of the config's entry that a run is of: a grid's runs have their options behind it."""
     return run.name.split(' ')[0]
-
-
-def check_selection(option: str, asked: Sequence[str] | None, known: Iterable[str]) -> None:
-    """Names that the config does not have would leave a table without them."""
-    known = list(dict.fromkeys(known))
-    unknown = sorted(set(asked or ()) - set(known))
-    if unknown:
-        raise SystemExit(f'{option}: expected some of {known}, got {unknown}')
 
 
 if __name__ == '__main__':

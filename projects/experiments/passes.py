@@ -26,7 +26,7 @@ from mmseg_g4seg.ops.clock import device_seconds
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
-from projects.experiments.plan import ImageSet, read_experiment
+from projects.experiments.plan import ImageSet, check_selection, read_experiment
 from projects.experiments.run import check_set, read_case, refiner_digest
 from projects.experiments.table import Half, choose_half
 
@@ -90,10 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--half', choices=get_args(Half), default='all', help='of the images, by order of names')
     parser.add_argument('--images', type=int, help='at most so many images a set')
+    parser.add_argument('--sets', nargs='*', help='names of sets; all when not given')
     parser.add_argument('--runs', nargs='*', help='names of runs, the first is what the others are compared with')
     args = parser.parse_args(arguments)
     experiment, rows = read_experiment(args.config), []
-    for set_name, image_set in experiment.sets.items():
+    check_selection('--sets', args.sets, experiment.sets)
+    for set_name in args.sets or experiment.sets:
+        image_set = experiment.sets[set_name]
         runs = {run.name: run.refiner for run in experiment.runs if run.set_name == set_name}
         wanted = args.runs or list(runs)
         if unknown := sorted(set(wanted) - set(runs)):

@@ -1,7 +1,7 @@
 """What an experiment consists of: sets of images with coarse scores, and runs of refiners."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,3 +174,11 @@ def _fill(config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         if isinstance(own, dict) and isinstance(given, dict) and own.get('type') in (None, given.get('type')):
             filled[name] = _fill(own, given)
     return filled
+
+
+def check_selection(option: str, asked: Sequence[str] | None, known: Iterable[str]) -> None:
+    """Names that the config does not have would leave a table without them."""
+    known = list(dict.fromkeys(known))
+    unknown = sorted(set(asked or ()) - set(known))
+    if unknown:
+        raise SystemExit(f'{option}: expected some of {known}, got {unknown}')

@@ -48,9 +48,11 @@ def test_ratios_to_the_first_run(config, tmp_path, capsys, monkeypatch):
     assert len(measured) == 2, 'the run that changed, on each of the images'
 
 
-def test_unknown_runs_are_named(config, tmp_path):
+def test_unknown_runs_and_sets_are_named(config, tmp_path):
     with pytest.raises(SystemExit, match=r"--runs: expected some of \['every', 'race', 'chain'\], got \['none'\]"):
         passes.main([str(config), '--out', str(tmp_path), '--runs', 'none'])
+    with pytest.raises(SystemExit, match=r"--sets: expected some of \['real'\], got \['unreal'\]"):
+        passes.main([str(config), '--out', str(tmp_path), '--sets', 'unreal'])
 
 
 def test_each_timestep_beside_all(config, capsys):
