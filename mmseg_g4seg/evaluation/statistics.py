@@ -28,7 +28,7 @@ class Comparison:
     by_initial_iou: for each of `INITIAL_IOU_BINS` the mean gain of the masks (one a class and
         image) that started in it, and their number.
     by_class: for each of C classes its gain in that figure, and the bounds of the gain's bootstrap 95 % interval; NaN
-        for a class that does not count, or that no image labels.
+        for a class that does not count, or that no image labels. The bounds are NaN where one image alone has the class.
     """
 
     before: float
@@ -70,7 +70,7 @@ def compare(
         better=int((per_image > 0).sum()),
         worse=int((per_image < 0).sum()),
         by_initial_iou=gain_by_initial_iou(before[..., counted], after[..., counted]),
-        by_class=_class_gains(before.sum(dim=0), after.sum(dim=0), counted, drawn[1] - drawn[0]),
+        by_class=_class_gains(before, after, counted, drawn[1] - drawn[0]),
     )
 
 
@@ -150,6 +150,7 @@ def compare_figures(whole: Sequence[Tensor], drawn: Sequence[Tensor], alone: Seq
     before, after = (float(own.nanmean()) * 100 for own in whole)
     change = alone[1].nanmean(dim=-1) - alone[0].nanmean(dim=-1)
     gains, drawn_gains = ((whole[1] - whole[0]) * 100).tolist(), drawn[1] - drawn[0]
+    in_several = (~(alone[0].isnan() & alone[1].isnan())).sum(dim=0) > 1
     return Comparison(
         before=before,
         after=after,
@@ -158,7 +159,7 @@ def compare_figures(whole: Sequence[Tensor], drawn: Sequence[Tensor], alone: Seq
         better=int((change > 0).sum()),
         worse=int((change < 0).sum()),
         by_initial_iou=(),
-        by_class=tuple((gain, *_interval(drawn_gains[:, c])) for c, gain in enumerate(gains)),
+        by_class=tuple((gain, *_class_interval(drawn_gains[:, c], in_several[c])) for c, gain in enumerate(gains)),
     )
 
 
@@ -186,13 +187,19 @@ def _interval(gains: Tensor) -> tuple[float, float]:
 def _class_gains(
     before: Tensor, after: Tensor, classes: Sequence[int], drawn: Tensor
 ) -> tuple[tuple[float, float, float], ...]:
-    """See `Comparison.by_class`: (3, C) areas twice, and (R, K) gains of the K classes in each resample."""
-    gains, labelled = (class_iou(after) - class_iou(before)) * 100, before[2] > 0
+    """See `Comparison.by_class`: (N, 3, C) areas twice, and (R, K) gains of the K classes in each resample."""
+    gains = (class_iou(after.sum(dim=0)) - class_iou(before.sum(dim=0))) * 100
+    images = (before[:, 2] > 0).sum(dim=0)
     result = [(torch.nan,) * 3] * len(gains)
     for place, index in enumerate(classes):
-        if labelled[index]:
-            result[index] = (gains[index].item(), *_interval(drawn[:, place]))
+        if images[index]:
+            result[index] = (gains[index].item(), *_class_interval(drawn[:, place], images[index] > 1))
     return tuple(result)
+
+
+def _class_interval(gains: Tensor, in_several: Tensor) -> tuple[float, float]:
+    """Of one class: (R,) fractions. Every resample that has its only image says the same, as if that were certain."""
+    return _interval(gains) if in_several else (torch.nan, torch.nan)
 
 
 def gain_by_initial_iou(before: Tensor, after: Tensor) -> tuple[tuple[float, int], ...]:

@@ -147,9 +147,13 @@ def test_gain_of_each_class_with_its_interval_by_plain_resampling():
         assert found[c] == pytest.approx((gain, *bounds.tolist()))
 
 
-def test_a_class_that_few_images_label_has_an_interval_of_those_resamples():
-    before, after = cases(count=4, better=0.5)
-    before[1:, :, 2], after[1:, :, 2] = 0, 0
-    gain, low, high = compare(before, after).by_class[2]
-    assert low == pytest.approx(gain)
-    assert high == pytest.approx(gain), 'without that image there is no figure of the class'
+@pytest.mark.parametrize(('labelled', 'known'), [(0, False), (1, False), (2, True)])
+def test_a_class_of_one_image_has_no_interval(labelled, known):
+    """Every resample that has the image would say the same: bounds that are the gain itself look like certainty."""
+    before, after = cases(count=8, better=0.5)
+    before[labelled:, :, 2], after[labelled:, :, 2] = 0, 0
+    counts = compare_counts(before, after, lambda areas: {'IoU': class_iou(areas)})['IoU']
+    for gain, low, high in (compare(before, after).by_class[2], counts.by_class[2]):
+        assert np.isfinite(gain) == (labelled > 0)
+        assert np.isfinite([low, high]).all() == known
+        assert not known or low < high
