@@ -28,7 +28,7 @@ class Comparison:
     by_initial_iou: for each of `INITIAL_IOU_BINS` the mean gain of the masks (one a class and
         image) that started in it, and their number.
     by_class: for each of C classes its gain in that figure, and the bounds of the gain's bootstrap 95 % interval; NaN
-        for a class that does not count, or that no image labels. The bounds are NaN where one image alone has the class.
+        for a class that does not count, or that no image labels. Of a class in one image alone the bounds are NaN.
     """
 
     before: float

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .hub import is_hub_id
+from .original_names import original_names
 
 FILE_NAME = 'pytorch_lora_weights.safetensors'
 """What diffusers and the LCM-LoRA repositories call the file."""
@@ -72,7 +73,8 @@ def fuse_lora(networks: Mapping[str, Any], path: Path) -> None:
 
     Args:
         networks: parts by name (`unet`, `transformer`, `text_encoder` ...).
-        path: the safetensors file, in kohya's, PEFT's or diffusers' older naming. The factor alpha
+        path: the safetensors file, in kohya's (with the layers' names of diffusers or of Stability AI), PEFT's or
+            diffusers' older naming. The factor alpha
             is that of the layer, else that of the file's adapter metadata, else r.
 
     Raises:
@@ -124,6 +126,10 @@ def _layers(networks: Mapping[str, Any]) -> dict[str, Any]:
             layers.update({f'{part}.{owner}{name}': layer for name, layer in bare})
             for prefix in (p for p, own in KOHYA_PREFIXES.items() if own == part):
                 layers.update({prefix + f'{owner}{name}'.replace('.', '_'): layer for name, layer in bare})
+        if part == 'unet':
+            # kohya's names in files for SDXL
+            original = original_names((name for name, _ in named), network.config.layers_per_block)
+            layers.update({f'lora_unet_{original[n]}'.replace('.', '_'): m for n, m in named if n in original})
     return layers
 
 

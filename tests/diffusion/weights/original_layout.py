@@ -4,23 +4,8 @@ import re
 
 import torch
 
-UNET_TOP = {
-    'time_embedding.linear_1': 'time_embed.0',
-    'time_embedding.linear_2': 'time_embed.2',
-    'add_embedding.linear_1': 'label_emb.0.0',
-    'add_embedding.linear_2': 'label_emb.0.2',
-    'conv_in': 'input_blocks.0.0',
-    'conv_norm_out': 'out.0',
-    'conv_out': 'out.2',
-}
-UNET_RESNET = {
-    'norm1': 'in_layers.0',
-    'conv1': 'in_layers.2',
-    'time_emb_proj': 'emb_layers.1',
-    'norm2': 'out_layers.0',
-    'conv2': 'out_layers.3',
-    'conv_shortcut': 'skip_connection',
-}
+from mmseg_g4seg.diffusion.weights.original_names import original_names
+
 VAE_ATTENTION = {'group_norm': 'norm', 'to_q': 'q', 'to_k': 'k', 'to_v': 'v', 'to_out.0': 'proj_out'}
 CLIP = {'layer_norm1': 'ln_1', 'layer_norm2': 'ln_2', 'mlp.fc1': 'mlp.c_fc', 'mlp.fc2': 'mlp.c_proj'}
 
@@ -40,34 +25,13 @@ def original(pipeline) -> dict[str, torch.Tensor]:
 
 
 def unet(network):
-    a_level = network.config.layers_per_block + 1
-    attends = [hasattr(block, 'attentions') for block in network.up_blocks]
+    names = original_names((name for name, _ in network.named_modules()), network.config.layers_per_block)
 
     def place(key):
-        for new, old in UNET_TOP.items():
-            if key.startswith(new + '.'):
-                return key.replace(new, old, 1)
-        if match := re.match(r'mid_block\.(resnets|attentions)\.(\d)\.(.*)', key):
-            kind, number, rest = match.groups()
-            return f'middle_block.{2 * int(number) + (kind == "attentions")}.{_resnet(kind, rest)}'
-        direction, level, kind, number, rest = re.match(r'(down|up)_blocks\.(\d)\.(\w+)\.(\d)\.(.*)', key).groups()
-        level, number = int(level), int(number)
-        first = level * a_level + (direction == 'down')
-        block = f'{"input" if direction == "down" else "output"}_blocks'
-        if kind == 'downsamplers':
-            return f'{block}.{first + a_level - 1}.0.{rest.replace("conv", "op")}'
-        if kind == 'upsamplers':
-            return f'{block}.{first + a_level - 1}.{1 + attends[level]}.{rest}'
-        return f'{block}.{first + number}.{int(kind == "attentions")}.{_resnet(kind, rest)}'
+        layer, _, leaf = key.rpartition('.')
+        return f'{names[layer]}.{leaf}'
 
     return {place(key): value for key, value in network.state_dict().items()}
-
-
-def _resnet(kind, rest):
-    if kind == 'attentions':
-        return rest
-    name, _, leaf = rest.rpartition('.')
-    return f'{UNET_RESNET[name]}.{leaf}'
 
 
 def vae(network):

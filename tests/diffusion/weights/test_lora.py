@@ -134,6 +134,30 @@ class TestFusing:
         save(pipeline, tmp_path / 'prior')
         load_prior(tmp_path / 'prior', lora=tmp_path / FILE_NAME)
 
+    def test_sdxl_by_the_names_of_stability_ai(self, tmp_path):
+        """As most files for SDXL have them; diffusers' loader knows them too."""
+        pipeline = build_sdxl()
+        layers = {
+            'lora_unet_input_blocks_1_0_in_layers_2': 'down_blocks.0.resnets.0.conv1',
+            'lora_unet_middle_block_1_transformer_blocks_0_attn2_to_k': LINEAR,
+            'lora_unet_output_blocks_0_1_proj_in': 'up_blocks.0.attentions.0.proj_in',
+        }
+        tensors, expected = {}, {}
+        for seed, (key, name) in enumerate(layers.items()):
+            layer = pipeline.unet.get_submodule(name)
+            down, up = factors(layer, seed=seed)
+            tensors |= {
+                f'{key}.lora_down.weight': down,
+                f'{key}.lora_up.weight': up,
+                f'{key}.alpha': torch.tensor(ALPHA),
+            }
+            change = (up.flatten(1) @ down.flatten(1)).view_as(layer.weight) * ALPHA / RANK
+            expected[name] = layer.weight.detach() + change
+        save_file(tensors, tmp_path / FILE_NAME)
+        fuse_lora({'unet': pipeline.unet}, tmp_path / FILE_NAME)
+        for name, weight in expected.items():
+            torch.testing.assert_close(pipeline.unet.get_submodule(name).weight, weight)
+
 
 class TestRefusing:
     def test_missing_lora_is_found_before_the_prior(self, tmp_path):
