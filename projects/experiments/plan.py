@@ -170,9 +170,10 @@ def _fill(config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     filled = {**options, **config}
     for name in options.keys() & config.keys():
         own, given = config[name], options[name]
-        # options of another kind of part than the run chose would be errors in it
-        if isinstance(own, dict) and isinstance(given, dict) and own.get('type') in (None, given.get('type')):
-            filled[name] = _fill(own, given)
+        if isinstance(own, dict) and isinstance(given, dict):
+            # options of another kind of part than the run chose would be errors in it
+            kinds = {own.get('type'), given.get('type')} - {None}
+            filled[name] = _fill(own, given) if len(kinds) < 2 else own
     return filled
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from mmseg_g4seg.evaluation.areas import class_areas, mean_iou
-from projects.experiments.plan import Run, read_experiment
+from projects.experiments.plan import Run, for_set, read_experiment
 from projects.experiments.run import read_results, result_path, run_images
 from projects.experiments.table import as_csv, as_markdown, choose_half, make_rows
 from tests.conftest import ROOT
@@ -64,6 +64,22 @@ runs = dict(
         assert chains['real']['refiners'][0] == {'type': 'G4SegRefiner', 'prior': 'tiny', 'beta': 0.5}
         assert chains['some']['refiners'][0] == {'type': 'G4SegRefiner', 'beta': 0.5}
         assert chains['real']['refiners'][1] == PAMR
+
+    @pytest.mark.parametrize(
+        ('of_set', 'expected'),
+        [
+            (dict(draws=2), dict(type='LikelihoodUpdate', sharpness=9.0, draws=2)),
+            (
+                dict(type='LikelihoodUpdate', draws=2, sharpness=1.0),
+                dict(type='LikelihoodUpdate', sharpness=9.0, draws=2),
+            ),
+            # options of another kind of part would be errors in the run's own
+            (dict(type='CorrespondenceUpdate', beta=0.5), dict(type='LikelihoodUpdate', sharpness=9.0)),
+        ],
+    )
+    def test_options_of_a_set_reach_a_part_of_the_run(self, of_set, expected):
+        run = dict(type='G4SegRefiner', update=dict(type='LikelihoodUpdate', sharpness=9.0))
+        assert for_set(run, dict(update=of_set))['update'] == expected
 
     def test_a_refiner_of_each_set(self, data):
         other = dict(PAMR, iterations=2)
