@@ -9,24 +9,31 @@ RUN = $(VENV)/bin/python
 READY = $(VENV)/.mmseg_g4seg_ready
 KEPT = $(VENV)/.mmseg_g4seg_kept.txt
 
-.PHONY: env demo test test-slow test-upstream lint docs format clean
+.PHONY: env demo photographs test test-slow test-upstream lint docs format clean
 
 env: $(READY)
 
-$(READY): $(wildcard requirements/detectron2*) requirements/app.txt requirements/tested.txt setup.py
+$(READY): $(wildcard requirements/detectron2*) requirements/app.txt requirements/tested.txt setup.py priors/pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'expected Python 3.10, 3.11 or 3.12 on the PATH, found none; set PYTHON=/path/to/python'; exit 1; }
 	@test -x $(RUN) || { $(PYTHON) -m venv $(VENV) && touch $(VENV)/.mmseg_g4seg_made; }
 	@if test -e $(VENV)/.mmseg_g4seg_made; then \
 		requirements/tested.sh $(RUN) && requirements/detectron2.sh $(RUN); \
 	else \
-		echo 'an environment that make did not make: what is there stays, mmseg_g4seg and its tools are added' && \
+		echo 'an environment that make did not make: what is there stays, mmseg_g4seg, its tools and priors are added' && \
 		$(RUN) -m pip list --format=freeze --exclude-editable --exclude mmseg_g4seg > $(KEPT) && \
-		$(RUN) -m pip install -c $(KEPT) -e '.[clip,dev]'; \
+		$(RUN) -m pip install -c $(KEPT) -e '.[clip,dev]' -e ./priors; \
 	fi
 	@touch $(READY)
 
 demo: env
 	$(RUN) -m projects.demo
+
+# the README's table of photographs; DATA has the folders camvid and voc_animals (projects/experiments/README.md)
+photographs: env
+	@test -d '$(DATA)/camvid' -a -d '$(DATA)/voc_animals' || \
+		{ echo 'expected DATA=folder with camvid and voc_animals, got "$(DATA)"'; exit 1; }
+	DATA='$(DATA)' OMP_NUM_THREADS=1 $(RUN) -m projects.experiments projects/experiments/configs/photographs.py \
+		--out work_dirs/photographs --processes 2
 
 # a process a core, files whole, in the order of tests/conftest.py; more threads than cores only wait for each other
 # compiled files are kept, whatever the shell says: the tests' processes would compile all of it anew, each time

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the pinned set and this package: requirements/tested.sh PYTHON. By uv, since pip takes minutes to unpack CUDA's
+# Installs the pinned set, this package and its priors: requirements/tested.sh PYTHON. By uv, since pip takes minutes to unpack CUDA's
 # libraries; by pip where uv fails, as behind an index that only pip's configuration names.
 set -euo pipefail
 python=$1
@@ -12,4 +12,4 @@ install() {
 
 install -r "$here/tested.txt"
 install --no-deps -r "$here/app.txt"
-install --no-deps -e "$here/.."
+install --no-deps -e "$here/.." -e "$here/../priors"

@@ -1,11 +1,12 @@
-"""The embedded weights come without a trace of the machine that made them."""
+"""Weights that ship come without a trace of the machine that made them."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-ASSETS = Path(__file__).parents[1] / 'mmseg_g4seg/assets'
+ROOT = Path(__file__).parents[1]
+FOLDERS = (ROOT / 'mmseg_g4seg/assets', ROOT / 'priors')
 
 
 def texts(content):
@@ -16,7 +17,9 @@ def texts(content):
     return [content] if isinstance(content, str) else []
 
 
-@pytest.mark.parametrize('path', sorted(p for p in ASSETS.rglob('*.json') if 'tokenizer' not in p.parts), ids=str)
+@pytest.mark.parametrize(
+    'path', sorted(p for f in FOLDERS for p in f.rglob('*.json') if 'tokenizer' not in p.parts), ids=str
+)
 def test_no_paths(path):
     found = texts(json.loads(path.read_text()))
     assert not [text for text in found if text.startswith('/') or text == '_name_or_path']

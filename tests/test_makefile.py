@@ -44,7 +44,7 @@ def test_an_environment_of_ones_own(fake, tmp_path):
     asked = asked_by_make(tmp_path, 'env', f'VENV={theirs}', f'PYTHON={fake}')
     kept = theirs / '.mmseg_g4seg_kept.txt'
     assert kept.read_text() == 'torch==2.1.2\n'
-    assert [line for line in asked if 'pip install' in line] == [f'-m pip install -c {kept} -e .[clip,dev]']
+    assert [line for line in asked if 'pip install' in line] == [f'-m pip install -c {kept} -e .[clip,dev] -e ./priors']
 
 
 def test_one_that_make_makes(fake, tmp_path):
@@ -55,7 +55,7 @@ def test_one_that_make_makes(fake, tmp_path):
         '-m pip install --quiet uv==0.13.9',
         '-m pip install -r requirements/tested.txt',
         '-m pip install --no-deps -r requirements/app.txt',
-        '-m pip install --no-deps -e requirements/..',
+        '-m pip install --no-deps -e requirements/.. -e requirements/../priors',
     ]
     assert asked == [f'-m venv {ours}', *installs]
     # and again after a change of the pinned set
@@ -79,5 +79,18 @@ def test_uv_does_it_where_it_can(fake, tmp_path):
     assert [line.strip() for line in asked] == [
         '-r requirements/tested.txt',
         '--no-deps -r requirements/app.txt',
-        '--no-deps -e requirements/..',
+        '--no-deps -e requirements/.. -e requirements/../priors',
     ]
+
+
+def test_photographs_say_what_they_need(fake, tmp_path):
+    ours, data = tmp_path / 'ours', tmp_path / 'data'
+    command = ['make', '-s', '-C', ROOT, 'photographs', f'VENV={ours}', f'PYTHON={fake}']
+    done = subprocess.run([*command, f'DATA={data}'], capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert f'expected DATA=folder with camvid and voc_animals, got "{data}"' in done.stdout
+    for name in ('camvid', 'voc_animals'):
+        (data / name).mkdir(parents=True)
+    *_, asked = asked_by_make(tmp_path, 'photographs', f'VENV={ours}', f'PYTHON={fake}', f'DATA={data}')
+    config = 'projects/experiments/configs/photographs.py'
+    assert asked == f'-m projects.experiments {config} --out work_dirs/photographs --processes 2'

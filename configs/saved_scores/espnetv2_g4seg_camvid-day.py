@@ -1,5 +1,4 @@
-# Day frames of CamVid under a Cityscapes network's scores, refined with a prior trained on CamVid
-# (projects/train_prior/README.md has the command that trains it).
+# Day frames of CamVid under a Cityscapes network's scores, refined by the prior `street`, which other drives trained.
 _base_ = [
     '../_base_/datasets/camvid.py',
     '../_base_/refiners/g4seg_street.py',

@@ -13,7 +13,7 @@ from mmseg_g4seg.registry import call_with_options, parts_of
 from . import families as families  # whose parts are registered by that
 from .acceleration import compile_blocks
 from .families.latent import LatentPrior
-from .named import named_prior, prior_names
+from .named import expected_names, named_prior
 from .prior import DiffusionPrior
 from .weights.hub import hub_variant, is_hub_id
 from .weights.lora import find_lora, fuse_lora
@@ -164,7 +164,7 @@ def _resolve(source: str | Path, variant: str | None) -> Path:
     if not is_hub_id(source):
         raise FileNotFoundError(
             f'prior {str(source)!r}: no such folder; expected a folder in diffusers layout, a hub id '
-            f'(owner/name) or one of {prior_names()}'
+            f'(owner/name) or one of {expected_names()}'
         )
     from diffusers import DiffusionPipeline
 

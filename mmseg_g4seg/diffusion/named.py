@@ -15,6 +15,8 @@ EMBEDDED_PRIORS = {'tiny': Path(__file__).parents[1] / 'assets' / 'prior_tiny'}
 """Priors that this package carries, by name."""
 
 GROUP = 'mmseg_g4seg.priors'
+OWN_PACKAGE, IN_OWN_PACKAGE = 'mmseg-g4seg-priors', ('animals', 'street')
+"""The project's own package of priors, and what it has; see the folder `priors` of the repository."""
 
 
 def named_prior(source: str | Path) -> Path | None:
@@ -39,6 +41,12 @@ def named_prior(source: str | Path) -> Path | None:
 def prior_names() -> list[str]:
     """All names that `named_prior` knows here."""
     return sorted({*EMBEDDED_PRIORS, *_announced()})
+
+
+def expected_names() -> str:
+    """Those names for an error's text, and what would bring more."""
+    missing = [name for name in IN_OWN_PACKAGE if name not in _announced()]
+    return f'{prior_names()}' + (f'; {" and ".join(missing)} come with {OWN_PACKAGE}' if missing else '')
 
 
 @cache

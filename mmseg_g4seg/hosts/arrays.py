@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mmseg_g4seg.diffusion.named import named_prior, prior_names
+from mmseg_g4seg.diffusion.named import expected_names, named_prior
 from mmseg_g4seg.io.config_files import find_config, read_config
 from mmseg_g4seg.io.image_headers import frame_note
 from mmseg_g4seg.io.images import rgb_pixels
@@ -129,7 +129,7 @@ def read_refiner_config(source: str | Path | dict[str, Any]) -> dict[str, Any]:
         return _read_config_file(source)
     if not (path / SETTINGS).is_file():
         raise FileNotFoundError(
-            f'refiner {str(source)!r}: expected one of {prior_names()}, a config file (.py), or the folder '
+            f'refiner {str(source)!r}: expected one of {expected_names()}, a config file (.py), or the folder '
             f'of a prior with a {SETTINGS}'
         )
     prior = str(path) if named is None else str(source)

@@ -75,3 +75,10 @@ def test_a_package_without_its_folder(install, tmp_path):
 def test_an_unknown_name_hears_which_there_are(meadow, ask):
     with pytest.raises(FileNotFoundError, match=r"expected .*one of \[.*'meadow'.*'tiny'\]"):
         ask('medow')
+
+
+@pytest.mark.parametrize('ask', [load_prior, load_refiner])
+def test_who_lacks_the_packaged_ones_hears_where_they_are(monkeypatch, ask):
+    monkeypatch.setattr(named, '_announced', dict)
+    with pytest.raises(FileNotFoundError, match=r"\['tiny'\]; animals and street come with mmseg-g4seg-priors"):
+        ask('street')

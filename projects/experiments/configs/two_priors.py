@@ -1,4 +1,4 @@
-# What g4seg_street.py and g4seg_animals.py do: two priors, one after the other. The one trained to denoise alone is
+# Two priors, one after the other. The one trained to denoise alone is
 # asked at twice the sharpness, then the one that was trained on doubts.
 _base_ = './steps_second.py'
 streets_second = _base_.with_proportions

@@ -24,14 +24,16 @@ from tests.hosts.ray_data.conftest import ray
 RUNS = Path(__file__).with_name('runs.py')
 
 
-def test_the_command_with_damaged_inputs(nodes, tmp_path, capsys):
-    """3 among 30, one actor, tasks of 8: the files, the table and the exit code of one process."""
+@pytest.mark.parametrize(('sound', 'broken'), [(27, 3), pytest.param(950, 50, marks=pytest.mark.slow)])
+def test_the_command_with_damaged_inputs(nodes, tmp_path, capsys, sound, broken):
+    """One actor, tasks of 8: files, table and exit code as of one process; every second damage is that of an image."""
     from tests.hosts.ray_data.runs import stub
 
-    task = make_task(tmp_path, count=27)
-    for i in range(3):
-        mask = write_pair(tmp_path, f'broken_{i}', 'index-png')[1]
-        mask.write_bytes(mask.read_bytes()[:60])
+    task, at_fault = make_task(tmp_path, count=sound), []
+    for i in range(broken):
+        path = write_pair(tmp_path, f'broken_{i:02}', 'index-png')[i % 2]
+        path.write_bytes(path.read_bytes()[: 60 + i])
+        at_fault.append(str(path))
     config = tmp_path / 'refiner.py'
     config.write_text(f'refiner = {stub()!r}\n')
     arguments = ['--classes', ','.join(CLASSES.labels), '--format', 'index-png', '--refiner', str(config)]
@@ -40,8 +42,8 @@ def test_the_command_with_damaged_inputs(nodes, tmp_path, capsys):
         assert refine_masks.main([str(task.images), str(task.masks), str(out), *arguments, *more]) == 1
     assert contents(spread) == contents(plain)
     errors = json.loads((spread / 'report.json').read_text())['errors']
-    assert [Path(error['path']).stem for error in errors] == ['broken_0', 'broken_1', 'broken_2']
-    assert '27 masks refined' in capsys.readouterr().out
+    assert sorted(error['path'] for error in errors) == sorted(at_fault)
+    assert f'{sound} masks refined' in capsys.readouterr().out
 
 
 @pytest.mark.slow

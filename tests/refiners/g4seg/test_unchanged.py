@@ -94,7 +94,7 @@ def test_the_figures_of_version_0_1_0(name):
 
 
 MAPS = Path(__file__).with_name('shipped_maps.npz')
-SHIPPED = ('tiny', 'tiny_paper', 'tiny_crf', 'street', 'animals', 'animals_strong', 'sd21', 'flux')
+SHIPPED = ('tiny', 'tiny_paper', 'tiny_crf', 'street', 'animals', 'sd21', 'flux')
 """Configs `g4seg_NAME.py`; those of priors that are no part of the package run on the embedded one."""
 GRID, SCALE = slice(2, None, 5), 10_000
 
