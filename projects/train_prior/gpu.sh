@@ -3,7 +3,8 @@
 #   projects/train_prior/gpu.sh OUT DATA [PRIORS]
 # OUT: street.tar, animals.tar (unpack with cat NAME.tar* | tar -x -C FOLDER), their logs, table.md and table.csv.
 # DATA: folder with camvid and voc_animals. PRIORS: folder with unpacked priors to go on from.
-# MINUTES=5 of training; WHEELS=folder of wheels to install, see requirements/gpu.sh; MINIATURE=1: seconds, on the CPU.
+# MINUTES=5 of training; DOUBT_WEIGHT=0 trains to denoise alone; WHEELS=folder of wheels to install, see
+# requirements/gpu.sh; MINIATURE=1: seconds, on the CPU.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out=$(mkdir -p "${1:?OUT is missing}" && realpath "$1") data=${2:?DATA is missing} python=${PYTHON:-python3}
@@ -20,6 +21,7 @@ if [[ ${WHEELS:-} ]]; then
     requirements/gpu.sh "$WHEELS" work_dirs/gpu_packages "$python" || exit
     export PYTHONPATH=$PWD/work_dirs/gpu_packages${PYTHONPATH:+:$PYTHONPATH}
 fi
+[[ -z ${DOUBT_WEIGHT:-} ]] || trained+=(--doubt-weight "$DOUBT_WEIGHT")
 init=()
 [[ $# -lt 3 ]] || init=(--init "$3")
 failed=0
