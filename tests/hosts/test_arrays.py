@@ -385,7 +385,7 @@ class TestLoadRefiner:
     @pytest.mark.parametrize(
         ('source', 'error', 'message'),
         [
-            ('no_such_prior', FileNotFoundError, "expected one of .'tiny'"),
+            ('no_such_prior', FileNotFoundError, "expected one of .*'tiny'"),
             ('no_such_file.py', FileNotFoundError, 'no such config file'),
             (dict(iterations=1), ValueError, 'refiner: there is no part None'),
             (dict(type='Other'), ValueError, "refiner: there is no part 'Other'"),
