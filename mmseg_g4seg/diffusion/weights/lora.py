@@ -126,7 +126,7 @@ def _layers(networks: Mapping[str, Any]) -> dict[str, Any]:
             layers.update({f'{part}.{owner}{name}': layer for name, layer in bare})
             for prefix in (p for p, own in KOHYA_PREFIXES.items() if own == part):
                 layers.update({prefix + f'{owner}{name}'.replace('.', '_'): layer for name, layer in bare})
-        if part == 'unet':
+        if part == 'unet' and isinstance(network.config.layers_per_block, int):
             # kohya's names in files for SDXL
             original = original_names((name for name, _ in named), network.config.layers_per_block)
             layers.update({f'lora_unet_{original[n]}'.replace('.', '_'): m for n, m in named if n in original})

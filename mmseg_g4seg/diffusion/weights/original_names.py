@@ -38,26 +38,26 @@ def original_names(names: Iterable[str], layers_per_block: int) -> dict[str, str
             else there is.
         layers_per_block: of the U-Net's config. A block on the way up has one more.
     """
-    found, rest = {}, []
+    found: dict[str, str] = {}
+    layers: dict[str, re.Match[str]] = {}
     for name in names:
         if name in STEM:
             found[name] = STEM[name]
-        elif layer := LAYER.fullmatch(name):
-            rest.append((name, *layer.groups()))
+        elif match := LAYER.fullmatch(name):
+            layers[name] = match
     # on the way up the upsampler stands behind the attention, where the block has any
-    attending = {block for _, way, block, kind, *_ in rest if way == 'up' and kind == 'attentions'}
-    for name, way, block, kind, number, layer in rest:
-        second = int(kind != 'resnets')
+    attending = {match[2] for match in layers.values() if match[1] == 'up' and match[3] == 'attentions'}
+    for name, match in layers.items():
+        way, block, kind, number, layer = match.groups()
+        sampler, second = kind in ('downsamplers', 'upsamplers'), int(kind != 'resnets')
         if way is None:
             found[name] = f'middle_block.{2 * int(number) + second}'
-        elif way == 'down':
-            sampler = kind == 'downsamplers'
-            index = int(block) * (layers_per_block + 1) + (layers_per_block if sampler else int(number)) + 1
-            found[name] = f'input_blocks.{index}.{0 if sampler else second}'
         else:
-            sampler = kind == 'upsamplers'
             index = int(block) * (layers_per_block + 1) + (layers_per_block if sampler else int(number))
-            found[name] = f'output_blocks.{index}.{1 + (block in attending) if sampler else second}'
+            if way == 'down':
+                found[name] = f'input_blocks.{index + 1}.{0 if sampler else second}'
+            else:
+                found[name] = f'output_blocks.{index}.{1 + (block in attending) if sampler else second}'
         inner = 'op' if kind == 'downsamplers' else IN_RESNETS.get(layer, layer) if kind == 'resnets' else layer
         found[name] += f'.{inner}'
     return found
