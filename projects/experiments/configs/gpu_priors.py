@@ -7,7 +7,7 @@ folder = os.environ.get('PRIORS', 'work_dirs/gpu_priors')
 side = int(os.environ.get('SIDE', 256))
 width = -(-side * 5 // 64) * 16  # of five to four, a multiple of 16
 # regions as large in the image as those that suit the priors of 128 pixels
-update = dict(_base_.in_crops, smoothing=dict(type='Superpixels', cells=3 * side / 128))
+update = dict(_base_.in_crops, smoothing=dict(type='Superpixels', cells=max(1.0, 3 * side / 128)))
 street_prior = dict(prior=f'{folder}/street/prior', image_size=(side, width), update=dict(update, proportions=True))
 animal_prior = dict(prior=f'{folder}/animals/prior', image_size=side, update=dict(update, bound=0.4))
 per_set = dict(voc_weak=animal_prior, voc_strong=animal_prior, camvid_day=street_prior, camvid_dusk=street_prior)
