@@ -1,5 +1,6 @@
 """What the device itself does: its name, its memory, the rate of its matrix products."""
 
+import gc
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ def peak_memory(device: torch.device) -> Iterator[Memory]:
         torch.cuda.synchronize(device)
         memory.peak = torch.cuda.max_memory_allocated(device)
         return
+    # garbage that is collected within the block would make room for what the block takes
+    gc.collect()
     resettable = _reset_resident_peak()
     memory.before = _resident('VmRSS')
     yield memory

@@ -1,5 +1,6 @@
 """Cases, counters and clocks, each against what is known beforehand."""
 
+import gc
 import time
 
 import pytest
@@ -115,6 +116,26 @@ def test_matrix_rate_is_what_a_product_shows():
 def test_peak_memory_sees_what_is_gone_again():
     with peak_memory(CPU) as memory:
         torch.ones(64, 2**20).sum()  # 256 MB
+    if memory.peak is None:
+        pytest.skip('this system does not tell')
+    assert memory.peak - memory.before > 200e6
+
+
+def test_garbage_makes_no_room():
+    """What was left over before, and is collected within the block, would hide what the block takes."""
+
+    class Left:
+        def __init__(self):
+            self.itself, self.numbers = self, torch.ones(64, 2**20)
+
+    gc.disable()
+    try:
+        Left()
+        with peak_memory(CPU) as memory:
+            gc.collect()
+            torch.ones(64, 2**20).sum()
+    finally:
+        gc.enable()
     if memory.peak is None:
         pytest.skip('this system does not tell')
     assert memory.peak - memory.before > 200e6
