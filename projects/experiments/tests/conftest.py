@@ -21,3 +21,13 @@ def data(tmp_path):
     Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / 'images/without_scores.png')
     (tmp_path / 'classes.txt').write_text('sky\ntree\nball\n')
     return tmp_path
+
+
+PAMR = dict(type='PAMRRefiner', iterations=1, dilations=[1])
+
+
+def write_config(data, body):
+    paths = {name: str(data / name) for name in ('images', 'scores', 'labels')} | {'classes': str(data / 'classes.txt')}
+    path = data / 'experiment.py'
+    path.write_text(f'sets = dict(real={paths!r}, some=dict({paths!r}, mean_classes=["ball"]))\n{body}')
+    return path
