@@ -4,8 +4,9 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.base import Refiner
@@ -33,10 +34,13 @@ class FixedCost(Refiner):
     def refine_batch(
         self, images: Sequence[Any], predictions: Any, classes: Any, *, keys: Any = None
     ) -> list[Prediction]:
-        # one line is one write: a process that is killed leaves no half of one
-        with (self.log / f'{socket.gethostname()}-{os.getpid()}').open('a') as file:
-            for _ in images:
-                began = time.time()
-                time.sleep(self.seconds)
-                file.write(f'{began} {time.time()}\n')
+        for _ in images:
+            began = time.time()
+            time.sleep(self.seconds)
+            self.file.write(f'{began} {time.time()}\n')
         return list(predictions)
+
+    @cached_property
+    def file(self) -> IO[str]:
+        # one line is one write: a process that is killed leaves no half of one
+        return (self.log / f'{socket.gethostname()}-{os.getpid()}').open('a', buffering=1)

@@ -3,8 +3,8 @@
     python -m projects.benchmark.scaling one workers:2 workers:8 torchrun:2 torchrun:8 ray:1 ray:2 ray:8
 
 Images a second are counted from the moment when every process is at work to the moment when the first has no more, so
-that neither start nor end counts; both are in `wall`. Overhead is the time of a process beyond its sleep, a task of
-eight images.
+that neither start nor end counts; both are in `wall`. Between two images a process reads, writes and counts, or under
+Ray leaves that to others. A task has eight images; its overhead is what lies between two tasks beyond that.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from PIL import Image
@@ -38,37 +39,40 @@ Spans = list[tuple[float, float]]
 class Scaling:
     """Attributes:
     images_per_second: of all processes together.
-    overhead_ms: a task of eight images, of one process.
+    image_ms: between two images of a task, in a process.
+    task_ms: between two tasks, beyond that.
     wall: seconds from the command to its end.
     """
 
     images_per_second: float
-    overhead_ms: float
+    image_ms: float
+    task_ms: float
     wall: float
 
 
-def steady_state(processes: Sequence[Spans], seconds: float, wall: float = 0.0) -> Scaling:
+def steady_state(processes: Sequence[Spans], wall: float = 0.0) -> Scaling:
     """Figures of the time in which all processes are at work.
 
     Args:
-        processes: their images.
-        seconds: that each image sleeps.
+        processes: their images, from the first of a task on.
         wall: of the whole run.
 
     Raises:
-        ValueError: if there is no such time: too few images.
+        ValueError: if that time has no two tasks of a process: too few images.
     """
     start, end = max(own[0][0] for own in processes), min(own[-1][0] for own in processes)
-    rate, beyond, images = 0.0, 0.0, 0
+    rate = 0.0
+    within: list[float] = []
+    between: list[float] = []
     for own in processes:
-        begun = [began for began, _ in own if start <= began <= end]
-        if len(begun) < 2:
-            raise ValueError(f'expected two images of every process while all are at work, got {len(begun)}')
+        begun = [i for i, (began, _) in enumerate(own) if start <= began <= end]
+        if len(begun) < TASK + 1:
+            raise ValueError(f'expected {TASK + 1} images of every process while all are at work, got {len(begun)}')
         # from a beginning to a beginning: what lies between two images counts
-        rate += (len(begun) - 1) / (begun[-1] - begun[0])
-        beyond += begun[-1] - begun[0] - seconds * (len(begun) - 1)
-        images += len(begun) - 1
-    return Scaling(rate, 1000 * TASK * beyond / images, wall)
+        rate += (len(begun) - 1) / (own[begun[-1]][0] - own[begun[0]][0])
+        for i in begun[1:]:
+            (within if i % TASK else between).append(own[i][0] - own[i - 1][1])
+    return Scaling(rate, 1000 * fmean(within), 1000 * (fmean(between) - fmean(within)), wall)
 
 
 def write_folder(root: Path, count: int) -> None:
@@ -115,7 +119,7 @@ def measure(mode: str, processes: int, *, seconds: float, images: int) -> Scalin
         if len(logs) != processes:
             raise RuntimeError(f'{mode}: expected images in {processes} processes, got them in {len(logs)}')
         spans = [list(zip(map(float, log[::2]), map(float, log[1::2]), strict=True)) for log in logs]
-        return steady_state(spans, seconds, wall)
+        return steady_state(spans, wall)
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -150,9 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f'{mode}:{processes}',
             rate,
-            f'{figures.overhead_ms:.1f} ms a task',
+            f'{figures.image_ms:.1f} ms an image',
+            f'{figures.task_ms:.1f} ms a task',
             f'{figures.wall:.0f} s in all',
             sep='  ',
+            flush=True,
         )
     if args.json:
         args.json.write_text(json.dumps({name: vars(figures) for name, figures in found.items()}, indent=1))

@@ -17,7 +17,6 @@ import torch
 from tqdm import tqdm
 
 from mmseg_g4seg.evaluation.records import ImageRecord, measure_image, stage_names
-from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.images import find_images, read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.io.mask_files import make_prediction
@@ -25,6 +24,7 @@ from mmseg_g4seg.ops.masks import BORDER_WIDTH
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
+from projects.begun import check_begun
 
 from .plan import PATHS, ImageSet, Run
 
@@ -50,19 +50,9 @@ def check_set(folder: Path, image_set: ImageSet) -> None:
     Raises:
         ValueError: if there are results of a set of the same name with other files.
     """
-    path, asked = (
-        folder / f'{image_set.name}.json',
-        {name: str(getattr(image_set, name)) for name in (*PATHS, 'format')},
-    )
-    begun = json.loads(path.read_text()) if path.exists() else asked
-    if changed := [name for name in asked if asked[name] != begun[name]]:
-        # images of one name are taken for each other: half of a table would be of other scores
-        raise ValueError(
-            f'{path}: expected the {changed[0]} that these results are of, {begun[changed[0]]}, or another folder; got '
-            f'{asked[changed[0]]}'
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps(asked, indent=1) + '\n')
+    # images of one name are taken for each other: half of a table would be of other scores
+    asked = {name: str(getattr(image_set, name)) for name in (*PATHS, 'format')}
+    check_begun(folder / f'{image_set.name}.json', asked)
 
 
 def read_results(path: Path) -> dict[str, ImageRecord]:

@@ -11,10 +11,10 @@ import torch
 from mmseg_g4seg.diffusion.text.prompts import PromptTokenizer
 from mmseg_g4seg.diffusion.text.word_tokenizer import build_tokenizer
 from mmseg_g4seg.io.atomic import atomic_write
+from projects.begun import check_begun
 
 from .architecture import TEXT_LENGTH, WIDTHS, PriorParts, build_prior
 from .autoencoder import train_autoencoder
-from .begun import check_begun
 from .data import TrainingData, load_data
 from .denoiser import DenoiserSettings
 from .denoiser_training import train_denoiser
@@ -71,7 +71,7 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     classes = task.data.class_names()
     training, validation = load_data(task.data, size=task.size, views=task.views, light=task.light, seed=task.seed)
-    check_begun(folder, begun_options(task, settings, classes))
+    check_begun(folder / 'options.json', begun_options(task, settings, classes))
     length = text_length(classes, [*training.present, *validation.present])
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(task.seed)

@@ -21,6 +21,9 @@ machines were taken away and their actors crowd on the others: with whole CPUs t
 TASKS, TASKS_FOR_GPU = 1, 2
 """Processes that read, and that write, for each one that refines. More than there are CPUs would not stay: Ray ends
 those that wait, and each imports torch anew."""
+CALLS = 2
+"""Tasks of a worker at once: Ray unpacks or packs the rows of one while those of the other are refined. The operator
+itself runs in one thread."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,11 @@ class Pipeline:
             operator,
             fn_constructor_args=(self.setting, self._attempts(operator)),
             fn_constructor_kwargs=options,
-            compute=ActorPoolStrategy(size=self.resources.concurrency),
+            compute=ActorPoolStrategy(size=self.resources.concurrency, max_tasks_in_flight_per_actor=CALLS),
             batch_size=self.resources.batch_size,
             num_cpus=ACTOR_CPUS,
             num_gpus=num_gpus,
+            max_concurrency=CALLS,
         )
 
     def refined(

@@ -4,8 +4,9 @@
         --labels data/scenes/labels/val --classes data/scenes/classes.txt --out work_dirs/zero_shot_tiny
     ... --refiner configs/_base_/refiners/g4seg_tiny.py --count 40
 
-Each image is asked about the classes of its label. OUT has the areas of each image and method, so that a run that was
-stopped goes on; the table says mIoU, and the gain over the first method with its 95 % interval over images.
+Each image is asked about the classes of its label. OUT has the areas of each image and method: a run that was stopped
+goes on, with the same prior, files, timesteps and refiner. The table says mIoU, and the gain over the first method with
+its 95 % interval over images.
 Shapes: C classes, H W image size.
 """
 
@@ -33,12 +34,16 @@ from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner
 from mmseg_g4seg.refiners.build import build_refiner
 from mmseg_g4seg.registry import build
+from projects.begun import check_begun
 
 METHODS = {
     'cross-attention (DAAM)': dict(type='DAAM'),
     'SeeDiff': dict(type='SeeDiff'),
     'DiffSegmenter': dict(type='DiffSegmenter', prompt_template='a photo of {name}'),
 }
+
+FIXED = ('prior', 'images', 'labels', 'classes', 'timesteps', 'refiner')
+"""Options that a run goes on with."""
 
 
 class Undecided(CoarseSource):
@@ -90,6 +95,7 @@ def measure_image(
 
 def main() -> None:
     args = parse_args()
+    check_begun(args.out / 'options.json', {name: str(getattr(args, name)) for name in FIXED})
     prior, classes = load_prior(args.prior), ClassList(list(read_classes(str(args.classes))))
     sources = build_sources(prior, args.timesteps, args.methods)
     refiner = None
@@ -97,7 +103,6 @@ def main() -> None:
         refiner = build_refiner({**Config.fromfile(args.refiner).refiner.to_dict(), 'prior': prior})
     images = find_images(args.images)
     names = sorted(images)[: args.count]
-    args.out.mkdir(parents=True, exist_ok=True)
     areas: dict[str, list] = {}
     for name in tqdm(names, mininterval=20):
         path = args.out / f'{name}.json'

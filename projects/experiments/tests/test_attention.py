@@ -64,6 +64,9 @@ def test_zero_shot_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     assert torch.tensor(areas['undecided']).shape == (1, 3, 14)
     monkeypatch.setattr(zero_shot, 'measure_image', lambda *_: pytest.fail('measured again'))
     assert run() == first
+    # an image measured with a refiner and one without make no table
+    with pytest.raises(ValueError, match=r"expected the options of the run .*; refiner was 'None', is 'refiner.py'"):
+        run('--refiner', 'refiner.py')
 
 
 def test_undecided_is_undecided():

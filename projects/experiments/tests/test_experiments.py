@@ -150,9 +150,7 @@ class TestRun:
     def test_results_of_other_scores_are_not_mixed_in(self, data):
         run, image_set, _ = self.run(data, PAMR, ['im0'])
         better = replace(image_set, scores=(data / 'scores').rename(data / 'better'))
-        with pytest.raises(
-            ValueError, match=r'real\.json: expected the scores that these results are of, .*scores, or'
-        ):
+        with pytest.raises(ValueError, match=r'real\.json: expected the options of the run .*; scores was '):
             run_images(run, better, data / 'out', names=['im1'])
 
     def test_a_row_a_stage(self, data):
