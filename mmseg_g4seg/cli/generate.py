@@ -3,6 +3,7 @@
     g4seg generate --prior tiny --classes classes.txt --count 500 --out data/generated
     torchrun --nproc-per-node 4 -m mmseg_g4seg.cli generate --prior FOLDER --classes cat,dog,background \\
         --count 5000 --out OUT --objects 1-3 --device cuda --prior-options dtype=float16
+    g4seg generate ... --out s3://BUCKET/OUT --device cuda --ray auto --workers 8
 
 OUT/images has the pictures. OUT/labels has index PNGs, with 255 where the mask is unsure, and OUT/scores the soft
 scores. OUT/manifest.jsonl lists the prompt, seed and classes of each picture. After a kill the same command resumes
@@ -12,16 +13,18 @@ the run, and a higher count adds pictures.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from mmseg_g4seg.coarse.attention import AttentionSource
 from mmseg_g4seg.hosts.generate.run import generate_folder
 from mmseg_g4seg.hosts.generate.task import GenerateTask
 from mmseg_g4seg.io.class_files import read_classes
+from mmseg_g4seg.io.storage import open_path
 from mmseg_g4seg.registry import names_of
 
 from .interrupt import interruptible
 from .key_values import key_value
+from .process_options import add_process_options
 
 
 @interruptible('the same command goes on where it stopped')
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the tool with the given arguments, the command line's by default; returns the exit code."""
     args = build_parser().parse_args(arguments)
     try:
-        report = generate_folder(build_task(args), workers=args.workers, overwrite=args.overwrite)
+        report = _generate(args)
     except (OSError, ValueError, RuntimeError, ArithmeticError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
@@ -38,17 +41,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _generate(args: argparse.Namespace) -> dict[str, Any]:
+    options = dict(workers=args.workers, overwrite=args.overwrite)
+    if args.ray is None:
+        return generate_folder(build_task(args), **options)
+    from mmseg_g4seg.hosts.ray_data.pairs import generate_folder_on_cluster
+
+    return generate_folder_on_cluster(build_task(args), address=args.ray, **options)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """What the tool takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--prior', required=True, help="'tiny', a folder in diffusers layout, or a hub id")
     parser.add_argument('--classes', required=True, help='file of class names, one per line, or names with commas')
     parser.add_argument('--count', type=int, required=True, help='number of pictures')
-    parser.add_argument('--out', type=Path, required=True, help='folder of the data set')
+    parser.add_argument('--out', required=True, help='folder of the data set; may be s3://… or gs://…')
     parser.add_argument('--background', help="class that no prompt names; default: the one called 'background'")
     parser.add_argument('--objects', type=_least_and_most, default=(1, 1), help='classes in a prompt: 2, or 1-3')
     parser.add_argument('--prompt', help="prompt template; default: 'a photo of {name}'")
-    parser.add_argument('--size', type=int, help='side of the pictures; default: the training size of the prior')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='side of the pictures, or height and width; default: the training size of the prior',
+    )
     parser.add_argument('--steps', type=int, help='sampler steps; default: 50, for LCM 4, for flow matching 28')
     parser.add_argument('--guidance', type=float, help='default: 7, or 1 for LCM and FLUX.1')
     parser.add_argument('--seed', type=int, default=0, help='seed of all draws')
@@ -67,11 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar='KEY=VALUE',
             help=f'options of the {what}',
         )
-    parser.add_argument('--workers', type=int, default=1, help='number of processes; not under torchrun')
-    parser.add_argument('--device', default='cpu', help="'cuda' for a GPU; under torchrun, one GPU per process")
-    parser.add_argument(
-        '--threads', type=int, default=1, help='CPU threads per process; another number changes the last bits'
-    )
+    add_process_options(parser)
     parser.add_argument('--overwrite', action='store_true', help='start again from the first picture')
     return parser
 
@@ -85,12 +99,12 @@ def build_task(args: argparse.Namespace) -> GenerateTask:
     """
     given = {
         'prompt_template': args.prompt,
-        'image_size': args.size,
+        'image_size': args.size[0] if args.size and len(args.size) == 1 else args.size,
         'background_score': args.background_score,
         **dict(args.source_options),
     }
     return GenerateTask(
-        out=args.out,
+        out=open_path(args.out),
         classes=read_classes(args.classes, background=args.background),
         count=args.count,
         source={

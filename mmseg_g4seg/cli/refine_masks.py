@@ -34,6 +34,7 @@ from mmseg_g4seg.prediction import ClassList
 
 from .interrupt import interruptible
 from .key_values import key_value
+from .process_options import add_process_options
 
 
 @interruptible('the same command goes on where it stopped')
@@ -73,20 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out-format', choices=FORMATS, help='format of the refined masks; default: as --format')
     parser.add_argument('--labels', help='folder of true labels (index PNGs), for IoU before and after')
     parser.add_argument('--fiftyone', type=Path, metavar='DIR', help='folder to export all masks to, for FiftyOne')
-    parser.add_argument('--workers', type=int, default=1, help='number of processes; not under torchrun')
-    parser.add_argument(
-        '--ray',
-        nargs='?',
-        const='local',
-        metavar='ADDRESS',
-        help='use a Ray cluster: without ADDRESS a new one on this machine, auto for a running one, or ray://HOST:PORT',
-    )
+    add_process_options(parser)
     parser.add_argument(
         '--batch-size', type=int, default=8, help='images per task of the cluster; does not change results'
-    )
-    parser.add_argument('--device', default='cpu', help="'cuda' for a GPU; under torchrun, one GPU per process")
-    parser.add_argument(
-        '--threads', type=int, default=1, help='CPU threads per process; another number changes the last bits'
     )
     parser.add_argument('--megapixels', type=float, help="largest image to open; default: Pillow's limit, 178")
     parser.add_argument('--strict', action='store_true', help='stop at the first error')

@@ -18,7 +18,7 @@ from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, record
 from mmseg_g4seg.diffusion.loading import as_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
-from mmseg_g4seg.ops.masks import resize_maps
+from mmseg_g4seg.ops.masks import as_size, resize_maps
 from mmseg_g4seg.ops.noise import image_noise, noise_key
 from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.ops.seeded_growth import min_max
@@ -42,7 +42,7 @@ class AttentionSource(CoarseSource):
         prior: 'DiffusionPrior | str | Path | dict[str, Any]',
         *,
         timesteps: Sequence[int] = (100,),
-        image_size: int | None = None,
+        image_size: int | Sequence[int] | None = None,
         prompt_template: str = 'a photo of {name}',
         background_score: float | Literal['rest'] = 0.5,
         levels: Sequence[int] | None = None,
@@ -53,7 +53,8 @@ class AttentionSource(CoarseSource):
         """Args:
             prior: the diffusion model; or its name, folder, hub id, or a dict of `load_prior`'s arguments.
             timesteps: of the noise, one pass each; the attention is averaged.
-            image_size: side that images are resized to; the size that the prior was trained on when not given.
+            image_size: side, or (height, width), that images are resized to; the side that the prior was trained on
+                when not given.
             prompt_template: the prompt, `{name}` standing for the class's name.
             background_score: a pixel where no class reaches it is background, where the classes have one; in (0, 1).
                 `rest` for 1 - the highest score of a class: what no map covers, which decides as 0.5 does, but softly.
@@ -81,7 +82,7 @@ class AttentionSource(CoarseSource):
         self.budget = MemoryBudget(passes_per_batch)
         # last, since it may be gigabytes
         self.prior = as_prior(prior)
-        self.image_size = [self.prior.trained_image_size if image_size is None else image_size] * 2
+        self.image_size = as_size(self.prior.trained_image_size if image_size is None else image_size)
         self.prior.check_image_size(self.image_size)
         for timestep in self.timesteps:
             self.prior.check_timestep(timestep)

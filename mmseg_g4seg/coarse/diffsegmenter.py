@@ -43,7 +43,7 @@ class DiffSegmenter(AttentionSource):
         prior: 'DiffusionPrior | str | Path | dict[str, Any]',
         *,
         timesteps: Sequence[int] = (100,),
-        image_size: int | None = None,
+        image_size: int | Sequence[int] | None = None,
         prompt_template: str = 'a photograph of {name}',
         name_weight: float | None = None,
         background_score: float | Literal['rest'] = 0.5,

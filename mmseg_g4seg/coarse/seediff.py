@@ -45,7 +45,7 @@ class SeeDiff(AttentionSource):
         prior: 'DiffusionPrior | str | Path | dict[str, Any]',
         *,
         timesteps: Sequence[int] = (100,),
-        image_size: int | None = None,
+        image_size: int | Sequence[int] | None = None,
         prompt_template: str = 'a photo of {name}',
         background_score: float | Literal['rest'] | None = None,
         levels: Sequence[int] | None = None,

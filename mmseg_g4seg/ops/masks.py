@@ -77,6 +77,14 @@ def over_under_regions(
     return given & ~true & known, true & ~given & known
 
 
+def as_size(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of a side or a pair; ValueError if it is something else."""
+    sides = list(image_size) if isinstance(image_size, Sequence) else [image_size] * 2
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        raise ValueError(f'image_size: expected an integer, or (height, width), got {image_size!r}')
+    return sides[0], sides[1]
+
+
 def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes maps: averages areas when shrinking, bilinear when growing.
 

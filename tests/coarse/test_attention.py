@@ -84,8 +84,20 @@ def test_timesteps_are_averaged(tiny):
 
 
 def test_image_size_is_the_priors_own(tiny):
-    assert SeeDiff(tiny).image_size == [128, 128]
-    assert SeeDiff(build('flux')).image_size == [512, 512]  # its config does not say
+    assert SeeDiff(tiny).image_size == (128, 128)
+    assert SeeDiff(build('flux')).image_size == (512, 512)  # its config does not say
+
+
+def test_images_need_not_be_square(tiny, method):
+    """Without resizing and finishing, a map of twice the width is what the wide image's latents give."""
+    source = method(tiny, image_size=(32, 64))
+    wide = image(32, 64)
+    found = source.predict(wide, CLASSES)
+    assert found.probs.shape == (4, 32, 64)
+    grids = []
+    source.finish = lambda probs, own: grids.append(tuple(probs.shape)) or torch.zeros(own.shape[-2:])
+    source.predict(wide, CLASSES)
+    assert {width / height for height, width in grids} == {2}
 
 
 def test_unknown_classes_and_background_get_no_pass(tiny, method):
@@ -180,6 +192,7 @@ class TestExceptions:
             ({'background_score': 1.0}, 'background_score'),
             ({'background_score': 'mask'}, "or 'rest', got 'mask'"),
             ({'image_size': 30}, 'image_size'),
+            ({'image_size': (32, 32, 3)}, r'image_size: expected an integer, or \(height, width\)'),
             ({'passes_per_batch': 0}, 'passes_per_batch'),
         ],
     )

@@ -5,7 +5,6 @@ Shapes: C classes, H W picture size.
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,6 +16,7 @@ from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.formats import build_format
 from mmseg_g4seg.io.images import to_pixels
 from mmseg_g4seg.io.label_files import png_bytes
+from mmseg_g4seg.io.storage import AnyPath
 from mmseg_g4seg.prediction import ClassList
 
 from .summary import MANIFEST, make_manifest, make_table
@@ -37,19 +37,19 @@ class PairJob:
     """
 
     index: int
-    out: Path
+    out: AnyPath
 
     @property
     def name(self) -> str:
         return picture_name(self.index)
 
     @property
-    def inputs(self) -> list[Path]:
+    def inputs(self) -> list[AnyPath]:
         """A name and a seed are all that it is made of."""
         return []
 
     @property
-    def results(self) -> list[Path]:
+    def results(self) -> list[AnyPath]:
         """Picture, scores and labels."""
         return [self.out / folder / f'{self.name}{suffix}' for folder, suffix in SUFFIXES.items()]
 
@@ -58,6 +58,11 @@ class PairWorker(Worker):
     """Draws pictures, one a call; its prior is loaded at the first one."""
 
     task: GenerateTask
+
+    @classmethod
+    def of(cls, task: GenerateTask) -> 'PairWorker':
+        """Of a run that has not begun."""
+        return cls(task, RunState(task.out, task.settings()))
 
     @cached_property
     def generator(self) -> PairGenerator:
@@ -90,18 +95,24 @@ def generate_folder(task: GenerateTask, *, workers: int = 1, overwrite: bool = F
     """
 
     def find_work() -> Work:
-        jobs = [PairJob(i, task.out) for i in range(task.count)]
-        worker = PairWorker(task, RunState(task.out, task.settings()))
+        worker = PairWorker.of(task)
         assert worker.generator  # a name that does not fit is the whole run's fault, not that of its last picture
         if workers > 1:
             del worker.generator  # each process loads its own: this one's would be gigabytes that nobody reads
-        _refuse_others(jobs)
-        worker.state.begin([path for job in jobs for path in job.results], overwrite=overwrite)
-        for folder in SUFFIXES:
-            (task.out / folder).mkdir(exist_ok=True)
-        return Work(worker, jobs, lambda: _finish(task, worker.state))
+        return begin(worker, overwrite=overwrite)
 
     return spread(task.out, find_work, workers=workers, title='generating', unit='picture')
+
+
+def begin(worker: PairWorker, *, overwrite: bool = False) -> Work:
+    """Opens the folder of a data set; once a run, inside `only_run`; raises FileExistsError as `generate_folder`."""
+    task, state = worker.task, worker.state
+    jobs = [PairJob(i, task.out) for i in range(task.count)]
+    _refuse_others(jobs)
+    state.begin([path for job in jobs for path in job.results], overwrite=overwrite)
+    for folder in SUFFIXES:
+        (task.out / folder).mkdir(exist_ok=True)
+    return Work(worker, jobs, lambda: _finish(task, state))
 
 
 def encode_pair(pair: Pair, classes: ClassList) -> list[bytes]:
@@ -123,7 +134,8 @@ def pair_record(pair: Pair, generator: PairGenerator) -> dict[str, Any]:
 def _refuse_others(jobs: list[PairJob]) -> None:
     """Raises FileExistsError where the data set would have files that its manifest does not list."""
     expected = {path for job in jobs for path in job.results}
-    found = [path for folder in SUFFIXES for path in sorted((jobs[0].out / folder).glob('*')) if path not in expected]
+    folders = [folder for name in SUFFIXES if (folder := jobs[0].out / name).is_dir()]
+    found = [path for folder in folders for path in sorted(folder.iterdir(), key=str) if path not in expected]
     if found:
         raise FileExistsError(
             f'{found[0]} and {len(found) - 1} files more are not among the {len(jobs)} pictures of this run; choose '

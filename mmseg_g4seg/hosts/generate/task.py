@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mmseg_g4seg.coarse.attention import AttentionSource
 from mmseg_g4seg.coarse.generation import PairGenerator
 from mmseg_g4seg.io.class_files import distinct_classes
+from mmseg_g4seg.io.storage import AnyPath
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.registry import build
 
@@ -28,7 +28,7 @@ class GenerateTask:
         threads: of each process on the CPU; another number changes the last bits of floats.
     """
 
-    out: Path
+    out: AnyPath
     classes: ClassList
     count: int
     source: Mapping[str, Any]

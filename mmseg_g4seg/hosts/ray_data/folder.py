@@ -3,16 +3,13 @@
 Shapes: C classes, H W image size.
 """
 
-import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import ray
 import torch
-from ray.data import Dataset
 
 from mmseg_g4seg.hosts.folder.lock import only_run
 from mmseg_g4seg.hosts.folder.plan import Job
@@ -24,12 +21,10 @@ from mmseg_g4seg.registry import types_in
 
 from .attempts import Attempts, start_ledger
 from .cluster import LOCAL, connected, quiet_execution
+from .files import FileOperator, dataset_of, resources_of, results_of
 from .operators import record_of
 from .pipeline import Pipeline, Resources, check_classes
-from .rows import KEPT, Row, RowOperator, Setting, coarse_of, columns_of, kept_of
-
-MOST_BLOCKS = 10_000
-"""Of a run's list of files: Ray keeps a few kilobytes of each."""
+from .rows import KEPT, Row, Setting, coarse_of, columns_of, kept_of
 
 
 def refine_folder_on_cluster(
@@ -66,9 +61,7 @@ def refine_folder_on_cluster(
         ImportError: if Ray is missing, or a package on one of the machines.
         RuntimeError: if a process cannot be started.
     """
-    if task.device not in ('cpu', 'cuda'):
-        raise ValueError(f"device: expected 'cpu' or 'cuda', of which each worker gets its own, got {task.device!r}")
-    resources = Resources(batch_size=batch_size, num_gpus=float(task.device == 'cuda'), concurrency=workers)
+    resources = resources_of(task.device, workers=workers, batch_size=batch_size)
     check_classes(task.refiner, task.classes)
     with connected(address, processes=2 * workers), only_run(task.out):
         plan, state = begin(task, overwrite=overwrite)
@@ -83,49 +76,22 @@ def _run(worker: MaskWorker, jobs: Sequence[Job], resources: Resources, strict: 
     pipeline = Pipeline(Setting(task.classes, parts, threads=task.threads), resources, start_ledger())
     files = dict(worker=worker, folder=Path.cwd())
     with quiet_execution():
-        blocks = min(-(-len(jobs) // resources.batch_size), MOST_BLOCKS)
-        rows = [{'key': job.name, 'job': pickle.dumps(job)} for job in jobs]
-        dataset: Dataset = ray.data.from_items(rows, override_num_blocks=blocks)
+        dataset = dataset_of(jobs, resources.batch_size)
         dataset = pipeline.in_tasks(dataset, ReadFiles, **files)
         dataset = pipeline.refined(dataset, task.refiner, task.coarse)
         dataset = pipeline.in_tasks(dataset, WriteFiles, **files)
-        try:
-            for row in dataset.iter_rows():
-                if strict and row['error']:
-                    raise BadFile(row['path'], row['error'])
-        except ray.exceptions.RayError as error:
-            raise _cause(error) from error
+        for row in results_of(dataset):
+            if strict and row['error']:
+                raise BadFile(row['path'], row['error'])
 
 
-def _cause(error: BaseException) -> Exception:
-    """What a process of the cluster raised, without Ray's own words around it."""
-    cause = getattr(error, 'cause', None)
-    if isinstance(cause, Exception):
-        return cause
-    # of an actor that could not be started there is a text alone: the traceback, whose last line says why
-    return RuntimeError(str(error).strip().splitlines()[-1])
+class MaskOperator(FileOperator):
+    """Has the folder host's worker."""
+
+    worker: MaskWorker
 
 
-class FileOperator(RowOperator):
-    """Has the folder host's worker, which travels without its models."""
-
-    def __init__(self, setting: Setting, attempts: Attempts, *, worker: MaskWorker, folder: Path) -> None:
-        """Args:
-        setting: of the run.
-        attempts: of this operator.
-        worker: reads, encodes and writes.
-        folder: that the paths of the run are relative to.
-        """
-        super().__init__(setting, attempts)
-        self.worker, self.folder = worker, folder
-
-    def prepare(self) -> None:
-        # Ray's processes start where the cluster was started; the report has the paths as they were given
-        if Path.cwd() != self.folder:
-            os.chdir(self.folder)
-
-
-class ReadFiles(FileOperator):
+class ReadFiles(MaskOperator):
     """`job` -> `image` (H, W, 3) uint8, `key`, the coarse mask, unless a source makes it, and `truth` (H, W) int32."""
 
     def __init__(self, setting: Setting, attempts: Attempts, **options: Any) -> None:
@@ -153,7 +119,7 @@ class ReadFiles(FileOperator):
         return {**row, 'key': job.images[0].name, 'image': to_pixels(image), **coarse, **labels}
 
 
-class WriteFiles(FileOperator):
+class WriteFiles(MaskOperator):
     """Writes results and records; of a row it leaves `name`, and `path` and `error` of one at fault."""
 
     # a disk that is full is no image's fault

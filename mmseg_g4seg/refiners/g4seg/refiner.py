@@ -16,7 +16,7 @@ from mmseg_g4seg.diffusion.injection.attention import MaskInjector
 from mmseg_g4seg.diffusion.injection.base import Injector, injector_list
 from mmseg_g4seg.diffusion.loading import as_prior, load_prior
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.ops.masks import present_classes, resize_maps
+from mmseg_g4seg.ops.masks import as_size, present_classes, resize_maps
 from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs
@@ -77,7 +77,7 @@ class G4SegRefiner(Refiner):
         """
         self.update = CorrespondenceUpdate() if update is None else expect_part('update', update, Update)
         self.injectors = injector_list(MaskInjector() if injection is None else injection)
-        self.image_size = _as_size(image_size)
+        self.image_size = as_size(image_size)
         self.prompt_template = expect_option(
             'prompt_template',
             prompt_template,
@@ -236,11 +236,3 @@ class G4SegRefiner(Refiner):
         """A prediction in float32 on the prior's device."""
         device = self.prior.device
         return Prediction(prediction.probs.to(device, torch.float32), prediction.label_map.to(device))
-
-
-def _as_size(image_size: int | Sequence[int]) -> tuple[int, int]:
-    """(height, width) of a side or a pair; ValueError if it is something else."""
-    sides = list(image_size) if isinstance(image_size, Sequence) else [image_size] * 2
-    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
-        raise ValueError(f'image_size: expected an integer, or (height, width), got {image_size!r}')
-    return sides[0], sides[1]

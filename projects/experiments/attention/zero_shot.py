@@ -12,8 +12,9 @@ Shapes: C classes, H W image size.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -42,7 +43,7 @@ METHODS = {
     'DiffSegmenter': dict(type='DiffSegmenter', prompt_template='a photo of {name}'),
 }
 
-FIXED = ('prior', 'images', 'labels', 'classes', 'timesteps', 'refiner')
+FIXED = ('prior', 'images', 'labels', 'classes', 'timesteps', 'image_size', 'refiner')
 """Options that a run goes on with."""
 
 
@@ -67,6 +68,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--labels', type=Path, required=True, help='index PNGs')
     parser.add_argument('--classes', type=Path, required=True, help='names, one a line')
     parser.add_argument('--timesteps', type=int, nargs='+', default=[100])
+    parser.add_argument('--image-size', type=int, nargs=2, help='height and width; default: those of the prior')
     parser.add_argument('--refiner', type=Path, help='config of a refiner, on the same prior')
     parser.add_argument('--methods', nargs='*', help='parts of their names; all when not given')
     parser.add_argument('--count', type=int, help='at most so many images')
@@ -74,11 +76,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build_sources(prior: DiffusionPrior, timesteps: Sequence[int], wanted: Sequence[str] | None) -> dict:
+def build_sources(prior: DiffusionPrior, options: Mapping[str, Any], wanted: Sequence[str] | None) -> dict:
     """Sources by name; those that have one of the wanted texts in it."""
     sources: dict[str, CoarseSource] = {'undecided': Undecided()}
     for name, config in METHODS.items():
-        sources[name] = build({**config, 'prior': prior, 'timesteps': timesteps}, CoarseSource)
+        sources[name] = build({**config, **options, 'prior': prior}, CoarseSource)
     return {name: s for name, s in sources.items() if wanted is None or any(part in name for part in wanted)}
 
 
@@ -97,7 +99,8 @@ def main() -> None:
     args = parse_args()
     check_begun(args.out / 'options.json', {name: str(getattr(args, name)) for name in FIXED})
     prior, classes = load_prior(args.prior), ClassList(list(read_classes(str(args.classes))))
-    sources = build_sources(prior, args.timesteps, args.methods)
+    options = dict(timesteps=args.timesteps, image_size=args.image_size)
+    sources = build_sources(prior, options, args.methods)
     refiner = None
     if args.refiner is not None:
         refiner = build_refiner({**Config.fromfile(args.refiner).refiner.to_dict(), 'prior': prior})

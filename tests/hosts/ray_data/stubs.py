@@ -1,4 +1,4 @@
-"""A refiner whose process can be watched, held and ended."""
+"""A refiner whose process can be watched, held and ended, and sources."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,10 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+from torch import Tensor
+
 from mmseg_g4seg.coarse.base import CoarseSource, share_out
+from mmseg_g4seg.coarse.daam import DAAM
 from mmseg_g4seg.ops.noise import image_noise
 from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner, check_inputs, redecide
@@ -64,3 +67,18 @@ class StubSource(CoarseSource):
         shapes = [(len(classes), *image.shape[1:]) for image in images]
         noise = [image_noise(shape, seed=1, key=key).exp() for shape, key in zip(shapes, keys, strict=True)]
         return [share_out(scores, ClassList.of(classes)) for scores in noise]
+
+
+@register
+class DeadlyDAAM(DAAM):
+    """Ends its process at the first maps that it reads, so often that its folder has `times` notes of it."""
+
+    def __init__(self, *arguments: Any, folder: str, times: int, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.folder, self.times = Path(folder), times
+
+    def map_of(self, *arguments: Any) -> Tensor:
+        if len(list(self.folder.glob('died.*'))) < self.times:
+            (self.folder / f'died.{os.getpid()}').touch()
+            os._exit(1)
+        return super().map_of(*arguments)

@@ -1,0 +1,73 @@
+"""Jobs of a folder host as rows of a dataset, and the operators that do them."""
+
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.data import Dataset
+
+from mmseg_g4seg.hosts.folder.run_state import FileJob
+from mmseg_g4seg.hosts.folder.shares import Worker
+
+from .attempts import Attempts
+from .pipeline import Resources
+from .rows import Row, RowOperator, Setting
+
+MOST_BLOCKS = 10_000
+"""Of a run's list of jobs: Ray keeps a few kilobytes of each."""
+
+
+class FileOperator(RowOperator):
+    """Has a folder host's worker, which travels without its models."""
+
+    def __init__(self, setting: Setting, attempts: Attempts, *, worker: Worker, folder: Path) -> None:
+        """Args:
+        setting: of the run.
+        attempts: of this operator.
+        worker: of the host.
+        folder: that the paths of the run are relative to.
+        """
+        super().__init__(setting, attempts)
+        self.worker, self.folder = worker, folder
+
+    def prepare(self) -> None:
+        # Ray's processes start where the cluster was started; the report has the paths as they were given
+        if Path.cwd() != self.folder:
+            os.chdir(self.folder)
+
+
+def resources_of(device: str, *, workers: int, batch_size: int) -> Resources:
+    """What a folder host's run takes: with the device `cuda` each worker has a GPU.
+
+    Raises:
+        ValueError: if the device is one of several by number, or a number is out of range.
+    """
+    if device not in ('cpu', 'cuda'):
+        raise ValueError(f"device: expected 'cpu' or 'cuda', of which each worker gets its own, got {device!r}")
+    return Resources(batch_size=batch_size, num_gpus=float(device == 'cuda'), concurrency=workers)
+
+
+def dataset_of(jobs: Sequence[FileJob], batch_size: int) -> Dataset:
+    """Rows of `key`, the job's name, and `job`, pickled, cut into tasks."""
+    rows = [{'key': job.name, 'job': pickle.dumps(job)} for job in jobs]
+    return ray.data.from_items(rows, override_num_blocks=min(-(-len(jobs) // batch_size), MOST_BLOCKS))
+
+
+def results_of(dataset: Dataset) -> Iterator[Row]:
+    """Runs a dataset; what a process of the cluster raised comes without Ray's own words around it."""
+    try:
+        yield from dataset.iter_rows()
+    except ray.exceptions.RayError as error:
+        raise cause_of(error) from error
+
+
+def cause_of(error: BaseException) -> Exception:
+    """What a process of the cluster raised."""
+    cause: Any = getattr(error, 'cause', None)
+    if isinstance(cause, Exception):
+        return cause
+    # of an actor that could not be started there is a text alone: the traceback, whose last line says why
+    return RuntimeError(str(error).strip().splitlines()[-1])
