@@ -15,8 +15,8 @@ from .noise_errors import noise_errors
 from .passes import Passes
 from .questions import Question, lay_out, split
 
-Weigh = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(N, h, w) coarse probabilities, where each candidate may be, and mean errors, with a (3, H, W) image -> posterior."""
+Weigh = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""A question's number, with coarse probabilities, where candidates may be, mean errors -> posterior; all (N, h, w)."""
 
 
 @register
@@ -68,9 +68,7 @@ class Race:
         means = split(found, [len(q.candidates) for q in questions])
         probs, open_to = (list(maps) for maps in zip(*(q.cell_probs() for q in questions), strict=True))
         for number, (timestep, keep) in enumerate(zip(self.timesteps[1:], self.keep, strict=True), start=2):
-            posteriors = [
-                weigh(p, o, m, view.image) for p, o, m, view in zip(probs, open_to, means, shown, strict=True)
-            ]
+            posteriors = [weigh(i, p, o, m) for i, (p, o, m) in enumerate(zip(probs, open_to, means, strict=True))]
             open_to = [keep_leaders(p, o, keep) for p, o in zip(posteriors, open_to, strict=True)]
             plans = [_plan(o) for o in open_to]
             layouts = [

@@ -1,13 +1,13 @@
 """One decision a region: the likelihood update's errors averaged over superpixels of the image, in place of boxes.
 
-Shapes: N maps, h w latent grid, H W image size.
+Shapes: H W image size.
 """
 
 import math
 
 from torch import Tensor
 
-from mmseg_g4seg.ops.superpixels import average_regions, superpixels
+from mmseg_g4seg.ops.superpixels import superpixels
 from mmseg_g4seg.registry import NUMBER, expect_option, register
 
 
@@ -27,16 +27,15 @@ class Superpixels:
         self.cells = expect_option('cells', cells, NUMBER, least, holds=lambda v: 1 <= v < math.inf)
         self.compactness = expect_option('compactness', compactness, NUMBER, above, holds=lambda v: 0 < v < math.inf)
 
-    def __call__(self, maps: Tensor, image: Tensor, cells: int) -> Tensor:
-        """Averages maps over the superpixels of an image.
+    def __call__(self, image: Tensor, cells: int) -> Tensor:
+        """Cuts an image into regions.
 
         Args:
-            maps: (N, H, W) float, on the image's grid.
             image: (3, H, W) float RGB in [0, 1].
             cells: number of the latent cells that cover it.
 
         Returns:
-            (N, H, W).
+            (H, W) int64 numbers of regions.
         """
         side = self.cells * math.sqrt(image[0].numel() / cells)
-        return average_regions(maps, superpixels(image, side, self.compactness))
+        return superpixels(image, side, self.compactness)

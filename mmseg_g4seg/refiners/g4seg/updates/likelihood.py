@@ -18,6 +18,7 @@ from mmseg_g4seg.ops.guided_filter import Upsampling, check_upsampling, upsample
 from mmseg_g4seg.ops.masks import resize_maps
 from mmseg_g4seg.ops.noise import noise_key
 from mmseg_g4seg.ops.posterior import average_boxes, shift_proportions, weigh_candidates
+from mmseg_g4seg.ops.superpixels import average_regions
 from mmseg_g4seg.ops.views import View, crop_views
 from mmseg_g4seg.prediction import Prediction
 from mmseg_g4seg.refiners.g4seg.encoding import EncodedImage, encode_images
@@ -162,29 +163,35 @@ class LikelihoodUpdate(Update):
 
     def _ask(self, passes: Passes, questions: Sequence[Question]) -> list[Answer]:
         """Answers on the grid of each question's view."""
+        shown, numbers = [q.encoded for q in questions], [len(q.candidates) for q in questions]
+        regions = [self._regions(view) for view in shown]
         if isinstance(self.timesteps, Race):
-            errors, counts = self.timesteps(passes, questions, self.draws, self._weigh)
+
+            def weigh(number: int, probs: Tensor, open_to: Tensor, errors: Tensor) -> Tensor:
+                smooth = resize_maps(self._smooth(errors, shown[number].image, regions[number]), errors.shape[-2:])
+                return weigh_candidates(probs, open_to, smooth, self.sharpness, self.bound)
+
+            errors, counts = self.timesteps(passes, questions, self.draws, weigh)
         else:
-            shown, numbers = [q.encoded for q in questions], [len(q.candidates) for q in questions]
             found = noise_errors(passes, shown, lay_out(passes, questions), self.timesteps, self.draws)
             errors, counts = split(found, numbers), [n * len(self.timesteps) * self.draws for n in numbers]
         answers = []
-        for question, own, count in zip(questions, errors, counts, strict=True):
-            fine = self._smooth(own, question.encoded.image)
+        for question, own, own_regions, count in zip(questions, errors, regions, counts, strict=True):
+            fine = self._smooth(own, question.encoded.image, own_regions)
             answers.append(Answer(question.view, question.candidates, fine, count))
         return answers
 
-    def _smooth(self, errors: Tensor, image: Tensor) -> Tensor:
+    def _regions(self, view: EncodedImage) -> Tensor | None:
+        """(H, W) int64 numbers of regions that errors are averaged over; None for boxes."""
+        smoothing, cells = self.smoothing, view.latents[0].numel()
+        return smoothing(view.image, cells) if isinstance(smoothing, Superpixels) else None
+
+    def _smooth(self, errors: Tensor, image: Tensor, regions: Tensor | None) -> Tensor:
         """Errors of single cells, (N, h, w), averaged and brought to the grid of an image (3, H, W): (N, H, W)."""
         # one cell's error is mostly the noise's own; a wide box, or a region, sees which class fits all of it
         smooth = errors if isinstance(self.smoothing, Superpixels) else average_boxes(errors, self.smoothing)
         fine = torch.cat([upsample(cells[None], image, self.upsampling) for cells in smooth])
-        return self.smoothing(fine, image, errors[0].numel()) if isinstance(self.smoothing, Superpixels) else fine
-
-    def _weigh(self, probs: Tensor, open_to: Tensor, errors: Tensor, image: Tensor) -> Tensor:
-        """Weighs N candidates by errors of single cells, (N, h, w) each, where they may be, under (3, H, W)."""
-        smooth = resize_maps(self._smooth(errors, image), errors.shape[-2:])
-        return weigh_candidates(probs, open_to, smooth, self.sharpness, self.bound)
+        return fine if regions is None else average_regions(fine, regions)
 
     def _show(self, passes: Passes, image: EncodedImage, view: View, number: int) -> EncodedImage:
         """A view as an image of its own, with noise of its own."""
