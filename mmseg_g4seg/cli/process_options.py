@@ -11,7 +11,7 @@ def add_process_options(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         const='local',
         metavar='ADDRESS',
-        help='use a Ray cluster: without ADDRESS a new one on this machine, auto for a running one, or ray://HOST:PORT',
+        help='use a Ray cluster: without ADDRESS a new one on this machine, auto for the one that it belongs to',
     )
     parser.add_argument('--device', default='cpu', help="'cuda' for a GPU; under torchrun, one GPU per process")
     parser.add_argument(

@@ -19,13 +19,19 @@ def connected(address: str = LOCAL, *, processes: int = 1, store_bytes: int | No
     """Connects to a cluster until the block ends; where this process is connected already, it stays so.
 
     Args:
-        address: `local`, `auto` for the cluster of this machine, `ray://HOST:10001`, or `HOST:6379`.
+        address: `local`, `auto` for the cluster that this machine belongs to, or `HOST:6379` of its head.
         processes: that a local cluster must have room for.
         store_bytes: of a local cluster's object store; a share of the memory when not given.
 
     Raises:
         ConnectionError: if there is no such cluster.
+        ValueError: if the address is of Ray's client, which Ray Data does not run through.
     """
+    if address.startswith('ray://'):
+        raise ValueError(
+            f'ray: expected local, auto or HOST:6379, got {address!r}, whose client Ray Data does not run through; '
+            'start the command on the cluster: ray job submit --address http://HOST:8265 -- g4seg ...'
+        )
     if ray.is_initialized():
         yield
         return

@@ -225,6 +225,12 @@ class TestFiles:
         with pytest.raises(ValueError, match="device: expected 'cpu' or 'cuda'"):
             refine_folder_on_cluster(make_task(tmp_path, count=1, device='cuda:1'))
 
+    def test_an_address_of_rays_client(self, tmp_path):
+        task = make_task(tmp_path, count=1)
+        with pytest.raises(ValueError, match=r"expected local, auto or HOST:6379, got 'ray://HEAD:10001'.*job submit"):
+            refine_folder_on_cluster(task, address='ray://HEAD:10001')
+        assert not task.out.exists()
+
 
 def test_a_source_by_its_name():
     assert dataset_module.source_config('SCLIP') == dict(type='ClipSegmentor', method='sclip')
