@@ -66,7 +66,7 @@ setup(
         'cascadepsp': ['segmentation-refinement>=0.6'],
         'sam': ['scipy>=1.9'],
         'seeds': ['open_clip_torch>=3.0', 'scipy>=1.9', 'torchvision>=0.16'],
-        'ray': ['ray[data]>=2.51'],
+        'ray': ['ray[data]>=2.60'],
         'segrefiner': ['torchvision>=0.16'],
         'mat': ['scipy>=1.9'],
         'docs': ['mkdocs>=1.6', 'mkdocstrings[python]>=0.26'],

@@ -52,15 +52,17 @@ def connected(address: str = LOCAL, *, processes: int = 1, store_bytes: int | No
 @contextmanager
 def quiet_execution() -> Iterator[None]:
     """Datasets that are made meanwhile show their progress in a terminal, and say nothing in a log file."""
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = sys.stderr.isatty()
-    context.print_on_execution_start = False
-    context.raise_original_map_exception = True  # else what a process lacks would be lost on its way here
-    logger = logging.getLogger('ray.data')
-    before = logger.level
+    context, logger = DataContext.get_current(), logging.getLogger('ray.data')
+    wanted = dict(
+        enable_progress_bars=sys.stderr.isatty(),
+        print_on_execution_start=False,
+        raise_original_map_exception=True,  # else what a process lacks would be lost on its way here
+    )
+    before, level = {name: getattr(context, name) for name in wanted}, logger.level
+    vars(context).update(wanted)
     logger.setLevel(logging.CRITICAL)  # errors come as exceptions
     try:
-        with DataContext.current(context):
-            yield
+        yield
     finally:
-        logger.setLevel(before)
+        vars(context).update(before)
+        logger.setLevel(level)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 from uuid import uuid4
 
@@ -68,10 +67,14 @@ class Pipeline:
             operator,
             fn_constructor_args=(self.setting, self._attempts(operator)),
             fn_constructor_kwargs=options,
+            compute=ActorPoolStrategy(
+                size=self.resources.concurrency,
+                max_concurrent_calls_per_actor=CALLS,
+                max_tasks_in_flight_per_actor=CALLS,
+            ),
             batch_size=self.resources.batch_size,
             num_cpus=ACTOR_CPUS,
             num_gpus=num_gpus,
-            **_pool(self.resources.concurrency),
         )
 
     def refined(
@@ -107,14 +110,6 @@ class Pipeline:
     def _attempts(self, operator: type[RowOperator]) -> Attempts:
         # of its own name: a chain may have the same operator twice, and an image be under way in both
         return Attempts(self.ledger, f'{operator.__name__} {uuid4().hex}')
-
-
-def _pool(size: int) -> dict[str, Any]:
-    """Options of `map_batches` for so many actors of `CALLS` tasks each."""
-    options: dict[str, Any] = dict(size=size, max_tasks_in_flight_per_actor=CALLS)
-    if 'max_concurrent_calls_per_actor' in signature(ActorPoolStrategy).parameters:
-        return dict(compute=ActorPoolStrategy(**options, max_concurrent_calls_per_actor=CALLS))
-    return dict(compute=ActorPoolStrategy(**options), max_concurrency=CALLS)  # before Ray 2.60
 
 
 def check_classes(refiner: Mapping[str, Any], classes: ClassList) -> None:
