@@ -122,9 +122,9 @@ class AttentionSource(CoarseSource):
             latent_grid, cross_layers=self.cross_layers, self_layers=self.self_layers, keep_heads=self.keep_heads
         )
 
-    def encode_names(self, names: Sequence[ClassName]) -> EncodedPrompts:
-        """One prompt a name."""
-        return self.prior.encode_prompts([[name] for name in names], self.prompt_template)
+    def encode_prompts(self, prompts: Sequence[Sequence[ClassName]]) -> EncodedPrompts:
+        """Encodes P prompts, each naming the classes listed."""
+        return self.prior.encode_prompts(prompts, self.prompt_template)
 
     def finish(self, probs: Tensor, image: Tensor) -> Tensor:
         """Brings a map to the image's grid and to [0, 1]: (h', w') with the (3, H, W) image -> (H, W)."""
@@ -146,12 +146,15 @@ class AttentionSource(CoarseSource):
     ) -> list[Prediction]:
         classes = ClassList.of(classes)
         keys = check_images(images, keys)
-        # a name that no prompt holds is known before the first picture of a thousand is encoded; prompts are kept
-        if named := self._named(classes):
-            self.encode_names([classes[c] for c in named])
+        self.check(classes)
         predictions = [self._predict(image, classes, key) for image, key in zip(images, keys, strict=True)]
         self.prior.check_finite()
         return predictions
+
+    def check(self, classes: ClassList) -> None:
+        # a name that no prompt holds; prompts are kept for the pictures
+        if named := self._named(classes):
+            self.encode_prompts([[classes[c]] for c in named])
 
     def _named(self, classes: ClassList) -> list[int]:
         """Indices of the classes that are looked for."""
@@ -173,7 +176,7 @@ class AttentionSource(CoarseSource):
 
     def _maps(self, latents: Tensor, noise: Tensor, names: Sequence[ClassName]) -> list[Tensor]:
         """One (h', w') map a name, from (1, c, h, w) latents and (c, h, w) noise."""
-        prompts = self.encode_names(names)
+        prompts = self.encode_prompts([[name] for name in names])
         maps = self.empty_maps(latents.shape[-2:])
         with recorded_attention(maps):
             for timestep in self.timesteps:

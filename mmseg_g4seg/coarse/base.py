@@ -56,6 +56,9 @@ class CoarseSource(ABC):
             ValueError: if an image or a name does not fit; names which.
         """
 
+    def check(self, classes: ClassList) -> None:  # noqa: B027
+        """Raises ValueError if a class cannot be looked for."""
+
     def predict_present(
         self, image: Tensor, classes: ClassList | Sequence[ClassName], present: Sequence[int], *, key: Key = 0
     ) -> Prediction:
@@ -78,6 +81,7 @@ class CoarseSource(ABC):
         wrong = [c for c in present if not 0 <= c < len(classes)]
         if wrong:
             raise ValueError(f'present: expected class indices below {len(classes)}, got {wrong[0]}')
+        self.check(classes)  # of all classes: a rare one's fault must not end a run at its thousandth picture
         chosen = sorted({*present, *([] if classes.background is None else [classes.background])})
         size = tuple(image.shape[-2:])
         if not chosen:

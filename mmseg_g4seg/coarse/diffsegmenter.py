@@ -84,12 +84,12 @@ class DiffSegmenter(AttentionSource):
             raise ValueError(f'name_weight: this prior is a transformer, expected 1 or None, got {name_weight!r}')
         self.name_weight = name_weight or (1.0 if joint else NAME_WEIGHT)
 
-    def encode_names(self, names: Sequence[ClassName]) -> EncodedPrompts:
-        prompts = super().encode_names(names)
+    def encode_prompts(self, prompts: Sequence[Sequence[ClassName]]) -> EncodedPrompts:
+        encoded = super().encode_prompts(prompts)
         if self.name_weight == 1:
-            return prompts
+            return encoded
         empty = self.prior.encode_prompts([[]], '{name}')
-        return prompts.with_embeds(weigh_names(prompts, empty.embeds, self.name_weight))
+        return encoded.with_embeds(weigh_names(encoded, empty.embeds, self.name_weight))
 
     def choose(
         self, layers: Sequence[AttentionLayer], levels: Sequence[int] | None

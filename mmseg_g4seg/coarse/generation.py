@@ -58,7 +58,8 @@ class PairGenerator:
         seed: int = 0,
     ) -> None:
         """Args:
-            source: reads the attention; its prior draws, by its prompt template and image size.
+            source: reads the attention; its prior draws, by its prompt template and image size. Its timesteps and seed
+                are those of photographs, and do nothing here.
             classes: C classes. All but the background are named by prompts, each by its first name.
             objects: least and most classes in a prompt.
             steps: see `PictureSampler`.
@@ -87,7 +88,7 @@ class PairGenerator:
         )
         # now: the name that the tokenizer cuts away may be that of the last picture
         for c in self.named:
-            source.prior.encode_prompts([[self.classes.labels[c]]], source.prompt_template)
+            source.encode_prompts([[self.classes.labels[c]]])
 
     def __call__(self, index: int) -> Pair:
         """Draws picture number `index`, which fixes its name and its classes."""
@@ -104,7 +105,7 @@ class PairGenerator:
     def _draw(self, names: Sequence[str], key: str) -> tuple[Tensor, Tensor]:
         """One picture (3, H, W), and (K, H, W) scores in [0, 1], both on the CPU."""
         source, prior = self.source, self.source.prior
-        prompts = prior.encode_prompts([names], source.prompt_template)
+        prompts = source.encode_prompts([names])
         maps = source.empty_maps([side // prior.latent_stride for side in source.image_size])
         latents = self.sampler(prompts, keys=[key], seed=self.seed, maps=maps)
         # as it will be read back from 8 bits: PAMR should see the picture that the mask is stored beside

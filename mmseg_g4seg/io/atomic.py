@@ -1,11 +1,10 @@
 """Files that appear whole or not at all."""
 
 import io
-import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
+from uuid import uuid4
 
 from .storage import AnyPath, StoredPath
 
@@ -27,8 +26,8 @@ def atomic_file(path: AnyPath, *, scratch: AnyPath | None = None) -> Iterator[IO
     assert not isinstance(folder, StoredPath), 'of the same file system'
     if not folder.is_dir():  # the error of the unfinished file would name that one
         raise FileNotFoundError(f'{path}: there is no folder {folder}')
-    # a short name of its own: the file's may be as long as names can be
-    partial = folder / f'.{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.partial'
+    # a short name of its own: the file's may be as long as names can be, and another machine's process have this number
+    partial = folder / f'.{uuid4().hex}.partial'
     try:
         with partial.open('wb') as file:
             yield file

@@ -218,6 +218,9 @@ class TestExceptions:
         source = method(tiny, image_size=IMAGE_SIZE)
         with pytest.raises(ValueError, match=r"class name 'hot air .* reads 46: expected a shorter name"):
             source.predict(image(), ['background', 'sky', ' '.join(['hot air balloon'] * 20)])
+        # nor once a picture has a class of the kind: in a run over a data set that may be the last one
+        with pytest.raises(ValueError, match=r"class name 'hot air .* reads 46: expected a shorter name"):
+            source.predict_present(image(), ['background', 'sky', ' '.join(['hot air balloon'] * 20)], [1])
 
     def test_a_misspelt_option(self):
         with pytest.raises(ValueError, match="has no option 'timestep': did you mean 'timesteps'"):

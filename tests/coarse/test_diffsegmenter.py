@@ -32,13 +32,13 @@ def test_names_weigh_as_compel_weighs_them():
     tiny = build('tiny')
     source = DiffSegmenter(tiny, image_size=IMAGE_SIZE, prompt_template='a photo of {name}')
     plain, empty = tiny.encode_prompts([['hot air balloon']], 'a photo of {name}'), tiny.encode_prompts([[]], '{name}')
-    weighed = source.encode_names(['hot air balloon'])
+    weighed = source.encode_prompts([['hot air balloon']])
     named = plain.token_masks[0, 0].bool()
     assert torch.equal(weighed.embeds[:, ~named], plain.embeds[:, ~named])
     expected = empty.embeds + 1.1**2 * (plain.embeds - empty.embeds)
     torch.testing.assert_close(weighed.embeds[:, named], expected[:, named])
     unweighed = DiffSegmenter(tiny, image_size=IMAGE_SIZE, prompt_template='a photo of {name}', name_weight=1.0)
-    assert torch.equal(unweighed.encode_names(['hot air balloon']).embeds, plain.embeds)
+    assert torch.equal(unweighed.encode_prompts([['hot air balloon']]).embeds, plain.embeds)
     with pytest.raises(ValueError, match=r'name_weight: this prior is a transformer, expected 1 or None, got 1\.21'):
         DiffSegmenter(build('flux'), image_size=IMAGE_SIZE, name_weight=1.21)
 

@@ -56,6 +56,11 @@ def test_scores_are_those_of_the_source_on_the_recorded_passes(tiny, monkeypatch
     assert max(len(t) for t in seen) == 3  # hot air balloon
 
 
+def test_diffsegmenter_weighs_the_names_that_it_draws(tiny):
+    drawn = [pairs(tiny, 1, source=dict(type='DiffSegmenter', name_weight=w))[0] for w in (1.0, 5.0)]
+    assert not torch.equal(drawn[0].image, drawn[1].image)
+
+
 def test_classes_take_turns():
     drawn = [draw_classes([1, 2, 5], (1, 2), seed=0, index=i) for i in range(60)]
     assert drawn == [draw_classes([1, 2, 5], (1, 2), seed=0, index=i) for i in range(60)]

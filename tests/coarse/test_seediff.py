@@ -13,6 +13,7 @@ from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
 from mmseg_g4seg.ops.seeded_growth import min_max, seeded_growth
 from tests.coarse.priors import IMAGE_SIZE, build
 from tests.conftest import random_case
+from tests.diffusion.injection.test_attention_maps import as_query_and_key, stand_in
 from tests.oracle_files import load_oracle
 
 
@@ -127,13 +128,49 @@ class TestFinish:
         with pytest.raises(ValueError, match='pamr_iterations'):
             SeeDiff('tiny', pamr_iterations=-1)
 
-    @pytest.mark.parametrize('name', ['seediff_sd14', 'seediff_two_tokens', 'seediff_tiny'])
-    def test_equals_the_authors_code(self, name):
+
+ORACLES = pytest.mark.parametrize('name', ['seediff_sd14', 'seediff_two_tokens', 'seediff_tiny'])
+
+
+class TestAuthorsCode:
+    """Their numbers; the queries and keys of all layers that they have come in as a denoiser's do."""
+
+    @ORACLES
+    def test_from_recorded_attention_to_the_mask(self, name):
+        arrays, meta = load_oracle(name)
+        fine, coarse, parts = meta['levels'][-1], meta['levels'][0], dict(up='up', mid='middle', down='down')
+        cross = [stand_in('cross', fine // coarse, parts[place]) for place in meta['cross_places']]
+        own = {n: [stand_in('self', fine // n, parts[p]) for p in meta['self_places'][str(n)]] for n in meta['levels']}
+        source = SeeDiff(build('tiny'), image_size=IMAGE_SIZE)
+        chosen = source.choose([*cross, *(layer for layers in own.values() for layer in layers)], None)
+        source.cross_layers, source.self_layers, source.levels = chosen
+        maps = source.empty_maps((fine, fine))
+        for step, layers in enumerate(arrays['in_cross']):
+            for layer, probs in zip(cross, layers, strict=True):
+                if layer in source.cross_layers:
+                    maps.add(layer, *as_query_and_key(probs))
+            for n, alike in own.items():
+                for i, layer in enumerate(alike):
+                    if layer in source.self_layers:
+                        pair = (arrays[f'in_self{n}_{part}'][step, i][None] for part in ('query', 'key'))
+                        maps.add(layer, *pair)
+        for layer in source.cross_layers:
+            maps._sums[layer] *= 2  # as_query_and_key halves what comes in
+        found = source.map_of(maps, 0, torch.tensor(meta['token_ids']).flatten())
+        torch.testing.assert_close(found, arrays['out_prob_c'], atol=1e-5, rtol=0)
+        check_masks(source.finish(found, torch.zeros(3, *2 * [int(arrays['out_full_size'])])), arrays)
+
+    @ORACLES
+    def test_the_finish(self, name):
         arrays, _ = load_oracle(name)
         side = int(arrays['out_full_size'])
         full = SeeDiff(build('tiny'), image_size=IMAGE_SIZE).finish(arrays['out_prob_c'], torch.zeros(3, side, side))
-        torch.testing.assert_close(full[::4, ::4], arrays['out_prob_full_every4'], atol=5e-6, rtol=0)
-        for threshold in (0.5, 0.3):
-            packed = arrays[f'out_mask_{threshold}_packed'].int()
-            bits = (packed[:, None] >> torch.arange(7, -1, -1)) & 1
-            assert torch.equal((full > threshold).flatten(), bits.flatten().bool())
+        check_masks(full, arrays)
+
+
+def check_masks(full, arrays):
+    torch.testing.assert_close(full[::4, ::4], arrays['out_prob_full_every4'], atol=5e-6, rtol=0)
+    for threshold in (0.5, 0.3):
+        packed = arrays[f'out_mask_{threshold}_packed'].int()
+        bits = (packed[:, None] >> torch.arange(7, -1, -1)) & 1
+        assert torch.equal((full > threshold).flatten(), bits.flatten().bool())

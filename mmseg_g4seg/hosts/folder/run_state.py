@@ -117,9 +117,11 @@ class RunState:
         return sum(len(self._files(kind)) for kind in ('records', 'errors'))
 
     def finish(self, names: list[str], summary: dict[str, Any]) -> dict[str, Any]:
-        """Writes the report, removes the scratch folder and returns the report."""
+        """Writes the report and returns it; raises RuntimeError if a name has neither a record nor an error."""
         records = {**self._finished(), **self._read('records')}  # newer ones win
         errors = self._read('errors')
+        if lost := [name for name in names if name not in records and name not in errors]:
+            raise RuntimeError(f'{len(lost)} of {len(names)} are not done ({lost[0]} ...); the same command goes on')
         report = {
             'settings': self.settings,
             **summary,

@@ -86,7 +86,7 @@ def spread(
     """
     if workers < 1:
         raise ValueError(f'workers: expected at least 1, got {workers}')
-    if 'RANK' in os.environ and int(os.environ.get('WORLD_SIZE', 1)) > 1:
+    if under_torchrun():
         return _under_torchrun(out, begin, strict=strict, title=title, unit=unit)
     with only_run(out):
         work = begin()
@@ -97,6 +97,11 @@ def spread(
             else:
                 _in_workers(work.worker, [jobs[i::workers] for i in range(workers)], strict, bar)
         return work.finish()
+
+
+def under_torchrun() -> bool:
+    """Whether this process is one of several that torchrun has started."""
+    return 'RANK' in os.environ and int(os.environ.get('WORLD_SIZE', 1)) > 1
 
 
 def take_share(

@@ -3,6 +3,7 @@
 Shapes: C classes, H W picture size.
 """
 
+import gc
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 
 from mmseg_g4seg.coarse.generation import Pair, PairGenerator, picture_name
 from mmseg_g4seg.hosts.folder.run_state import RunState
-from mmseg_g4seg.hosts.folder.shares import Work, Worker, fixed_threads, spread
+from mmseg_g4seg.hosts.folder.shares import Work, Worker, fixed_threads, spread, under_torchrun
 from mmseg_g4seg.io.atomic import atomic_write
 from mmseg_g4seg.io.formats import build_format
 from mmseg_g4seg.io.images import to_pixels
@@ -97,8 +98,10 @@ def generate_folder(task: GenerateTask, *, workers: int = 1, overwrite: bool = F
     def find_work() -> Work:
         worker = PairWorker.of(task)
         assert worker.generator  # a name that does not fit is the whole run's fault, not that of its last picture
-        if workers > 1:
-            del worker.generator  # each process loads its own: this one's would be gigabytes that nobody reads
+        if workers > 1 or under_torchrun():
+            # each process loads its own, and under torchrun this one, too: gigabytes that nobody reads
+            del worker.generator
+            gc.collect()
         return begin(worker, overwrite=overwrite)
 
     return spread(task.out, find_work, workers=workers, title='generating', unit='picture')

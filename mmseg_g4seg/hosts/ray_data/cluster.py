@@ -15,17 +15,20 @@ LOCAL = 'local'
 
 
 @contextmanager
-def connected(address: str = LOCAL, *, processes: int = 1, store_bytes: int | None = None) -> Iterator[None]:
+def connected(
+    address: str = LOCAL, *, processes: int = 1, gpus: float = 0, store_bytes: int | None = None
+) -> Iterator[None]:
     """Connects to a cluster until the block ends; where this process is connected already, it stays so.
 
     Args:
         address: `local`, `auto` for the cluster that this machine belongs to, or `HOST:6379` of its head.
         processes: that a local cluster must have room for.
+        gpus: that a local cluster must have. Another one may grow.
         store_bytes: of a local cluster's object store; a share of the memory when not given.
 
     Raises:
         ConnectionError: if there is no such cluster.
-        ValueError: if the address is of Ray's client, which Ray Data does not run through.
+        ValueError: if the address is of Ray's client, which Ray Data does not run through, or GPUs are missing.
     """
     if address.startswith('ray://'):
         raise ValueError(
@@ -44,6 +47,9 @@ def connected(address: str = LOCAL, *, processes: int = 1, store_bytes: int | No
     os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')
     ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
     try:
+        found = ray.cluster_resources().get('GPU', 0)
+        if address == LOCAL and found < gpus:
+            raise ValueError(f'device: expected {gpus:g} GPUs, one a worker, got {found:g} on this machine')
         yield
     finally:
         ray.shutdown()
@@ -57,6 +63,7 @@ def quiet_execution() -> Iterator[None]:
         enable_progress_bars=sys.stderr.isatty(),
         print_on_execution_start=False,
         raise_original_map_exception=True,  # else what a process lacks would be lost on its way here
+        execution_no_progress_timeout_s=-1,  # a batch of large images takes as long as it takes
     )
     before, level = {name: getattr(context, name) for name in wanted}, logger.level
     vars(context).update(wanted)

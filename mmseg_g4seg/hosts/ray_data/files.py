@@ -1,9 +1,7 @@
 """Jobs of a folder host as rows of a dataset, and the operators that do them."""
 
-import os
 import pickle
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,20 +21,9 @@ MOST_BLOCKS = 10_000
 class FileOperator(RowOperator):
     """Has a folder host's worker, which travels without its models."""
 
-    def __init__(self, setting: Setting, attempts: Attempts, *, worker: Worker, folder: Path) -> None:
-        """Args:
-        setting: of the run.
-        attempts: of this operator.
-        worker: of the host.
-        folder: that the paths of the run are relative to.
-        """
+    def __init__(self, setting: Setting, attempts: Attempts, *, worker: Worker) -> None:
         super().__init__(setting, attempts)
-        self.worker, self.folder = worker, folder
-
-    def prepare(self) -> None:
-        # Ray's processes start where the cluster was started; the report has the paths as they were given
-        if Path.cwd() != self.folder:
-            os.chdir(self.folder)
+        self.worker = worker
 
 
 def resources_of(device: str, *, workers: int, batch_size: int) -> Resources:
@@ -70,4 +57,4 @@ def cause_of(error: BaseException) -> Exception:
     if isinstance(cause, Exception):
         return cause
     # of an actor that could not be started there is a text alone: the traceback, whose last line says why
-    return RuntimeError(str(error).strip().splitlines()[-1])
+    return RuntimeError((str(error).strip().splitlines() or [type(error).__name__])[-1])

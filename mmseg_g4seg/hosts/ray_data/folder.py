@@ -5,7 +5,6 @@ Shapes: C classes, H W image size.
 
 import pickle
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,8 +40,8 @@ def refine_folder_on_cluster(
     Images pass from the processes that read them to those that refine and those that write: this process has their
     names and records alone.
 
-    A worker of a machine that is lost starts on another one, which must have room: a GPU, or half a CPU. Until there is
-    one its images wait, for 30 minutes at most; then the run ends with an error, and the same call goes on.
+    A worker of a machine that is lost starts on another one, which must have room: a GPU, or half a CPU. Its images
+    wait until there is one.
 
     Args:
         task: what to do; its folders must be there on every machine, on a shared disk or in an object store.
@@ -60,10 +59,11 @@ def refine_folder_on_cluster(
         BadFile: if the run is strict and something is wrong with a file.
         ImportError: if Ray is missing, or a package on one of the machines.
         RuntimeError: if a process cannot be started.
+        ValueError: if something does not fit, or a cluster of this machine alone has fewer GPUs than workers.
     """
     resources = resources_of(task.device, workers=workers, batch_size=batch_size)
     check_classes(task.refiner, task.classes)
-    with connected(address, processes=2 * workers), only_run(task.out):
+    with connected(address, processes=2 * workers, gpus=resources.all_gpus), only_run(task.out):
         plan, state = begin(task, overwrite=overwrite)
         if jobs := state.remaining(plan.jobs):
             _run(MaskWorker(task, state), jobs, resources, strict)
@@ -74,12 +74,11 @@ def _run(worker: MaskWorker, jobs: Sequence[Job], resources: Resources, strict: 
     task = worker.task
     parts = [*types_in(task.refiner), *types_in(task.coarse)]
     pipeline = Pipeline(Setting(task.classes, parts, threads=task.threads), resources, start_ledger())
-    files = dict(worker=worker, folder=Path.cwd())
     with quiet_execution():
         dataset = dataset_of(jobs, resources.batch_size)
-        dataset = pipeline.in_tasks(dataset, ReadFiles, **files)
+        dataset = pipeline.in_tasks(dataset, ReadFiles, worker=worker)
         dataset = pipeline.refined(dataset, task.refiner, task.coarse)
-        dataset = pipeline.in_tasks(dataset, WriteFiles, **files)
+        dataset = pipeline.in_tasks(dataset, WriteFiles, worker=worker)
         for row in results_of(dataset):
             if strict and row['error']:
                 raise BadFile(row['path'], row['error'])
@@ -127,8 +126,11 @@ class WriteFiles(MaskOperator):
 
     def process(self, row: Row) -> Row:
         job, classes = pickle.loads(row['job']), self.setting.classes
-        with at_fault(job.blamed):
-            content = self.worker.writer.encode(coarse_of(row, row['labels'].shape, self.setting), kept_of(row))
+        try:
+            with at_fault(job.blamed):
+                content = self.worker.writer.encode(coarse_of(row, row['labels'].shape, self.setting), kept_of(row))
+        except BadFile as error:
+            return self.fail(row, error.reason, str(error.path))
         truth = torch.from_numpy(row['truth'].astype(np.int64)) if 'truth' in row else None
         self.worker.state.save(job, [content], record_of(row, truth, classes))
         return {'name': job.name, 'path': '', 'error': ''}

@@ -42,7 +42,7 @@ class PredictCoarse(RowOperator):
         device: to run on.
         """
         super().__init__(setting, attempts)
-        self.setting.register_parts()
+        self.setting.enter()
         self.source: CoarseSource = build_source(config, {}).to(device)
 
     def check(self, columns: Sequence[str]) -> None:
@@ -83,7 +83,6 @@ class RefineStages(RowOperator):
 
     @cached_property
     def stages(self) -> list[Refiner]:
-        self.setting.register_parts()
         chain = build_refiner(self.part.config)
         assert isinstance(chain, SequentialRefiner)
         return chain.to(self.device).refiners
@@ -127,6 +126,7 @@ class RefineStagesInActor(RefineStages):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.setting.enter()
         self.prepare()
 
 

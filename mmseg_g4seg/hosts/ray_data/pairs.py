@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import ray
@@ -35,7 +34,8 @@ def generate_folder_on_cluster(
         The report, as in `OUT/report.json`.
 
     Raises:
-        ValueError: if something does not fit the prior; nothing is written then.
+        ValueError: if something does not fit the prior, or a cluster of this machine alone has fewer GPUs than workers;
+            nothing is written then.
         FileExistsError: if the folder holds something else, or another run is at work there.
         ImportError: if Ray is missing, or a package on one of the machines.
         RuntimeError: if a picture ends its process three times.
@@ -43,7 +43,7 @@ def generate_folder_on_cluster(
     # a picture a task: it takes seconds, and who is killed has little to draw again
     resources = resources_of(task.device, workers=workers, batch_size=1)
     setting = Setting(task.classes, types_in(task.source), threads=task.threads)
-    with connected(address, processes=workers), only_run(task.out):
+    with connected(address, processes=workers, gpus=resources.all_gpus), only_run(task.out):
         _check(setting, task, resources)
         work = begin(PairWorker.of(task), overwrite=overwrite)
         if jobs := work.worker.state.remaining(work.jobs):
@@ -60,8 +60,7 @@ class DrawPairs(FileOperator):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.setting.register_parts()
-        self.prepare()
+        self.setting.enter()
         assert self.worker.generator  # before the first row, so that Ray waits for it
 
     def process(self, row: Row) -> Row:
@@ -76,7 +75,7 @@ def _check(setting: Setting, task: GenerateTask, resources: Resources) -> None:
     """Loads the prior on the cluster: this machine may be too small for it, and names fit or do not before any work."""
 
     def load() -> None:
-        setting.register_parts()
+        setting.enter()
         task.generator()
 
     try:
@@ -89,6 +88,6 @@ def _run(pipeline: Pipeline, worker: Any, jobs: Sequence[FileJob]) -> None:
     gpus = pipeline.resources.num_gpus
     with quiet_execution():
         dataset = dataset_of(jobs, pipeline.resources.batch_size)
-        dataset = pipeline.in_actors(dataset, DrawPairs, gpus, worker=worker, folder=Path.cwd())
+        dataset = pipeline.in_actors(dataset, DrawPairs, gpus, worker=worker)
         for _ in results_of(dataset):
             pass

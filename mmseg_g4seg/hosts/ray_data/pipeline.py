@@ -40,6 +40,11 @@ class Resources:
     num_gpus: float = 0
     concurrency: int = 1
 
+    @property
+    def all_gpus(self) -> float:
+        """Of all workers."""
+        return self.num_gpus * self.concurrency
+
     def __post_init__(self) -> None:
         for name in ('batch_size', 'concurrency'):
             if getattr(self, name) < 1:

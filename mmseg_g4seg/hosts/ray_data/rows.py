@@ -4,10 +4,12 @@ Shapes: C classes, S label maps so far, H W image size.
 """
 
 import json
+import os
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,15 +51,20 @@ class Setting:
         parts: classes that the configs name; those of a notebook are known to no other process.
         soften: how labels become probabilities, see `make_prediction`.
         threads: of torch in each process.
+        folder: that paths of the run are relative to, where a machine has it: Ray's processes start elsewhere.
     """
 
     classes: ClassList
     parts: Sequence[type] = ()
     soften: float = BORDER_WIDTH
     threads: int = 1
+    folder: Path = field(default_factory=Path.cwd)
 
-    def register_parts(self) -> None:
-        """Makes the parts known in this process."""
+    def enter(self) -> None:
+        """Makes a process of the cluster like the one that began the run: its folder, and the parts that it knows."""
+        # a run in an object store may come from a folder that only its driver has
+        if Path.cwd() != self.folder and self.folder.is_dir():
+            os.chdir(self.folder)
         for part in self.parts:
             register(part)
 
@@ -76,6 +83,7 @@ class RowOperator(ABC):
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Columns of a batch of rows, each the length of the batch, into those of the same rows."""
         self.check(list(batch))
+        self.setting.enter()
         self.prepare()
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
         results = self.attempts.each(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps, recorded_attention
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
-from mmseg_g4seg.ops.masks import resize_maps
+from mmseg_g4seg.ops.masks import labelled_pixels, resize_maps
 from mmseg_g4seg.ops.noise import image_noise
 from mmseg_g4seg.ops.seeded_growth import min_max, otsu_seeds
 
@@ -38,7 +38,7 @@ class Tally:
     ranks: list[float] = field(default_factory=list)
 
     def add(self, probs: Tensor, shown: Tensor) -> None:
-        """Adds a map (H, W) in [0, 1] and where the class is, (H, W) bool."""
+        """Adds a map in [0, 1] and where the class is, bool: of any shape, pixels without a label left out."""
         self.best += torch.stack([areas(probs > t, shown) for t in THRESHOLDS], dim=1)
         self.otsu += areas(otsu_seeds(probs), shown)
         self.ranks.append(rank_share(probs, shown))
@@ -74,14 +74,16 @@ def measure_image(
     Args:
         prior: a U-Net.
         image: (3, H, W) float RGB in [0, 1], of a size that the prior takes.
-        label_map: (H, W) int64.
-        names: of the classes.
+        label_map: (H, W) int64; what is no class has no label.
+        names: of the classes; the one called `background` is asked about by no prompt.
         timesteps: of the noise, a pass each.
         key: of the noise.
         tallies: to add to.
     """
-    counts = torch.bincount(label_map.flatten(), minlength=256)[: len(names)]
-    present = torch.where((counts >= LEAST_SHOWN * label_map.numel()) & (counts < label_map.numel()))[0].tolist()
+    labelled = labelled_pixels(label_map, len(names))
+    counts = torch.bincount(label_map[labelled], minlength=len(names))
+    shown = (counts >= LEAST_SHOWN * label_map.numel()) & (counts < labelled.sum())
+    present = [c for c in torch.where(shown)[0].tolist() if names[c] != 'background']
     latents = prior.encode_images(image[None])
     noise = image_noise(latents.shape[1:], seed=0, key=key).to(latents)
     cross = [layer for layer in prior.attention_layers if layer.reads_text]
@@ -99,7 +101,7 @@ def measure_image(
         whole = {name: min_max(resize_maps(m, label_map.shape)) for name, m in found.items()}
         whole['mean'] = min_max(torch.stack(list(whole.values())).mean(dim=0))
         for name, probs in whole.items():
-            tallies.setdefault((name, c), Tally()).add(probs, label_map == c)
+            tallies.setdefault((name, c), Tally()).add(probs[labelled], label_map[labelled] == c)
 
 
 def summarise(tallies: dict[Case, Tally], names: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:

@@ -5,8 +5,8 @@
     ... --refiner configs/_base_/refiners/g4seg_tiny.py --count 40
 
 Each image is asked about the classes of its label. OUT has the areas of each image and method: a run that was stopped
-goes on, with the same prior, files, timesteps and refiner. The table says mIoU, and the gain over the first method with
-its 95 % interval over images.
+goes on, with the same prior, files, timesteps and refiner. The table says mIoU, and the gain over one method with its
+95 % interval over images.
 Shapes: C classes, H W image size.
 """
 
@@ -71,6 +71,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--image-size', type=int, nargs=2, help='height and width; default: those of the prior')
     parser.add_argument('--refiner', type=Path, help='config of a refiner, on the same prior')
     parser.add_argument('--methods', nargs='*', help='parts of their names; all when not given')
+    parser.add_argument(
+        '--against', default='undecided', help='part of the name of the method that others are compared with'
+    )
     parser.add_argument('--count', type=int, help='at most so many images')
     parser.add_argument('--out', type=Path, required=True)
     return parser.parse_args()
@@ -118,13 +121,16 @@ def main() -> None:
             atomic_write(path, json.dumps(done))
         for method in sources:
             areas.setdefault(method, []).append(done[method])
-    print_table({method: torch.tensor(a) for method, a in areas.items()})
+    first = next((method for method in areas if args.against in method), None)
+    if first is None:
+        raise SystemExit(f'--against: expected a part of one of {list(areas)}, got {args.against!r}')
+    print_table({method: torch.tensor(a) for method, a in areas.items()}, first)
 
 
-def print_table(areas: dict[str, Tensor]) -> None:
-    """Prints a line a method and stage: areas (N, stages, 3, C) by method."""
-    first = next(iter(areas.values()))[:, 0]
-    print('| masks | mIoU | gain over the first (95 %) | gain over its own coarse masks (95 %) |\n|---|---|---|---|')
+def print_table(areas: dict[str, Tensor], against: str) -> None:
+    """Prints a line a method and stage: areas (N, stages, 3, C) by method, compared with one of them."""
+    first = areas[against][:, 0]
+    print(f'| masks | mIoU | gain over {against} (95 %) | gain over its own coarse masks (95 %) |\n|---|---|---|---|')
     for method, found in areas.items():
         for stage in range(found.shape[1]):
             over_first, over_own = compare(first, found[:, stage]), compare(found[:, 0], found[:, stage])

@@ -47,6 +47,18 @@ def test_the_embedded_prior_at_every_level():
     assert all(0 <= rows['all']['auc'] <= 1 for rows in report.values())
 
 
+def test_pixels_without_a_label_count_nowhere():
+    prior, tallies = load_prior('tiny'), {}
+    label_map = torch.full((32, 32), 255)
+    label_map[:8], label_map[8:16] = 0, 2
+    image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    measure_image(prior, image, label_map, ['background', 'sky', 'fish'], timesteps=[100], key='a', tallies=tallies)
+    assert {c for _, c in tallies} == {2}, 'the background is asked about by no prompt'
+    _, predicted, shown = tallies['mean', 2].best
+    assert predicted.max() <= 16 * 32
+    assert (shown == 8 * 32).all()
+
+
 def test_zero_shot_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     list(write_split(tmp_path / 'data', 'val', 2, size=32))
     data = {'--images': 'images/val', '--labels': 'labels/val', '--classes': 'classes.txt'}

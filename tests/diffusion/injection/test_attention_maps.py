@@ -189,9 +189,9 @@ class TestExceptions:
             AttentionMaps((8, 8), self_layers=[layer for layer in layers if layer.kind == 'cross'])
 
 
-def stand_in(kind, level=1):
+def stand_in(kind, level=1, part='up'):
     """A layer whose queries and keys a test makes."""
-    return AttentionLayer(torch.nn.Identity(), kind, 'up', 0, level, lambda *_: ())
+    return AttentionLayer(torch.nn.Identity(), kind, part, 0, level, lambda *_: ())
 
 
 @pytest.mark.parametrize('name', ['seediff_sd14', 'seediff_two_tokens', 'seediff_tiny'])

@@ -115,6 +115,7 @@ def test_an_error_comes_back_and_is_noted(tmp_path):
     assert error.path == task.masks / 'image_1.png'
     copy = pickle.loads(pickle.dumps(error))
     assert (copy.path, copy.reason, str(copy)) == (error.path, error.reason, str(error))
+    assert worker(jobs[0]) is worker(jobs[2]) is None
     report = finish(task, begin(task)[0], worker.state)
     assert [entry['path'] for entry in report['errors']] == [str(error.path)]
 

@@ -1,18 +1,16 @@
 """One cluster for all tests of this folder: three nodes on this machine, the driver's and two of two CPUs each."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
-ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "mmseg_g4seg[ray]"')
-
 
 @pytest.fixture(scope='session')
 def nodes() -> Iterator[Any]:
     """The cluster, which this process is connected to."""
+    from tests.hosts.ray_data.needs_ray import ray  # isort: skip
+
     from ray.cluster_utils import Cluster
 
     from mmseg_g4seg.hosts.ray_data import pipeline

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.ray_data.conftest import ray
+from tests.hosts.ray_data.needs_ray import ray
 
 from mmseg_g4seg.hosts.ray_data import attempts as module  # isort: skip
 

@@ -19,7 +19,7 @@ from mmseg_g4seg.cli import refine_masks
 from mmseg_g4seg.prediction import Prediction
 from tests.conftest import ROOT
 from tests.hosts.folder.conftest import CLASSES, contents, make_task, write_pair
-from tests.hosts.ray_data.conftest import ray
+from tests.hosts.ray_data.needs_ray import ray
 
 RUNS = Path(__file__).with_name('runs.py')
 

@@ -1,38 +1,24 @@
 """The operators of a pipeline on batches of this process, without a cluster."""
 
 import json
-import pickle
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mmseg_g4seg.hosts.folder.run import begin, finish, refine_folder
 from mmseg_g4seg.refiners.build import ChainPart, cut_chain
 from mmseg_g4seg.registry import types_in
-from tests.hosts.folder.conftest import CLASSES, PAMR, contents, make_task
-from tests.hosts.ray_data.conftest import ray
+from tests.hosts.folder.conftest import CLASSES, PAMR
 
-from mmseg_g4seg.hosts.folder.refine import MaskWorker  # isort: skip
 from mmseg_g4seg.hosts.ray_data import dataset as dataset_module  # isort: skip
-from mmseg_g4seg.hosts.ray_data.folder import ReadFiles, WriteFiles, refine_folder_on_cluster  # isort: skip
-from mmseg_g4seg.hosts.ray_data.operators import PredictCoarse, RefineStages  # isort: skip
+from mmseg_g4seg.hosts.ray_data.operators import RefineStages  # isort: skip
 from mmseg_g4seg.hosts.ray_data.pipeline import Pipeline, Resources  # isort: skip
 from mmseg_g4seg.hosts.ray_data.rows import Setting  # isort: skip
+from tests.hosts.ray_data.in_process import InProcess, batch_of, refining  # isort: skip
 
 CRF = dict(type='DenseCRFRefiner')
 CHAIN = dict(type='SequentialRefiner', refiners=[PAMR, CRF, PAMR], classes=dict(background='cat'))
-
-
-class InProcess:
-    """In place of `Attempts`: nothing dies."""
-
-    def each(self, names: Sequence[str], do: Callable[[int], Any], give_up: Callable[[int], Any]) -> list[Any]:
-        return [do(i) for i in range(len(names))]
 
 
 class Recorded:
@@ -50,20 +36,11 @@ class Recorded:
         return [getattr(operator, '__name__', type(operator).__name__) for operator, _ in self.added]
 
 
-def batch_of(*rows: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
 def random_row(key: str, **more: Any) -> dict[str, Any]:
     generator = np.random.default_rng(len(key))
     scores = generator.random((len(CLASSES), 9, 8)).astype(np.float32)
     pixels = generator.integers(0, 256, (9, 8, 3), np.uint8)
     return {'image': pixels, 'key': key, 'scores': scores / scores.sum(axis=0), **more}
-
-
-def refining(config: Mapping[str, Any], *, ends: bool = False) -> RefineStages:
-    [part] = cut_chain(config)
-    return RefineStages(Setting(CLASSES), InProcess(), part=part, class_options={}, ends=ends)
 
 
 class TestCutChain:
@@ -167,69 +144,6 @@ def refining_chain(parts: Sequence[ChainPart], row: Mapping[str, Any]) -> dict[s
         ends = part is parts[-1]
         batch = RefineStages(Setting(CLASSES), InProcess(), part=part, class_options={}, ends=ends)(batch)
     return batch
-
-
-class TestFiles:
-    def run(self, task: Any) -> dict[str, Any]:
-        """What the cluster does, operator after operator; they travel as Ray sends them."""
-        plan, state = begin(task)
-        setting = Setting(task.classes)
-        files = dict(worker=MaskWorker(task, state), folder=Path.cwd())
-        batch = batch_of(*({'key': job.name, 'job': pickle.dumps(job)} for job in plan.jobs))
-        operators: list[Any] = [ReadFiles(setting, InProcess(), **files)]
-        if task.coarse:
-            operators.append(PredictCoarse(setting, InProcess(), config=task.coarse))
-        operators += [refining(task.refiner), WriteFiles(setting, InProcess(), **files)]
-        for operator in operators:
-            batch = ray.cloudpickle.loads(ray.cloudpickle.dumps(operator))(batch)
-        assert batch['name'] == [job.name for job in plan.jobs]
-        return finish(task, plan, state)
-
-    @pytest.mark.parametrize('damage', ['mask', 'image', 'missing', 'truth', None])
-    def test_files_are_those_of_one_process(self, tmp_path, damage):
-        task = make_task(tmp_path, truth=tmp_path / 'masks')
-        path = {'image': task.images, 'truth': task.masks}.get(damage or '', task.masks) / 'image_1.png'
-        if damage == 'missing':
-            (task.images / 'image_1.png').unlink()
-        elif damage:
-            path.write_bytes(path.read_bytes()[:60])
-        refine_folder(task)
-        expected = contents(task.out)
-        shutil.rmtree(task.out)
-        self.run(task)
-        assert contents(task.out) == expected
-
-    def test_a_source_makes_the_masks(self, tmp_path):
-        from tests.hosts.ray_data import stubs
-
-        task = replace(make_task(tmp_path, count=2), masks=None, coarse=dict(type=stubs.StubSource.__name__))
-        report = refine_folder(task)
-        assert [record['name'] for record in report['images']] == ['image_0', 'image_1']
-        assert report['images'][0]['class_pixels']['coarse'] != report['images'][1]['class_pixels']['coarse']
-        expected = contents(task.out)
-        shutil.rmtree(task.out)
-        self.run(task)
-        assert contents(task.out) == expected
-
-    def test_a_full_disk_ends_the_run(self, tmp_path, monkeypatch):
-        task = make_task(tmp_path, count=1)
-
-        def full(*_: Any) -> None:
-            raise OSError('No space left on device')
-
-        monkeypatch.setattr('mmseg_g4seg.hosts.folder.run_state.RunState.save', full)
-        with pytest.raises(OSError, match='No space left'):
-            self.run(task)
-
-    def test_one_gpu_by_number(self, tmp_path):
-        with pytest.raises(ValueError, match="device: expected 'cpu' or 'cuda'"):
-            refine_folder_on_cluster(make_task(tmp_path, count=1, device='cuda:1'))
-
-    def test_an_address_of_rays_client(self, tmp_path):
-        task = make_task(tmp_path, count=1)
-        with pytest.raises(ValueError, match=r"expected local, auto or HOST:6379, got 'ray://HEAD:10001'.*job submit"):
-            refine_folder_on_cluster(task, address='ray://HEAD:10001')
-        assert not task.out.exists()
 
 
 def test_a_source_by_its_name():

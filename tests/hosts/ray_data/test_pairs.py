@@ -8,7 +8,7 @@ import pytest
 from mmseg_g4seg.cli import generate
 from mmseg_g4seg.hosts.generate.run import generate_folder
 from tests.hosts.folder.conftest import contents
-from tests.hosts.ray_data.conftest import ray  # noqa: F401  skips where it is missing
+from tests.hosts.ray_data.needs_ray import ray  # noqa: F401  skips where it is missing
 
 OPTIONS = ['--prior', 'tiny', '--classes', 'background,sky,fish', '--size', '32', '--steps', '1']
 

@@ -12,7 +12,6 @@ pytest.importorskip('ray')
 
 def test_rows_give_the_file_and_the_record_of_one_process(tmp_path):
     import pickle
-    from pathlib import Path
 
     from mmseg_g4seg.hosts.ray_data.folder import ReadFiles, WriteFiles
     from mmseg_g4seg.hosts.ray_data.operators import RefineStages, record_of
@@ -23,11 +22,11 @@ def test_rows_give_the_file_and_the_record_of_one_process(tmp_path):
     plan, state = begin(task)
     worker, [job] = MaskWorker(task, state), plan.jobs
     content, record = worker.refine(job)
-    setting, files = Setting(CLASSES), dict(worker=worker, folder=Path.cwd())
-    row = ReadFiles(setting, None, **files).process({'key': job.name, 'job': pickle.dumps(job)})
+    setting = Setting(CLASSES)
+    row = ReadFiles(setting, None, worker=worker).process({'key': job.name, 'job': pickle.dumps(job)})
     assert len(row['scores']) == 3
     for part in cut_chain(task.refiner):
         row = RefineStages(setting, None, part=part, class_options={}, device='cpu').process(row)
-    WriteFiles(setting, None, **files).process(row)
+    WriteFiles(setting, None, worker=worker).process(row)
     assert job.result.read_bytes() == content
     assert timeless(record_of(row, None, CLASSES)) == timeless(record)

@@ -121,7 +121,8 @@ def test_three_commands_are_the_papers_table(folder, clip, capsys):
 def test_a_killed_run_goes_on_and_a_folder_grows(folder, task, monkeypatch):
     take_share = shares.take_share
     monkeypatch.setattr(shares, 'take_share', lambda worker, jobs, **_: take_share(worker, jobs[:1]))
-    make_seeds(task)
+    with pytest.raises(RuntimeError, match=r'2 of 3 are not done \(b ...\)'):
+        make_seeds(task)
     first = (task.out / 'a.npy').read_bytes()
     assert not (task.out / 'b.npy').exists()
     monkeypatch.undo()
