@@ -18,24 +18,14 @@ def test_the_first_process_keeps_no_prior_beside_its_shares(tmp_path, monkeypatc
     task = GenerateTask(tmp_path / 'out', ClassList(['background', 'fish']), 1, source, dict(steps=1))
     monkeypatch.setenv('RANK', '0')
     monkeypatch.setenv('WORLD_SIZE', '2')
-    monkeypatch.setattr(shares, '_under_torchrun', lambda out, begin, **_: vars(begin().worker))
+    monkeypatch.setattr(shares, '_under_torchrun', lambda _, begin, **__: vars(begin().worker))
     assert 'generator' not in generate_folder(task)
 
 
 @pytest.mark.slow
 def test_two_processes(tmp_path):
-    command = [
-        '-m',
-        'mmseg_g4seg.cli',
-        'generate',
-        '--prior',
-        'tiny',
-        '--classes',
-        'background,sky,fish',
-        '--count',
-        '3',
-    ]
-    command += ['--size', '32', '--steps', '1', '--out']
+    options = '--prior tiny --classes background,sky,fish --count 3 --size 32 --steps 1 --out'
+    command = ['-m', 'mmseg_g4seg.cli', 'generate', *options.split()]
     torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
     for launcher, name in (([], 'plain'), (torchrun, 'spread')):
         subprocess.run([sys.executable, *launcher, *command, str(tmp_path / name)], check=True, cwd=ROOT)
