@@ -49,7 +49,7 @@ def connected(
     try:
         found = ray.cluster_resources().get('GPU', 0)
         if address == LOCAL and found < gpus:
-            raise ValueError(f'device: expected {gpus:g} GPUs, one a worker, got {found:g} on this machine')
+            raise ValueError(f'device: expected a GPU for each worker, {gpus:g}, got {found:g} on this machine')
         yield
     finally:
         ray.shutdown()
