@@ -65,7 +65,7 @@ def test_two_lines_with_the_embedded_prior(method):
 
 def test_not_there():
     with pytest.raises(
-        ValueError, match=r"method: expected one of \[.*'daam', 'diffsegmenter', .*'sclip', 'seediff'.* got 'sclip2'"
+        ValueError, match=r"method: expected one of \[.*'daam', .*'diffsegmenter', .*'sclip', 'seediff'.* got 'sclip2'"
     ):
         load_source('sclip2', prior='tiny')
     with pytest.raises(ValueError, match="source: SeeDiff has no option 'imagesize': did you mean 'image_size'"):
