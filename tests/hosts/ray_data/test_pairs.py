@@ -1,14 +1,15 @@
 """Data sets that a cluster generates, which are those of one process."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmseg_g4seg.cli import generate
-from mmseg_g4seg.hosts.generate.run import generate_folder
+from mmseg_g4seg.hosts.generate.run import PairWorker, begin, generate_folder
 from tests.hosts.folder.conftest import contents
-from tests.hosts.ray_data.needs_ray import ray  # noqa: F401  skips where it is missing
+from tests.hosts.ray_data.needs_ray import ray
 
 OPTIONS = ['--prior', 'tiny', '--classes', 'background,sky,fish', '--size', '32', '--steps', '1']
 
@@ -17,6 +18,31 @@ def pictures(folder: Path) -> dict[str, bytes]:
     return {name: file for name, file in contents(folder).items() if '/' in name}
 
 
+def test_the_operator(tmp_path):
+    """It travels as Ray sends it, and draws what one process draws."""
+    from mmseg_g4seg.hosts.ray_data.pairs import DrawPairs
+    from mmseg_g4seg.hosts.ray_data.rows import Setting
+    from tests.hosts.ray_data.in_process import InProcess, batch_of
+
+    arguments = [*OPTIONS, '--count', '2', '--out']
+    plain, spread = (
+        generate.build_task(generate.build_parser().parse_args([*arguments, str(tmp_path / name)]))
+        for name in ('plain', 'spread')
+    )
+    generate_folder(plain)
+    work = begin(PairWorker.of(spread))
+    operator = DrawPairs(
+        Setting(spread.classes), InProcess(), worker=ray.cloudpickle.loads(ray.cloudpickle.dumps(work.worker))
+    )
+    rows = batch_of(*({'key': job.name, 'job': pickle.dumps(job)} for job in work.jobs))
+    assert operator(rows) == {'name': ['000000', '000001']}
+    work.finish()
+    assert contents(tmp_path / 'spread') == contents(tmp_path / 'plain')
+    with pytest.raises(RuntimeError, match='picture 000000 ended its process'):
+        operator.fail({'key': '000000'}, 'ended its process')
+
+
+@pytest.mark.slow
 def test_the_command(nodes, tmp_path, capsys):
     """Three pictures by two actors, where one was drawn before; and one of a size that the prior does not take."""
     plain, spread = tmp_path / 'plain', tmp_path / 'spread'
