@@ -3,9 +3,13 @@
 Ray starts the process again and repeats the batch, without end. Who was at work is noted where it outlives the process.
 A batch that was begun before is gone through image by image, so that the others of it are not blamed; an image that
 was begun alone three times is given up.
+
+An actor that was never restarted has no earlier attempts to ask about: it sends its notes and goes on. A note that the
+death itself cuts off costs one attempt more, since the restarted actor waits for the answer.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import ray
@@ -83,7 +87,15 @@ class Attempts:
         return result
 
     def _begin(self, what: str) -> int:
-        return int(ray.get(self.ledger.begin.remote(what, ray.get_runtime_context().get_node_id())))
+        earlier = self.ledger.begin.remote(what, ray.get_runtime_context().get_node_id())
+        # the answer takes some milliseconds, in which a GPU would wait between two batches
+        return 0 if self._never_restarted else int(ray.get(earlier))
+
+    @cached_property
+    def _never_restarted(self) -> bool:
+        """Whether this process is an actor in its first life: Ray repeats a batch in the actor that died of it."""
+        context = ray.get_runtime_context()
+        return context.get_actor_id() is not None and not context.was_current_actor_reconstructed
 
 
 def start_ledger() -> ActorHandle:

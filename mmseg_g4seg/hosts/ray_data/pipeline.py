@@ -18,6 +18,8 @@ from .rows import RowOperator, Setting
 ACTOR_CPUS, TASK_CPUS = 0.45, 0.01
 """By which Ray counts. Two actors fit on a CPU and leave something to those that read and write, also when half of the
 machines were taken away and their actors crowd on the others: with whole CPUs the run would stand still."""
+GPU_DEVICE = 'cuda'
+"""Of operators that have a GPU, or a part of one."""
 TASKS, TASKS_FOR_GPU = 1, 2
 """Processes that read, and that write, for each one that refines. More than there are CPUs would not stay: Ray ends
 those that wait, and each imports torch anew."""
@@ -98,7 +100,7 @@ class Pipeline:
         if not gpus:  # all of it runs in one place, and rows need not travel
             parts = [ChainPart([stage for part in parts for stage in part.stages], False)]
         gpus /= max(1, sum(not part.on_cpu for part in parts) + (coarse is not None))
-        device = 'cuda' if gpus else 'cpu'
+        device = GPU_DEVICE if gpus else 'cpu'
         if coarse is not None:
             dataset = self.in_actors(dataset, PredictCoarse, gpus, config=coarse, device=device)
         for part in parts:

@@ -22,7 +22,8 @@ def nodes() -> Iterator[Any]:
     cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, _system_config=kept, **options))
     try:
         for _ in range(2):
-            cluster.add_node(num_cpus=2, **options)  # so that all actors of a test fit on one of them
+            # so that all actors of a test fit on one of them; the GPU is one by name alone
+            cluster.add_node(num_cpus=2, num_gpus=1, **options)
         ray.init(address=cluster.address, log_to_driver=False, logging_level='error')
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pipeline, 'TASKS', 0)  # one that reads and one that writes: each imports torch

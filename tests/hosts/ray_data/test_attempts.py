@@ -28,12 +28,28 @@ class Handle:
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A cluster of two nodes; this process is on the one that `here` names."""
+    """A cluster of two nodes; this process is on the one that `here` names: a task, or an actor with `restarts`."""
     both = ('first', 'second')
-    state: dict[str, Any] = {'here': 'first', 'alive': {*both}}
-    context = type('Context', (), {'get_node_id': staticmethod(lambda: state['here'])})
-    monkeypatch.setattr(ray, 'get_runtime_context', lambda: context)
-    monkeypatch.setattr(ray, 'get', lambda value: value)
+    state: dict[str, Any] = {'here': 'first', 'alive': {*both}, 'restarts': None, 'asked': 0}
+
+    class Context:
+        def get_node_id(self) -> str:
+            return str(state['here'])
+
+        def get_actor_id(self) -> str | None:
+            return None if state['restarts'] is None else 'actor'
+
+        @property
+        def was_current_actor_reconstructed(self) -> bool:
+            assert state['restarts'] is not None, 'of a task Ray does not say it'
+            return bool(state['restarts'])
+
+    def get(value: Any) -> Any:
+        state['asked'] += 1
+        return value
+
+    monkeypatch.setattr(ray, 'get_runtime_context', Context)
+    monkeypatch.setattr(ray, 'get', get)
     monkeypatch.setattr(ray, 'nodes', lambda: [{'NodeID': n, 'Alive': n in state['alive']} for n in both])
     return state
 
@@ -69,6 +85,21 @@ def test_the_others_of_a_batch_are_not_blamed(nodes):
     assert begun.count('b') == 4
     assert begun.count('d') == 3
     assert attempts.ledger.ledger.begun == {}
+
+
+def test_an_actor_asks_once_it_was_restarted(nodes):
+    """It notes what it begins all the same, and the others of the batch that it died of are not blamed."""
+    handle, nodes['restarts'] = Handle(), 0
+    assert module.Attempts(handle, 'refine').each(['a', 'b'], str, str) == ['0', '1']
+    with pytest.raises(Died):
+        module.Attempts(handle, 'refine').each(['a', 'b'], lambda _: die(), str)
+    assert nodes['asked'] == 0
+    nodes['restarts'] = 1
+    results, begun = repeated(['a', 'b'], {'a'}, module.Attempts(handle, 'refine'))
+    assert results == ['a given up', 'b done']
+    assert begun.count('a') == 3
+    assert nodes['asked'] > 0
+    assert handle.ledger.begun == {}
 
 
 def test_one_image_is_alone_from_the_beginning(nodes):

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.cli import refine_masks
-from mmseg_g4seg.prediction import Prediction
+from mmseg_g4seg.refiners.build import build_refiner
 from tests.conftest import ROOT
 from tests.hosts.folder.conftest import CLASSES, contents, make_task, write_pair
 from tests.hosts.ray_data.needs_ray import ray
@@ -105,33 +105,38 @@ def test_the_driver_is_killed_and_begun_again(nodes, tmp_path):
     assert [len(run.attempts(path.name)) for path in written] == [1] * len(written)
 
 
-def test_a_dataset(nodes):
-    """Rows of several sizes, one with scores of another, whose coarse masks a source makes or the dataset has."""
+def test_a_dataset(nodes, monkeypatch):
+    """Rows of several sizes, one of them no image; masks of a source, a chain that leaves the GPU and comes back."""
+    pytest.importorskip('pydensecrf')
+    from mmseg_g4seg.hosts.ray_data import pipeline
     from mmseg_g4seg.hosts.ray_data.dataset import refine_dataset
     from tests.hosts.ray_data.runs import stub
-    from tests.hosts.ray_data.stubs import StubRefiner
+    from tests.hosts.ray_data.stubs import StubSource
 
     generator = np.random.default_rng(0)
-    rows = []
-    for i in range(12):
-        scores = generator.random((3, 8 + i % 3, 9)).astype(np.float32)
-        pixels = generator.integers(0, 256, (8 + i % 3, 9, 3), np.uint8)
-        rows.append({'image': pixels, 'scores': scores / scores.sum(axis=0), 'key': f'k{i}', 'more': i})
-    rows[4]['scores'] = rows[4]['scores'][:, :5]
-    names = ['background', 'cat', 'dog']
-    refined = refine_dataset(ray.data.from_items(rows, override_num_blocks=4), stub(), names, batch_size=5)
+    rows = [
+        {'image': generator.integers(0, 256, (8 + i % 3, 9, 3), np.uint8), 'key': f'k{i}', 'more': i} for i in range(12)
+    ]
+    rows[4]['image'] = rows[4]['image'][:, :, :2]
+    names, source = ['background', 'cat', 'dog'], dict(type=StubSource.__name__)
+    chain = dict(type='SequentialRefiner', refiners=[stub(), dict(type='DenseCRFRefiner'), stub()])
+    monkeypatch.setattr(pipeline, 'GPU_DEVICE', 'cpu')
+    dataset = ray.data.from_items(rows, override_num_blocks=4)
+    refined = refine_dataset(dataset, chain, names, batch_size=5, num_gpus=1, coarse=source)
     found = sorted(refined.take_all(), key=lambda row: row['more'])
+    refiner = build_refiner(chain)
     for given, row in zip(rows, found, strict=True):
         report = json.loads(row['report'])
         assert report['name'] == row['key'] == given['key']
         assert (row['image'] == given['image']).all()
         if row['more'] == 4:
-            assert 'expected scores of 9 x 9' in report['error']
+            assert '(8, 9, 2)' in report['error'] or '9, 2' in report['error']
             assert row['labels'].size == row['scores'].size == 0
             continue
-        probs = torch.from_numpy(given['scores'])
         image = torch.from_numpy(given['image']).permute(2, 0, 1) / 255
-        expected = StubRefiner().refine(image, Prediction(probs, probs.argmax(dim=0)), names, key=row['key'])
+        coarse = StubSource().predict(image, names, key=row['key'])
+        expected = refiner.refine(image, coarse, names, key=row['key'])
         assert (row['scores'] == expected.probs.numpy()).all()
         assert (row['labels'] == expected.label_map.numpy()).all()
-        assert report['pixels'] == expected.label_map.numel()
+        assert report['stages'] == ['coarse', 'stub', 'dense CRF', 'refined']
+        assert report['class_pixels']['coarse'] == torch.bincount(coarse.label_map.flatten(), minlength=3).tolist()
