@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmseg_g4seg.evaluation.panels import compose
+from mmseg_g4seg.evaluation.panels import Legend, compose
 from mmseg_g4seg.hosts.mmseg.images import image_key
 from mmseg_g4seg.hosts.mmseg.segmentor import RefinedSegmentor
 from mmseg_g4seg.io.atomic import atomic_write
@@ -25,7 +25,7 @@ COLUMNS = ('image', 'coarse', 'reconstruction', 'refined', 'truth')
 
 
 def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws one row an image: the image, coarse mask, reconstruction, refined mask, truth.
+    """Draws one row an image: the image, coarse mask, reconstruction, refined mask, truth, and their classes' colours.
 
     Args:
         runner: after its test, with a `RefinedSegmentor` whose refiner is a `G4SegRefiner`.
@@ -34,18 +34,19 @@ def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -
     """
     dataset = runner.test_dataloader.dataset
     index = {Path(dataset.get_data_info(i)['img_path']).name: i for i in range(len(dataset))}
-    drawn = [
-        (
-            f'{row["name"]}: mean IoU {row["coarse"]:.1f} to {row["refined"]:.1f}',
-            _panels(runner.model, dataset[index[row['name']]], dataset.metainfo),
-        )
-        for row in images
-    ]
-    atomic_write(path, png_bytes(compose(COLUMNS, drawn)))
+    drawn, legends = [], []
+    for row in images:
+        panels, legend = _panels(runner.model, dataset[index[row['name']]], dataset.metainfo)
+        drawn.append((f'{row["name"]}: mean IoU {row["coarse"]:.1f} to {row["refined"]:.1f}', panels))
+        legends.append(legend)
+    atomic_write(path, png_bytes(compose(COLUMNS, drawn, legends=legends)))
 
 
 @torch.no_grad()
-def _panels(model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, Any]) -> list[Image.Image]:
+def _panels(
+    model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, Any]
+) -> tuple[list[Image.Image], Legend]:
+    """A picture a column, and the colours of the classes that one of the label maps has."""
     data = model.data_preprocessor(pseudo_collate([item]), False)
     coarse = model.coarse_prediction(model.predict_coarse(data['inputs'], data['data_samples'])[0][0])
     sample = model.test_step(pseudo_collate([item]))[0]
@@ -54,7 +55,8 @@ def _panels(model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, A
     assert isinstance(model.refiner, G4SegRefiner)
     reconstruction = model.refiner.reconstruct(image, coarse, metainfo['classes'], key=image_key(sample.metainfo))
     palette = np.array([*metainfo['palette'], *[(0, 0, 0)] * (256 - len(metainfo['palette']))], np.uint8)
-    labels = [sample.coarse_sem_seg, sample.pred_sem_seg, sample.gt_sem_seg]
-    coarse_map, refined_map, truth = (palette[x.data.squeeze().cpu().numpy().astype(np.uint8)] for x in labels)
-    rebuilt = to_pixels(reconstruction)
-    return [pixels, *(Image.fromarray(a) for a in (coarse_map, rebuilt, refined_map, truth))]
+    stages = (sample.coarse_sem_seg, sample.pred_sem_seg, sample.gt_sem_seg)
+    labels = np.stack([stage.data.squeeze().cpu().numpy().astype(np.uint8) for stage in stages])  # (3, H, W)
+    coarse_map, refined_map, truth = palette[labels]
+    legend = [(name, metainfo['palette'][c]) for c, name in enumerate(metainfo['classes']) if (labels == c).any()]
+    return [pixels, *map(Image.fromarray, (coarse_map, to_pixels(reconstruction), refined_map, truth))], legend

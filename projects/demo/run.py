@@ -18,7 +18,7 @@ from .gallery import save_gallery
 from .scenes.folder import write_split
 
 ASSETS = Path(__file__).parent / 'assets'
-GALLERY_ROWS = 4
+GALLERY_ROWS = 5
 """Images that gained, and as many that lost, in the gallery."""
 CHECKPOINT = ASSETS / 'segformer_tiny_scenes.pth'
 
