@@ -71,7 +71,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--guidance', type=float, help='default: 7, or 1 for LCM and FLUX.1')
     parser.add_argument('--seed', type=int, default=0, help='seed of all draws')
     parser.add_argument('--unsure', type=float, default=0.1, help='a pixel is 255 if its best score leads by less')
-    parser.add_argument('--background-score', type=float, help='least score of a class, else background; default: 0.5')
+    scores = 'least score of a class, else background; or rest, or mask (SeeDiff); default: 0.5'
+    parser.add_argument('--background-score', type=_number_or_name, metavar='SCORE', help=scores)
     methods = sorted(name.lower() for name in names_of(AttentionSource))
     parser.add_argument(
         '--method', type=str.lower, choices=methods, default='seediff', help='how the attention is read'
@@ -130,3 +131,10 @@ def _least_and_most(text: str) -> tuple[int, int]:
         return int(least), int(most or least)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f'expected a number, or two such as 1-3, got {text!r}') from error
+
+
+def _number_or_name(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

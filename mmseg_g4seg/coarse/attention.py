@@ -24,7 +24,10 @@ from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.ops.seeded_growth import min_max
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
 
+from .attention_levels import readable_layers
 from .base import CoarseSource, check_images, share_out
+
+BackgroundScore = float | Literal['rest', 'mask']
 
 
 class AttentionSource(CoarseSource):
@@ -36,6 +39,8 @@ class AttentionSource(CoarseSource):
 
     keep_heads: ClassVar[bool] = False
     """Whether the rule reads heads one by one."""
+    backgrounds: ClassVar[tuple[str, ...]] = ('rest',)
+    """Scores of the background that the rule can compute, beside a constant."""
 
     def __init__(
         self,
@@ -44,7 +49,7 @@ class AttentionSource(CoarseSource):
         timesteps: Sequence[int] = (100,),
         image_size: int | Sequence[int] | None = None,
         prompt_template: str = 'a photo of {name}',
-        background_score: float | Literal['rest'] = 0.5,
+        background_score: BackgroundScore = 0.5,
         levels: Sequence[int] | None = None,
         blocks: Sequence[int] | None = None,
         seed: int = 0,
@@ -74,9 +79,11 @@ class AttentionSource(CoarseSource):
             raise ValueError('timesteps: expected at least one, got none')
         if prompt_template.count('{name}') != 1:
             raise ValueError(f"prompt_template: expected one '{{name}}' in it, got {prompt_template!r}")
-        if background_score != 'rest' and not (isinstance(background_score, float) and 0 < background_score < 1):
+        constant = isinstance(background_score, float) and 0 < background_score < 1
+        if not constant and background_score not in self.backgrounds:
+            names = ' or '.join(map(repr, self.backgrounds))
             raise ValueError(
-                f"background_score: expected a number between 0 and 1, or 'rest', got {background_score!r}"
+                f'background_score: expected a number between 0 and 1, or {names}, got {background_score!r}'
             )
         self.background_score = background_score
         self.budget = MemoryBudget(passes_per_batch)
@@ -130,6 +137,41 @@ class AttentionSource(CoarseSource):
         """Brings a map to the image's grid and to [0, 1]: (h', w') with the (3, H, W) image -> (H, W)."""
         return min_max(resize_maps(probs, image.shape[-2:]))
 
+    def class_scores(
+        self, maps: AttentionMaps, image_index: int, tokens: Tensor, image: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Where a class is, and where it is not.
+
+        Args:
+            maps: see `map_of`, as for `image_index` and `tokens`.
+            image_index: likewise.
+            tokens: likewise.
+            image: (3, H, W) float RGB in [0, 1].
+
+        Returns:
+            The class's scores, (H, W) float32 in [0, 1], and those of the background beside this class alone, see
+            `background_of`.
+        """
+        found = self.map_of(maps, image_index, tokens)
+        probs = self.finish(found, image)
+        return probs, self.background_of(maps, image_index, found, probs)
+
+    def background_of(self, maps: AttentionMaps, image_index: int, found: Tensor, probs: Tensor) -> Tensor:
+        """Scores the background beside one class.
+
+        Args:
+            maps: see `map_of`, as for `image_index`.
+            image_index: likewise.
+            found: (h', w') float32, the class's map.
+            probs: (H, W) float32 in [0, 1], the same finished.
+
+        Returns:
+            (H, W) float32 in [0, 1]; (1, 1) of a constant.
+        """
+        if isinstance(self.background_score, float):
+            return probs.new_full((1, 1), self.background_score)
+        return 1 - probs
+
     def to(self, device: torch.device | str) -> 'AttentionSource':
         """Moves the prior to a device, in place."""
         self.prior.to(device)
@@ -166,16 +208,20 @@ class AttentionSource(CoarseSource):
         latents = self.prior.encode_images(resize_maps(own, self.image_size).clamp(0, 1)[None])
         noise = image_noise(latents.shape[1:], seed=self.seed, key=noise_key(key)).to(latents)
 
-        def read(batch: Sequence[int]) -> list[Tensor]:
-            return [self.finish(m, own) for m in self._maps(latents, noise, [classes[c] for c in batch])]
+        def read(batch: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+            return self._read(latents, noise, [classes[c] for c in batch], own)
 
-        probs = own.new_zeros(len(classes), *own.shape[-2:])
-        for c, scores in zip(named, self.budget.run(read, named, self.prior.device), strict=True):
-            probs[c] = scores
-        return decide(probs.to(image.device), classes, self.background_score)
+        probs, background = own.new_zeros(len(classes), *own.shape[-2:]), own.new_ones(1, 1)
+        for c, (scores, beside) in zip(named, self.budget.run(read, named, self.prior.device), strict=True):
+            probs[c], background = scores, torch.minimum(background, beside)
+        if classes.background is not None:
+            probs[classes.background] = background
+        return share_out(probs.to(image.device), classes)
 
-    def _maps(self, latents: Tensor, noise: Tensor, names: Sequence[ClassName]) -> list[Tensor]:
-        """One (h', w') map a name, from (1, c, h, w) latents and (c, h, w) noise."""
+    def _read(
+        self, latents: Tensor, noise: Tensor, names: Sequence[ClassName], image: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """`class_scores` of each name, from (1, c, h, w) latents and (c, h, w) noise of the image (3, H, W)."""
         prompts = self.encode_prompts([[name] for name in names])
         maps = self.empty_maps(latents.shape[-2:])
         with recorded_attention(maps):
@@ -183,67 +229,4 @@ class AttentionSource(CoarseSource):
                 noisy = self.prior.add_noise(latents, noise, timestep)
                 self.prior.denoise(noisy.expand(len(names), -1, -1, -1), timestep, prompts)
         tokens = [masks[0].nonzero()[:, 0] for masks in prompts.token_masks]
-        return [self.map_of(maps, i, own) for i, own in enumerate(tokens)]
-
-
-def readable_layers(prior: DiffusionPrior, blocks: Sequence[int] | None) -> list[AttentionLayer]:
-    """The attention layers of a U-Net; of a transformer those of some blocks that see text and image.
-
-    Args:
-        prior: the diffusion model.
-        blocks: of a transformer, see `AttentionSource`.
-
-    Raises:
-        ValueError: if the prior has none, or lacks a block.
-    """
-    layers = [layer for layer in prior.attention_layers if layer.part != 'transformer' or layer.kind == 'joint']
-    if not any(layer.reads_text for layer in layers) or not any(layer.reads_image for layer in layers):
-        raise ValueError(f'prior: expected attention to text and to the image, {type(prior).__name__} lacks one')
-    if layers[0].part != 'transformer':
-        if blocks is not None:
-            raise ValueError(f'blocks: a U-Net is read by levels, expected None, got {list(blocks)}')
-        return layers
-    known = [layer.block for layer in layers]
-    for block in blocks or ():
-        if block not in known:
-            raise ValueError(f'blocks: this prior has {known[0]} to {known[-1]}, got {block}')
-    chosen = [known[3 * len(known) // 8]] if blocks is None else blocks
-    return [layer for layer in layers if layer.block in chosen]
-
-
-def choose_levels(layers: Sequence[AttentionLayer], levels: Sequence[int] | None, what: str) -> list[int]:
-    """Levels to read, coarsest first: all that some layers have, or those asked for.
-
-    Args:
-        layers: that count.
-        levels: asked for; a transformer also has multiples of its one level.
-        what: the layers are, for the message.
-
-    Raises:
-        ValueError: if there is no such level.
-    """
-    known = sorted({layer.level for layer in layers}, reverse=True)
-    if levels is None:
-        return known
-    for level in levels:
-        if level not in known and not (layers[0].part == 'transformer' and level > 0 and level % known[0] == 0):
-            raise ValueError(f'levels: this prior has {what} at {known} latent cells a token, got {level}')
-    return sorted(set(levels), reverse=True)
-
-
-def decide(probs: Tensor, classes: ClassList, background_score: float | Literal['rest']) -> Prediction:
-    """Makes a prediction of one map a class, and a score of the background; a pixel's scores sum to 1.
-
-    Args:
-        probs: (C, H, W) float in [0, 1].
-        classes: whose background, if there is one, gets the score.
-        background_score: a constant, or `rest` for 1 - the highest of the others.
-
-    Returns:
-        Where no class has a score, and there is no background, all are as probable.
-    """
-    if classes.background is not None:
-        probs[classes.background] = 0.0
-        rest = 1 - probs.amax(dim=0)
-        probs[classes.background] = rest if background_score == 'rest' else background_score
-    return share_out(probs, classes)
+        return [self.class_scores(maps, i, own, image) for i, own in enumerate(tokens)]

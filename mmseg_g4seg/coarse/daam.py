@@ -13,7 +13,8 @@ from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
 from mmseg_g4seg.registry import register
 
-from .attention import AttentionSource, choose_levels
+from .attention import AttentionSource
+from .attention_levels import choose_levels
 
 SKIPPED_LEVEL = 8
 """The middle block of SD 1.5, whose 8 x 8 tokens DAAM leaves out."""

@@ -11,7 +11,7 @@ prompt by 1.1 twice as far. They choose the background's score on a validation s
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +25,8 @@ from mmseg_g4seg.ops.seeded_growth import min_max
 from mmseg_g4seg.prediction import ClassName
 from mmseg_g4seg.registry import register
 
-from .attention import AttentionSource, choose_levels
+from .attention import AttentionSource, BackgroundScore
+from .attention_levels import choose_levels
 
 NAME_WEIGHT = 1.1**2
 """What Compel makes of `++`."""
@@ -46,7 +47,7 @@ class DiffSegmenter(AttentionSource):
         image_size: int | Sequence[int] | None = None,
         prompt_template: str = 'a photograph of {name}',
         name_weight: float | None = None,
-        background_score: float | Literal['rest'] = 0.5,
+        background_score: BackgroundScore = 0.5,
         levels: Sequence[int] | None = None,
         blocks: Sequence[int] | None = None,
         seed: int = 0,

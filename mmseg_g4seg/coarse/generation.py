@@ -6,7 +6,7 @@ Shapes: C classes of the data set, K classes that a picture's prompt names, H W 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
 from mmseg_g4seg.registry import build
 
-from .attention import AttentionSource, decide
+from .attention import AttentionSource
+from .base import share_out
 
 MOST_WITHOUT_BACKGROUND = 512
 """Classes among which what no class takes is shared; among more, each share is lost in a sparse file's digits."""
@@ -95,15 +96,15 @@ class PairGenerator:
         name = picture_name(index)
         classes = draw_classes(self.named, self.objects, seed=self.seed, index=index)
         names = [self.classes.labels[c] for c in classes]
-        image, scores = self._draw(names, name)
+        image, scores, background = self._draw(names, name)
         prompt = self.source.prompt_template.replace('{name}', ', '.join(names))
-        prediction = decide_pair(scores, classes, self.classes, self.source.background_score, self.unsure)
+        prediction = decide_pair(scores, background, classes, self.classes, self.unsure)
         return Pair(name, prompt, tuple(classes), image, prediction)
 
     @without_autocast()
     @torch.no_grad()
-    def _draw(self, names: Sequence[str], key: str) -> tuple[Tensor, Tensor]:
-        """One picture (3, H, W), and (K, H, W) scores in [0, 1], both on the CPU."""
+    def _draw(self, names: Sequence[str], key: str) -> tuple[Tensor, Tensor, Tensor]:
+        """One picture (3, H, W), and scores in [0, 1], (K, H, W) and the background's (H, W); all on the CPU."""
         source, prior = self.source, self.source.prior
         prompts = source.encode_prompts([names])
         maps = source.empty_maps([side // prior.latent_stride for side in source.image_size])
@@ -111,9 +112,10 @@ class PairGenerator:
         # as it will be read back from 8 bits: PAMR should see the picture that the mask is stored beside
         image = (prior.decode_latents(latents)[0] * 255).round() / 255
         tokens = [mask.nonzero()[:, 0] for mask in prompts.token_masks[0, : len(names)]]
-        scores = torch.stack([source.finish(source.map_of(maps, 0, own), image) for own in tokens])
+        scores, beside = zip(*(source.class_scores(maps, 0, own, image) for own in tokens), strict=True)
         prior.check_finite()
-        return image.cpu(), scores.cpu()
+        background = torch.stack(beside).amin(dim=0).expand(image.shape[-2:])
+        return image.cpu(), torch.stack(scores).cpu(), background.cpu()
 
 
 def generate_pairs(
@@ -172,35 +174,29 @@ def draw_classes(named: Sequence[int], objects: tuple[int, int], *, seed: int, i
 
 
 def decide_pair(
-    scores: Tensor,
-    named: Sequence[int],
-    classes: ClassList,
-    background_score: float | Literal['rest'],
-    unsure: float,
+    scores: Tensor, background: Tensor, named: Sequence[int], classes: ClassList, unsure: float
 ) -> Prediction:
     """Makes the prediction of a picture whose classes are known.
 
     Args:
         scores: (K, H, W) float32 in [0, 1].
-        named: K indices of their classes.
-        classes: C classes. Without a background, what the named ones leave is shared among all others.
-        background_score: of the background, everywhere; `rest` for 1 - the highest score.
+        background: (H, W) float32 in [0, 1], its scores.
+        named: K indices of the classes.
+        classes: C classes. Without a background, its scores are shared among all that are not named.
         unsure: see `PairGenerator`.
 
     Returns:
         (C, H, W) probabilities that sum to 1; (H, W) labels, `ignore_index` where the two highest scores are close,
         or where no class is as high as a background that is none of the classes.
     """
-    others = len(classes) - len(named)
-    highest = scores.amax(dim=0)  # (H, W)
-    background = 1 - highest if background_score == 'rest' else torch.full_like(highest, background_score)
-    probs = scores.new_zeros(len(classes), *highest.shape)
-    if classes.background is None and others:
-        probs += background / others
-    probs[list(named)] = scores
-    prediction = decide(probs, classes, background_score)
+    probs = scores.new_zeros(len(classes), *scores.shape[-2:])
     best, second = torch.cat([scores, background[None]]).topk(2, dim=0).values  # of K + 1
     labelled = best - second >= unsure
-    if classes.background is None:
+    if classes.background is not None:
+        probs[classes.background] = background
+    else:
         labelled &= best > background
+        probs += background / max(1, len(classes) - len(named))
+    probs[list(named)] = scores
+    prediction = share_out(probs, classes)
     return Prediction(prediction.probs, torch.where(labelled, prediction.label_map, classes.ignore_index))

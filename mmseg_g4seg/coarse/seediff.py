@@ -7,7 +7,7 @@ The formulas are in `ops.seeded_growth`. A class of several tokens has a map eac
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,10 +16,11 @@ from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
-from mmseg_g4seg.ops.seeded_growth import min_max, seeded_growth
+from mmseg_g4seg.ops.seeded_growth import background_mask, min_max, seeded_growth
 from mmseg_g4seg.registry import register
 
-from .attention import AttentionSource, choose_levels
+from .attention import AttentionSource, BackgroundScore
+from .attention_levels import choose_levels
 
 VARIANCE_FLOOR = 1e-4 / 64
 """SeeDiff's floor is of sums over 8 heads; here heads are averaged, whatever their number."""
@@ -40,6 +41,8 @@ class SeeDiff(AttentionSource):
         >>> coarse = source.predict(image, ['background', 'sky', 'tree'])
     """
 
+    backgrounds: ClassVar[tuple[str, ...]] = ('rest', 'mask')
+
     def __init__(
         self,
         prior: 'DiffusionPrior | str | Path | dict[str, Any]',
@@ -47,7 +50,7 @@ class SeeDiff(AttentionSource):
         timesteps: Sequence[int] = (100,),
         image_size: int | Sequence[int] | None = None,
         prompt_template: str = 'a photo of {name}',
-        background_score: float | Literal['rest'] | None = None,
+        background_score: BackgroundScore | None = None,
         levels: Sequence[int] | None = None,
         blocks: Sequence[int] | None = None,
         pamr_iterations: int = 0,
@@ -59,7 +62,8 @@ class SeeDiff(AttentionSource):
             timesteps: likewise.
             image_size: likewise.
             prompt_template: likewise.
-            background_score: likewise; SeeDiff's when not given: 0.5, or 0.8 after PAMR.
+            background_score: likewise; SeeDiff's when not given: 0.5, or 0.8 after PAMR. `mask` for its background
+                mask, grown once more from what the finished map leaves: what the masks of all classes share.
             levels: those of self-attention; when not given all that there is outside the middle block, and of a
                 transformer once, twice and four times its own.
             blocks: likewise.
@@ -115,3 +119,9 @@ class SeeDiff(AttentionSource):
             return full
         mask = (full > MASK_THRESHOLD).float()[None]
         return min_max(pixel_adaptive_average(image * 255, mask, (1,), self.pamr_iterations, std_factor=PAMR_WIDTH)[0])
+
+    def background_of(self, maps: AttentionMaps, image_index: int, found: Tensor, probs: Tensor) -> Tensor:
+        if self.background_score != 'mask':
+            return super().background_of(maps, image_index, found, probs)
+        grown = background_mask(found, maps.self_attention(self.levels[-1], image_index))  # (h', w')
+        return min_max(F.interpolate(grown[None, None], (probs.shape[-2], probs.shape[-1]), mode='bicubic')[0, 0])

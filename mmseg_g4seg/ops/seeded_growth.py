@@ -103,18 +103,22 @@ def grow(attention: Tensor, seeds: Tensor) -> Tensor:
     return attention @ seed_sum / norms
 
 
-def suppress_background(prior: Tensor, attention: Tensor) -> Tensor:
-    """Takes off a map what is like its background.
+def background_mask(prior: Tensor, attention: Tensor) -> Tensor:
+    """Grows what a map leaves.
 
     Args:
         prior: (h, w) float, the coarser level's map on this level's grid; may leave [0, 1] a little.
         attention: (N, N) float.
 
     Returns:
-        (h, w) float32 in [0, 1].
+        (h, w) float32 in [0, 1]: what is like the cells that are no seeds.
     """
-    background = grow(attention, ~otsu_seeds(prior).flatten()).view_as(prior)
-    return min_max(min_max(prior) * (1 - min_max(background)))
+    return min_max(grow(attention, ~otsu_seeds(prior).flatten()).view_as(prior))
+
+
+def suppress_background(prior: Tensor, attention: Tensor) -> Tensor:
+    """Takes the background mask off a map: (h, w) and (N, N), as `background_mask` -> (h, w) float32 in [0, 1]."""
+    return min_max(min_max(prior) * (1 - background_mask(prior, attention)))
 
 
 def seeded_growth(cross_layers: Tensor, self_attention: Mapping[int, Tensor], variance_floor: float) -> Tensor:

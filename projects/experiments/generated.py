@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from mmseg_g4seg.evaluation.areas import class_areas, class_iou
 from mmseg_g4seg.evaluation.panels import compose
+from mmseg_g4seg.evaluation.statistics import bootstrap_interval
 from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.formats import build_format
 from mmseg_g4seg.io.label_files import read_index_png
@@ -44,15 +45,15 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
         count: of pictures; all when not given.
 
     Returns:
-        `mIoU` of the masks where they are sure, over the classes that masks have; `labelled`, the share of sure
-        pixels; `shown`, the share of named classes that the segmentor finds in their picture, and `shown_by_chance`
-        that of other classes that a prompt could name; all in per cent, and `IoU` by class. `alike` is the median
-        correlation between the scores of two words of a prompt, in [-1, 1].
+        `mIoU` of the masks where they are sure, over the classes that masks have, and its 95 % `interval` over
+        pictures; `labelled`, the share of sure pixels; `shown`, the share of named classes that the segmentor finds in
+        their picture, and `shown_by_chance` that of other classes that a prompt could name; all in per cent, and `IoU`
+        by class. `alike` is the median correlation between the scores of two words of a prompt, in [-1, 1].
     """
     classes = read_classes(str(folder / 'classes.txt'))
     names = classes.labels
     records = [json.loads(line) for line in (folder / 'manifest.jsonl').read_text().splitlines()][:count]
-    areas = torch.zeros(3, len(names), dtype=torch.int64)
+    areas: list[Tensor] = []
     reader = build_format('npz', classes)
     sure: list[float] = []
     alike: list[float] = []
@@ -61,20 +62,25 @@ def measure_pairs(folder: Path, label: Labeller, count: int | None = None) -> di
     for record in tqdm(records, 'labelling'):
         mask, seen = read_index_png(folder / record['labels'], len(names)), label(folder / record['images'])
         labelled = mask != IGNORE_INDEX
-        areas += class_areas(mask, torch.where(labelled, seen, IGNORE_INDEX), len(names))
+        areas.append(class_areas(mask, torch.where(labelled, seen, IGNORE_INDEX), len(names)))
         sure.append(float(labelled.float().mean()))
         named = [names.index(name) for name in record['classes']]
-        own = reader.read(folder / record['scores']).planes(named).flatten(1)  # (K, H W)
-        alike += own.corrcoef()[tuple(torch.triu_indices(len(own), len(own), 1))].tolist() if len(own) > 1 else []
+        scores = reader.read(folder / record['scores']).planes(named).flatten(1)  # (K, H W)
+        pairs = tuple(torch.triu_indices(len(scores), len(scores), 1))
+        alike += scores.corrcoef()[pairs].tolist() if len(scores) > 1 else []
         there = torch.bincount(seen.flatten(), minlength=len(names)) >= SHARE_THERE * seen.numel()
         for c, name in enumerate(names):
             if c != classes.background:  # which no prompt can name, and which nearly every picture shows
                 (shown if name in record['classes'] else others).append(float(there[c]))
-    iou = class_iou(areas) * 100
+    own = torch.stack(areas)  # (pictures, 3, C)
+    iou, counted = class_iou(own.sum(dim=0)) * 100, torch.where(own[:, 1].sum(dim=0) > 0)[0].tolist()
+    nothing = own.clone()
+    nothing[:, :2] = 0  # masks that find no pixel: the gain over them, 0, is the mIoU itself
     compared = [value for value in alike if value == value]  # a constant map correlates with nothing
     return {
         'pictures': len(records),
-        'mIoU': float(iou[areas[1] > 0].mean()),
+        'mIoU': float(iou[counted].mean()),
+        'interval': bootstrap_interval(nothing, own, counted),
         'labelled': 100 * float(np.mean(sure)),
         'shown': 100 * float(np.mean(shown)),
         'shown_by_chance': 100 * float(np.mean(others)),

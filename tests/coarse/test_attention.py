@@ -5,7 +5,6 @@ import torch
 
 from mmseg_g4seg import build_refiner
 from mmseg_g4seg.coarse import DAAM, CoarseSource, DiffSegmenter, SeeDiff
-from mmseg_g4seg.coarse.attention import decide
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.prediction import ClassList
 from mmseg_g4seg.registry import build as build_part
@@ -117,29 +116,39 @@ def test_feeds_a_refiner(tiny):
     assert refined.probs.shape == coarse.probs.shape
 
 
-class TestDecide:
-    SCORES = torch.tensor([[[0.0, 0.0, 0.0]], [[0.3, 0.6, 0.6]], [[0.2, 0.1, 0.9]]])
+class TestBackground:
+    MAPS = torch.tensor([[[0.3, 0.6, 0.6]], [[0.2, 0.1, 0.9]]])
+    """(2, 1, 3) of two classes, on the image's grid."""
 
-    def test_background_is_a_constant(self):
-        found = decide(self.SCORES.clone(), ClassList(['background', 'a', 'b']), 0.5)
+    def predicted(self, tiny, classes, **options):
+        source = DAAM(tiny, image_size=IMAGE_SIZE, passes_per_batch=8, **options)
+        source.map_of = lambda _, i, *__: self.MAPS[i]
+        source.finish = lambda probs, _: probs
+        return source.predict(torch.rand(3, 1, 3), classes)
+
+    def test_a_constant(self, tiny):
+        found = self.predicted(tiny, ['background', 'sky', 'tree'])
         assert found.label_map.tolist() == [[0, 1, 2]]
         torch.testing.assert_close(found.probs[:, 0, 1], torch.tensor([0.5, 0.6, 0.1]) / 1.2)
 
-    def test_background_is_what_no_class_covers(self):
+    def test_what_no_class_covers(self, tiny):
         """It decides as a constant of 0.5 does."""
-        classes = ClassList(['background', 'a', 'b'])
-        found = decide(self.SCORES.clone(), classes, 'rest')
-        assert torch.equal(found.label_map, decide(self.SCORES.clone(), classes, 0.5).label_map)
+        found = self.predicted(tiny, ['background', 'sky', 'tree'], background_score='rest')
+        assert found.label_map.tolist() == [[0, 1, 2]]
         torch.testing.assert_close(found.probs[:, 0, 2], torch.tensor([0.1, 0.6, 0.9]) / 1.6)
 
-    def test_without_background(self):
-        found = decide(torch.tensor([[[0.3, 0.0]], [[0.1, 0.0]]]), ClassList(['a', 'b']), 0.5)
-        assert found.label_map[0, 0] == 0
-        torch.testing.assert_close(found.probs, torch.tensor([[[0.75, 0.5]], [[0.25, 0.5]]]))
+    def test_none(self, tiny):
+        found = self.predicted(tiny, ['sky', 'tree'])
+        torch.testing.assert_close(found.probs[:, 0, 0], torch.tensor([0.6, 0.4]))
 
-    def test_a_threshold_of_the_classes_decides(self):
-        classes = ClassList(['background', 'a', 'b'], threshold=0.55)
-        assert decide(self.SCORES.clone(), classes, 0.5).label_map.tolist() == [[0, 0, 0]]
+    def test_no_class_but_the_background(self, tiny):
+        for score in (0.5, 'rest'):
+            found = self.predicted(tiny, ['background'], background_score=score)
+            assert found.probs.eq(1).all()
+
+    def test_a_threshold_of_the_classes_decides(self, tiny):
+        classes = ClassList(['background', 'sky', 'tree'], threshold=0.55)
+        assert self.predicted(tiny, classes).label_map.tolist() == [[0, 0, 0]]
 
 
 class NoAttention(DiffusionPrior):
@@ -190,7 +199,7 @@ class TestExceptions:
             ({'timesteps': [1000]}, 'timestep: expected 0 to 999, got 1000'),
             ({'prompt_template': 'a photo'}, 'prompt_template'),
             ({'background_score': 1.0}, 'background_score'),
-            ({'background_score': 'mask'}, "or 'rest', got 'mask'"),
+            ({'background_score': 'none'}, "number between 0 and 1, or 'rest'.* got 'none'"),
             ({'image_size': 30}, 'image_size'),
             ({'image_size': (32, 32, 3)}, r'image_size: expected an integer, or \(height, width\)'),
             ({'passes_per_batch': 0}, 'passes_per_batch'),

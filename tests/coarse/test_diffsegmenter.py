@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmseg_g4seg.coarse.attention import decide
+from mmseg_g4seg.coarse.base import share_out
 from mmseg_g4seg.coarse.diffsegmenter import DiffSegmenter, spread, weighted_levels
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
@@ -84,6 +84,6 @@ def test_labels_equal_the_authors(threshold):
     arrays, meta = load_oracle('diffsegmenter')
     scores = torch.stack([min_max(resize_maps(arrays[f'out_class{c}_map_tokens1'], meta['size'])) for c in (0, 1)])
     torch.testing.assert_close(scores * 255, arrays['out_scores_255'], atol=1e-3, rtol=0)
-    probs = torch.cat([torch.zeros_like(scores[:1]), scores])
-    found = decide(probs, ClassList(['background', 'a', 'b']), threshold)
+    probs = torch.cat([torch.full_like(scores[:1], threshold), scores])
+    found = share_out(probs, ClassList(['background', 'a', 'b']))
     assert torch.equal(found.label_map, arrays[f'out_labels_threshold{threshold}'].long())

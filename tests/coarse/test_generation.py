@@ -74,32 +74,34 @@ def test_classes_take_turns():
 
 SCORES = torch.tensor([[[0.9, 0.1, 0.55, 0.8, 0.45]], [[0.1, 0.1, 0.1, 0.75, 0.1]]])
 """(K, H, W) of classes 3 and 1: sure, background, unsure against it, against each other, nearly background."""
+HALF = torch.full((1, 5), 0.5)
 
 
 def test_labels_with_a_background():
-    found = decide_pair(SCORES, [3, 1], CLASSES, 0.5, 0.1)
+    found = decide_pair(SCORES, HALF, [3, 1], CLASSES, 0.1)
     assert found.label_map.tolist() == [[3, 0, 255, 255, 255]]
-    assert decide_pair(SCORES, [3, 1], CLASSES, 0.5, 0.0).label_map.tolist() == [[3, 0, 3, 3, 0]]
+    assert decide_pair(SCORES, HALF, [3, 1], CLASSES, 0.0).label_map.tolist() == [[3, 0, 3, 3, 0]]
     torch.testing.assert_close(found.probs[:, 0, 0], torch.tensor([0.5, 0.1, 0, 0.9]) / 1.5)
 
 
 def test_labels_without_a_background():
     classes = ClassList(['tree', 'sky', 'ball', 'fish', 'star'])
-    found = decide_pair(SCORES, [3, 1], classes, 0.5, 0.1)
+    found = decide_pair(SCORES, HALF, [3, 1], classes, 0.1)
     assert found.label_map.tolist() == [[3, 255, 255, 255, 255]]
-    assert decide_pair(SCORES, [3, 1], classes, 0.5, 0.0).label_map.tolist() == [[3, 255, 3, 3, 255]]
+    assert decide_pair(SCORES, HALF, [3, 1], classes, 0.0).label_map.tolist() == [[3, 255, 3, 3, 255]]
     torch.testing.assert_close(found.probs[:, 0, 1], torch.tensor([0.5 / 3, 0.1, 0.5 / 3, 0.1, 0.5 / 3]) / 0.7)
 
 
 def test_labels_where_the_background_is_what_the_classes_leave():
-    found = decide_pair(SCORES, [3, 1], CLASSES, 'rest', 0.1)
+    rest = 1 - SCORES.amax(dim=0)
+    found = decide_pair(SCORES, rest, [3, 1], CLASSES, 0.1)
     # 0.9 against 0.1; 0.1 against 0.9; 0.55 against 0.45; two alike; 0.45 against 0.55
     assert found.label_map[0, [0, 1, 3]].tolist() == [3, 0, 255]
-    assert decide_pair(SCORES, [3, 1], CLASSES, 'rest', 0.04).label_map.tolist() == [[3, 0, 3, 3, 0]]
+    assert decide_pair(SCORES, rest, [3, 1], CLASSES, 0.04).label_map.tolist() == [[3, 0, 3, 3, 0]]
 
 
 def test_all_classes_named_and_no_background():
-    found = decide_pair(SCORES[:, :, :1], [1, 0], ClassList(['tree', 'sky']), 0.5, 0.1)
+    found = decide_pair(SCORES[:, :, :1], HALF[:, :1], [1, 0], ClassList(['tree', 'sky']), 0.1)
     torch.testing.assert_close(found.probs[:, 0, 0], torch.tensor([0.1, 0.9]))
 
 

@@ -96,6 +96,48 @@ def test_map_is_the_growth_of_what_was_recorded():
     torch.testing.assert_close(source.map_of(maps, 1, torch.tensor([2, 5])), expected, atol=5e-6, rtol=0)
 
 
+class TestBackgroundMask:
+    """Tokens of three kinds attend to their own kind: the left half, the right upper quarter and the lower one."""
+
+    LEFT, UPPER, LOWER = torch.zeros(3, 4, 4).bool()
+    LEFT[:, :2] = UPPER[:2, 2:] = LOWER[2:, 2:] = True
+
+    def source(self, score):
+        source = SeeDiff(build('tiny'), image_size=IMAGE_SIZE, background_score=score)
+        own = stand_in('self', 1, 'up')
+        source.self_layers, source.levels = [own], [1]
+        maps = source.empty_maps((4, 4))
+        kinds = torch.stack([self.LEFT, self.UPPER, self.LOWER]).flatten(1).T.float()[None, None]  # (1, 1, 16, 3)
+        maps.add(own, 99 * kinds, kinds)
+        return source, maps
+
+    def test_is_like_what_the_map_leaves(self):
+        source, maps = self.source('mask')
+        found = source.background_of(maps, 0, self.UPPER.float(), torch.zeros(4, 4))
+        assert found[self.UPPER].eq(0).all()
+        assert found[self.LEFT].eq(1).all()
+        assert 0.4 < found[self.LOWER].mean() < 0.6  # half as many are like it
+        # on the image's grid, whatever the maps'
+        assert source.background_of(maps, 0, self.UPPER.float(), torch.zeros(8, 12)).shape == (8, 12)
+
+    def test_of_several_classes_it_is_what_all_leave(self):
+        source, maps = self.source('mask')
+        source.map_of = lambda _, i, *__: (self.UPPER, self.LOWER)[i].float()
+        inner = source.background_of
+        source.background_of = lambda _, __, found, probs: inner(maps, 0, found, probs)
+        source.finish = lambda probs, _: probs
+        found = source.predict(torch.rand(3, 4, 4), ['background', 'sky', 'tree'])
+        assert torch.equal(found.label_map, self.UPPER + 2 * self.LOWER.long())
+        assert found.probs[0][self.LEFT].eq(1).all()
+
+    def test_a_number_and_the_rest(self):
+        source, maps = self.source(0.3)
+        probs = torch.rand(4, 4)
+        assert source.background_of(maps, 0, probs, probs).flatten().tolist() == pytest.approx([0.3])
+        source, maps = self.source('rest')
+        assert torch.equal(source.background_of(maps, 0, probs, probs), 1 - probs)
+
+
 class TestFinish:
     PROBS = F.avg_pool2d(torch.rand(1, 10, 14, generator=torch.Generator().manual_seed(0)), 3, 1)[0]
 

@@ -15,12 +15,13 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmseg_g4seg.coarse import ClassFinder, CoarseSource, build_source
+from mmseg_g4seg.coarse.attention import AttentionSource
 from mmseg_g4seg.io.class_files import read_synonyms
 from mmseg_g4seg.ops.masks import labelled_pixels, present_classes
 from mmseg_g4seg.ops.precision import own_precision
 from mmseg_g4seg.ops.scores import ScoreType
 from mmseg_g4seg.prediction import ClassList, ClassName
-from mmseg_g4seg.registry import build, names_of
+from mmseg_g4seg.registry import build, names_of, parts_of
 
 from .class_names import find_classes
 from .images import image_key, recover_image
@@ -39,6 +40,7 @@ class SourceSegmentor(BaseSegmentor):
     A config names the source itself, and gives its options beside the segmentor's, see `register_source`:
 
         model = dict(type='ClipSegmentor', method='sclip', logit_scale=65.0, num_classes=21)
+        model = dict(type='DiffusionSegmentor', method='seediff', prior='tiny', num_classes=21)
 
     Args:
         source: what `load_source` takes, such as `sclip`; a source's config, or a built source.
@@ -132,20 +134,39 @@ class SourceSegmentor(BaseSegmentor):
         raise TypeError('SourceSegmentor gives data samples: use predict')
 
 
+def build_segmentor(source: Mapping[str, Any], options: Mapping[str, Any]) -> SourceSegmentor:
+    """Builds a segmentor of a source whose options stand beside its own.
+
+    Args:
+        source: its config; what `options` has for it goes there.
+        options: of both.
+    """
+    own = set(inspect.signature(SourceSegmentor).parameters) - {'source'}
+    of_source = {name: value for name, value in options.items() if name not in own}
+    return SourceSegmentor({**source, **of_source}, **{name: options[name] for name in options if name in own})
+
+
 def register_source(name: str) -> None:
     """Lets an mmseg config name a source as a segmentor: `type='ClipSegmentor'` builds a `SourceSegmentor` of it.
 
     Args:
         name: of the source's class, `register`ed.
     """
-    own = set(inspect.signature(SourceSegmentor).parameters) - {'source'}
-
-    def build_segmentor(**options: Any) -> SourceSegmentor:
-        of_source = {option: options.pop(option) for option in [*options] if option not in own}
-        return SourceSegmentor({'type': name, **of_source}, **options)
-
-    MODELS.register_module(name=name, module=build_segmentor)
+    MODELS.register_module(name=name, module=lambda **options: build_segmentor({'type': name}, options))
 
 
 for _name in names_of(CoarseSource):
     register_source(_name)
+
+
+@MODELS.register_module(name='DiffusionSegmentor')
+def build_diffusion_segmentor(method: str = 'seediff', **options: Any) -> SourceSegmentor:
+    """Builds the segmentor of a source that reads a prior's attention: `seediff`, `diffsegmenter` or `daam`.
+
+    Raises:
+        ValueError: if there is no such method.
+    """
+    methods = {name: config for part in parts_of(AttentionSource) for name, config in part.methods().items()}
+    if method not in methods:
+        raise ValueError(f'method: expected one of {sorted(methods)}, got {method!r}')
+    return build_segmentor(methods[method], options)

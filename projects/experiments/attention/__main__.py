@@ -3,7 +3,8 @@
     python -m projects.experiments.attention --prior tiny --images data/scenes/images/val \
         --labels data/scenes/labels/val --classes data/scenes/classes.txt --size 128 128
 
-Prints IoU at the best threshold, at Otsu's, and the area under the ROC curve (0.5 is chance), a line a level.
+Prints a table, a row a class and a column a level: IoU in per cent at the best threshold and at Otsu's, and the area
+under the ROC curve (0.5 is chance).
 """
 
 import argparse
@@ -19,7 +20,7 @@ from mmseg_g4seg.io.class_files import read_classes
 from mmseg_g4seg.io.images import find_images, read_image
 from mmseg_g4seg.io.label_files import read_index_png
 from mmseg_g4seg.ops.masks import resize_maps
-from projects.experiments.attention.measure import Case, Tally, measure_image, summarise
+from projects.experiments.attention.measure import Case, Tally, measure_image, summarise, table
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,8 +49,7 @@ def main() -> None:
     report = summarise(tallies, names)
     if args.out is not None:
         atomic_write(args.out, json.dumps(report, indent=1) + '\n')
-    for kind, rows in report.items():
-        print(kind, {figure: round(value, 3) for figure, value in rows['all'].items()})
+    print('\n'.join(table(report)))
 
 
 if __name__ == '__main__':

@@ -128,6 +128,18 @@ def summarise(tallies: dict[Case, Tally], names: Sequence[str]) -> dict[str, dic
     return report
 
 
+def table(report: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    """A Markdown table of `summarise`'s report: classes, and their mean; IoU best, Otsu's, and the area."""
+    names = list(next(iter(report.values())))
+    lines = [f'| class | {" | ".join(report)} |', '|---' * (1 + len(report)) + '|']
+    for name in names:
+        cells = [
+            f'{row["best"]:.1f}, {row["otsu"]:.1f}, {row["auc"]:.2f}' for row in (k[name] for k in report.values())
+        ]
+        lines.append(f'| {name} | {" | ".join(cells)} |')
+    return lines
+
+
 def iou(counts: Tensor) -> Tensor:
     """(3, ...) areas -> (...) IoU in [0, 1]."""
     intersection, predicted, labelled = counts.double()

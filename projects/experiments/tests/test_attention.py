@@ -11,7 +11,7 @@ from mmseg_g4seg.prediction import ClassList
 from projects.demo.scenes.compose import CLASSES
 from projects.demo.scenes.folder import write_split
 from projects.experiments.attention import zero_shot
-from projects.experiments.attention.measure import Tally, measure_image, rank_share, summarise
+from projects.experiments.attention.measure import Tally, measure_image, rank_share, summarise, table
 
 SHOWN = torch.tensor([[True, True, False, False]])
 
@@ -33,6 +33,17 @@ def test_iou_at_the_one_best_threshold():
     assert found['all']['threshold'] == pytest.approx(0.65)
     # Otsu parts 255 from 124, 98 and 0 in the second map, and finds half of the class
     assert (found['all']['best'], found['all']['otsu'], found['all']['auc']) == (100, 75, 1)
+
+
+def test_a_table_of_classes_and_levels():
+    row = dict(best=12.34, otsu=5.0, auc=0.5)
+    report = {'level 1': {'a': row, 'all': row}, 'mean': {'a': dict(row, best=1.0), 'all': row}}
+    assert table(report) == [
+        '| class | level 1 | mean |',
+        '|---|---|---|',
+        '| a | 12.3, 5.0, 0.50 | 1.0, 5.0, 0.50 |',
+        '| all | 12.3, 5.0, 0.50 | 12.3, 5.0, 0.50 |',
+    ]
 
 
 def test_the_embedded_prior_at_every_level():

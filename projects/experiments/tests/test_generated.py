@@ -51,6 +51,8 @@ def test_figures(folder):
     # sure pixels, mask and seen: (0, 0) (1, 0) (1, 1) and (2, 1) (1, 1)
     assert found['IoU'] == {'sky': 50.0, 'fish': 50.0, 'tree': 0.0}
     assert found['mIoU'] == pytest.approx(100 / 3)
+    # the first picture twice: 50 and 50; the second: fish alone is seen, and found whole
+    assert found['interval'] == pytest.approx((100 / 3, 50), abs=17)
     assert found['labelled'] == pytest.approx(100 * 5 / 8)
     # sky and fish are there; in the second picture fish alone, not tree
     assert found['shown'] == pytest.approx(75)

@@ -17,6 +17,7 @@ from mmseg_g4seg.coarse import CoarseSource, SeeDiff
 from mmseg_g4seg.hosts.mmseg.launch.checkpoints import check_checkpoint
 from mmseg_g4seg.hosts.mmseg.source_segmentor import SourceSegmentor
 from mmseg_g4seg.prediction import ClassList, Prediction
+from tests.clip_folder import write_clip_folder
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / 'configs/seediff').glob('*.py'))
@@ -82,6 +83,16 @@ class TestClassesOfAnImage:
         assert found.seg_logits.data[:, 0, 0].tolist() == [0.5, 0, 0.5, 0]
         assert found.pred_sem_seg.data.eq(2).all(), "the index is the data set's"
 
+    def test_found_by_clip(self, tmp_path):
+        """The finder of a config, on CLIP's own loading and words: random weights name one class at least."""
+        pytest.importorskip('open_clip')
+        source, clip = Uniform(), f'local-dir:{write_clip_folder(tmp_path)}'
+        finder = dict(type='CLIPClassFinder', model=clip, threshold=1.0)
+        (found,) = predict(segmentor(source, image_classes=finder), sample())
+        background, chosen = source.asked[0][0]
+        assert (background, source.asked[0][1]) == ('background', 0)
+        assert found.pred_sem_seg.data.eq(NAMES.index(chosen)).all()
+
     def test_background_alone(self):
         source = Uniform()
         (found,) = predict(segmentor(source, image_classes='label'), sample([0] * 8))
@@ -132,6 +143,15 @@ class TestByTheNameOfItsSource:
         found, expected = (predict(model, sample())[0].seg_logits.data for model in (built, nested))
         assert torch.equal(found, expected)
 
+    @pytest.mark.parametrize('method', ['SeeDiff', 'DiffSegmenter', 'DAAM'])
+    def test_by_its_method(self, method):
+        built = MODELS.build(
+            dict(type='DiffusionSegmentor', method=method.lower(), num_classes=4, prior='tiny', seed=3)
+        )
+        assert type(built) is SourceSegmentor
+        assert type(built.source).__name__ == method
+        assert (built.num_classes, built.source.seed) == (4, 3)
+
     def test_every_source_has_its_name_there(self):
         assert all(name in MODELS.module_dict for name in ('ClipSegmentor', 'GroupViTSegmentor', 'CLIPESSource'))
 
@@ -139,6 +159,7 @@ class TestByTheNameOfItsSource:
         ('config', 'message'),
         [
             (dict(type='ClipSegmentor', method='sclipp'), r"method: expected one of \['clearclip', .*got 'sclipp'"),
+            (dict(type='DiffusionSegmentor', method='sclip'), r"method: expected one of \['daam', .*got 'sclip'"),
             (dict(type='ClipSegmentor', logit_scal=65.0), "ClipSegmentor has no option 'logit_scal': did you mean"),
             (dict(type='GroupViTSegmentor', method='sclip'), "GroupViTSegmentor has no option 'method'"),
             (dict(type='SeeDiff', source=dict(prior='tiny')), "SeeDiff has no option 'source'"),
