@@ -22,6 +22,8 @@ from mmseg_g4seg.io.label_files import png_bytes
 from mmseg_g4seg.refiners.g4seg.refiner import G4SegRefiner
 
 COLUMNS = ('image', 'coarse', 'reconstruction', 'refined', 'truth')
+LEAST_SHOWN = 0.005
+"""Share of a label map that a class covers to be named beside the row."""
 
 
 def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -> None:
@@ -46,7 +48,7 @@ def save_gallery(runner: Runner, images: Sequence[dict[str, Any]], path: Path) -
 def _panels(
     model: RefinedSegmentor, item: dict[str, Any], metainfo: dict[str, Any]
 ) -> tuple[list[Image.Image], Legend]:
-    """A picture a column, and the colours of the classes that one of the label maps has."""
+    """A picture a column, and the colours of the classes that a label map shows."""
     data = model.data_preprocessor(pseudo_collate([item]), False)
     coarse = model.coarse_prediction(model.predict_coarse(data['inputs'], data['data_samples'])[0][0])
     sample = model.test_step(pseudo_collate([item]))[0]
@@ -58,5 +60,6 @@ def _panels(
     stages = (sample.coarse_sem_seg, sample.pred_sem_seg, sample.gt_sem_seg)
     labels = np.stack([stage.data.squeeze().cpu().numpy().astype(np.uint8) for stage in stages])  # (3, H, W)
     coarse_map, refined_map, truth = palette[labels]
-    legend = [(name, metainfo['palette'][c]) for c, name in enumerate(metainfo['classes']) if (labels == c).any()]
+    shown = [c for c in range(len(metainfo['classes'])) if (labels == c).mean(axis=(1, 2)).max() >= LEAST_SHOWN]
+    legend = [(metainfo['classes'][c], tuple(metainfo['palette'][c])) for c in shown]
     return [pixels, *map(Image.fromarray, (coarse_map, to_pixels(reconstruction), refined_map, truth))], legend
