@@ -9,12 +9,14 @@ from .datasets.voc20 import PascalVOC20Dataset
 from .launch.replicas import ModelReplica
 from .metric import RefinementMetric
 from .saved_scores import SavedScoresSegmentor
+from .scope import add_scope
 from .segmentor import RefinedSegmentor
 from .source_segmentor import SourceSegmentor
 from .training_state import allow_training_state
 from .tta import RefinedSegTTAModel
 from .visualizer import RefinedSegVisualizer
 
+add_scope()
 allow_training_state()
 
 __all__ = [

@@ -49,7 +49,7 @@ def refine_dataset(
         refiner: as for `load_refiner`: `tiny`, a config file, the folder of a prior, or `dict(type=...)`.
         classes: C names, or a `ClassList`.
         batch_size: rows per task.
-        num_gpus: GPUs per worker, also fractions; 0 for the CPU. The coarse source and all stages of a chain that need
+        num_gpus: GPUs per worker, 1 or a fraction; 0 for the CPU. The coarse source and all stages of a chain that need
             a GPU share it.
         concurrency: number of workers, each with its own refiner. Stages that need no GPU, such as the dense CRF, run
             at the same time on all CPUs.

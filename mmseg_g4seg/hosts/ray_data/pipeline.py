@@ -34,7 +34,7 @@ class Resources:
 
     Attributes:
         batch_size: rows a task.
-        num_gpus: GPUs a worker, fractions too; 0 for the CPU. Operators that need one share it.
+        num_gpus: GPUs a worker, in [0, 1]; 0 for the CPU. Operators that need one share it.
         concurrency: workers, each with its own refiner.
     """
 
@@ -51,8 +51,8 @@ class Resources:
         for name in ('batch_size', 'concurrency'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name}: expected at least 1, got {getattr(self, name)}')
-        if self.num_gpus < 0:
-            raise ValueError(f'num_gpus: expected at least 0, got {self.num_gpus}')
+        if not 0 <= self.num_gpus <= 1:
+            raise ValueError(f'num_gpus: expected 0 to 1, since a refiner runs on one GPU, got {self.num_gpus}')
 
 
 class Pipeline:
