@@ -176,6 +176,14 @@ def expect_option(
     return value
 
 
+def expect_integers(
+    name: str, values: Any, expected: str, *, holds: Callable[[int], bool] | None = None, least: int = 1
+) -> tuple[int, ...]:
+    """Gives a constructor's list of integers back, `least` at least; the rest as `expect_option`."""
+    listed: Sequence[int] = expect_option(name, values, (list, tuple), expected, holds=lambda v: len(v) >= least)
+    return tuple(expect_option(name, value, int, expected, holds=holds) for value in listed)
+
+
 def _check_options(cls: type, options: Mapping[str, Any], where: str) -> None:
     unknown = next((name for name in options if name not in inspect.signature(_factory(cls)).parameters), '')
     owner = _owner(cls, unknown) if unknown else ''

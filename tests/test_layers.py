@@ -39,7 +39,16 @@ ROOMS = {
         ('build', 'panoptic'),
     ),
     'hosts/mmseg': (
-        ('class_names', 'mmdetection', 'model_config', 'private_names', 'quiet_import', 'samples', 'visualizer'),
+        (
+            'class_names',
+            'mmdetection',
+            'model_config',
+            'private_names',
+            'quiet_import',
+            'samples',
+            'scope',
+            'visualizer',
+        ),
         ('images', 'metric', 'saved_scores', 'training_state'),
         ('segmentor', 'source_segmentor'),
         ('tta',),

@@ -58,8 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--count', type=int, required=True, help='number of pictures')
     parser.add_argument('--out', required=True, help='folder of the data set; may be s3://… or gs://…')
     parser.add_argument('--background', help="class that no prompt names; default: the one called 'background'")
-    parser.add_argument('--objects', type=_least_and_most, default=(1, 1), help='classes in a prompt: 2, or 1-3')
-    parser.add_argument('--prompt', help="prompt template; default: 'a photo of {name}'")
+    parser.add_argument('--objects', type=_least_and_most, default=(1, 1), help='classes in a prompt: 1, or 1-3')
+    parser.add_argument('--prompt', help="prompt template; default: the method's, such as 'a photo of {name}'")
     parser.add_argument(
         '--size',
         type=int,
@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--guidance', type=float, help='default: 7, or 1 for LCM and FLUX.1')
     parser.add_argument('--seed', type=int, default=0, help='seed of all draws')
     parser.add_argument('--unsure', type=float, default=0.1, help='a pixel is 255 if its best score leads by less')
-    scores = 'least score of a class, else background; or rest, or mask (SeeDiff); default: 0.5'
+    scores = 'least score of a class, else background; or rest, or mask (SeeDiff); default: 0.5, or 0.8 after PAMR'
     parser.add_argument('--background-score', type=_number_or_name, metavar='SCORE', help=scores)
     methods = sorted(name.lower() for name in names_of(AttentionSource))
     parser.add_argument(
@@ -99,20 +99,20 @@ def build_task(args: argparse.Namespace) -> GenerateTask:
         ValueError: if arguments do not fit.
     """
     given = {
+        'type': next(name for name in names_of(AttentionSource) if name.lower() == args.method),
+        'prior': {'source': args.prior, **dict(args.prior_options)},
         'prompt_template': args.prompt,
         'image_size': args.size[0] if args.size and len(args.size) == 1 else args.size,
         'background_score': args.background_score,
-        **dict(args.source_options),
     }
+    given = {name: value for name, value in given.items() if value is not None}
+    if twice := [name for name, _ in args.source_options if name in given]:
+        raise ValueError(f'--source-options {twice[0]}: another argument says it already')
     return GenerateTask(
         out=open_path(args.out),
         classes=read_classes(args.classes, background=args.background),
         count=args.count,
-        source={
-            'type': next(name for name in names_of(AttentionSource) if name.lower() == args.method),
-            'prior': {'source': args.prior, **dict(args.prior_options)},
-            **{name: value for name, value in given.items() if value is not None},
-        },
+        source={**given, **dict(args.source_options)},
         options={
             'objects': args.objects,
             'steps': args.steps,

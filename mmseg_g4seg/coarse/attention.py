@@ -23,6 +23,7 @@ from mmseg_g4seg.ops.noise import image_noise, noise_key
 from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.ops.seeded_growth import min_max
 from mmseg_g4seg.prediction import ClassList, ClassName, Key, Prediction
+from mmseg_g4seg.registry import expect_integers, expect_option
 
 from .attention_levels import readable_layers
 from .base import CoarseSource, check_images, share_out
@@ -74,11 +75,14 @@ class AttentionSource(CoarseSource):
         Raises:
             ValueError: if a number is out of range, or the prior lacks a level or a block, or has no attention to read.
         """
-        self.timesteps, self.prompt_template, self.seed = list(timesteps), prompt_template, seed
-        if not self.timesteps:
-            raise ValueError('timesteps: expected at least one, got none')
-        if prompt_template.count('{name}') != 1:
-            raise ValueError(f"prompt_template: expected one '{{name}}' in it, got {prompt_template!r}")
+        self.timesteps, self.seed = list(expect_integers('timesteps', timesteps, 'integers, one at least')), seed
+        for name, listed in (('levels', levels), ('blocks', blocks)):
+            if listed is not None:
+                expect_integers(name, listed, 'integers, one at least')
+        words = "a text with one '{name}' in it"
+        self.prompt_template: str = expect_option(
+            'prompt_template', prompt_template, str, words, holds=lambda text: text.count('{name}') == 1
+        )
         constant = isinstance(background_score, float) and 0 < background_score < 1
         if not constant and background_score not in self.backgrounds:
             names = ' or '.join(map(repr, self.backgrounds))

@@ -119,9 +119,16 @@ def share_out(scores: Tensor, classes: ClassList) -> Prediction:
         classes: whose background and threshold, if there is one, decide.
 
     Returns:
-        Scores over their sum; where no class has a score, all are as probable.
+        Scores over their sum; where no class has a score, all that are known are as probable.
+
+    Raises:
+        ValueError: if there is no class.
     """
+    if not len(classes):
+        raise ValueError('classes: expected one at least, got none')
     total = scores.sum(dim=0)
-    probs = torch.where(total > 0, scores / total, 1 / len(classes))
+    known = torch.tensor([c == classes.background or classes.knows(c) for c in range(len(classes))])
+    even = (known if known.any() else ~known).to(scores)  # (C,)
+    probs = torch.where(total > 0, scores / total, (even / even.sum())[:, None, None])
     labels = decide_labels(probs, background_index=classes.background, background_threshold=classes.threshold)
     return Prediction(probs, labels)

@@ -9,6 +9,7 @@ Its authors write "a photograph of {name}++" in Compel's notation: the name's em
 prompt by 1.1 twice as far. They choose the background's score on a validation set, 0.30 to 0.74.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mmseg_g4seg.diffusion.text.encoded import EncodedPrompts
 from mmseg_g4seg.ops.masks import resize_maps
 from mmseg_g4seg.ops.seeded_growth import min_max
 from mmseg_g4seg.prediction import ClassName
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.registry import NUMBER, expect_option, register
 
 from .attention import AttentionSource, BackgroundScore
 from .attention_levels import choose_levels
@@ -67,7 +68,7 @@ class DiffSegmenter(AttentionSource):
             passes_per_batch: likewise.
 
         Raises:
-            ValueError: as `AttentionSource`, or if a transformer is to weigh names.
+            ValueError: as `AttentionSource`, or if the weight is not above 0, or a transformer is to weigh names.
         """
         super().__init__(
             prior,
@@ -80,10 +81,13 @@ class DiffSegmenter(AttentionSource):
             seed=seed,
             passes_per_batch=passes_per_batch,
         )
+        if name_weight is not None:
+            expect_option('name_weight', name_weight, NUMBER, 'a number above 0', holds=lambda w: 0 < w < math.inf)
         joint = any(layer.kind == 'joint' for layer in self.cross_layers)
         if joint and name_weight not in (None, 1.0):
             raise ValueError(f'name_weight: this prior is a transformer, expected 1 or None, got {name_weight!r}')
-        self.name_weight = name_weight or (1.0 if joint else NAME_WEIGHT)
+        default = 1.0 if joint else NAME_WEIGHT
+        self.name_weight = default if name_weight is None else name_weight
 
     def encode_prompts(self, prompts: Sequence[Sequence[ClassName]]) -> EncodedPrompts:
         encoded = super().encode_prompts(prompts)

@@ -16,7 +16,7 @@ from mmseg_g4seg.diffusion.sampling import PictureSampler
 from mmseg_g4seg.ops.noise import image_generator
 from mmseg_g4seg.ops.precision import without_autocast
 from mmseg_g4seg.prediction import ClassList, ClassName, Prediction
-from mmseg_g4seg.registry import build
+from mmseg_g4seg.registry import NUMBER, build, expect_option
 
 from .attention import AttentionSource
 from .base import share_out
@@ -74,16 +74,14 @@ class PairGenerator:
         """
         self.source, self.classes, self.seed = source, ClassList.of(classes), seed
         self.named = [c for c in range(len(self.classes)) if c != self.classes.background and self.classes.knows(c)]
-        if not 1 <= objects[0] <= objects[1] <= len(self.named):
-            raise ValueError(
-                f'objects: expected least and most within 1 to {len(self.named)}, the classes that can be named, got '
-                f'{objects}'
-            )
+        within = f'least and most within 1 to {len(self.named)}, the classes that can be named'
+        least, most = expect_option('objects', objects, (list, tuple), within, holds=lambda pair: len(pair) == 2)
+        if not 1 <= least <= most <= len(self.named):
+            raise ValueError(f'objects: expected {within}, got {objects}')
         if self.classes.background is None and len(self.classes) > MOST_WITHOUT_BACKGROUND:
             raise ValueError(f'classes: expected a background class among more than {MOST_WITHOUT_BACKGROUND}')
-        if not 0 <= unsure < 1:
-            raise ValueError(f'unsure: expected a number in [0, 1), got {unsure!r}')
-        self.objects, self.unsure = objects, unsure
+        self.objects = (least, most)
+        self.unsure = expect_option('unsure', unsure, NUMBER, 'a number in [0, 1)', holds=lambda share: 0 <= share < 1)
         self.sampler = PictureSampler(
             source.prior, image_size=source.image_size, steps=steps, guidance_scale=guidance_scale
         )

@@ -16,8 +16,8 @@ from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
 from mmseg_g4seg.diffusion.prior import DiffusionPrior
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
-from mmseg_g4seg.ops.seeded_growth import background_mask, min_max, seeded_growth
-from mmseg_g4seg.registry import register
+from mmseg_g4seg.ops.seeded_growth import background_mask, min_max, otsu_seeds, seeded_growth
+from mmseg_g4seg.registry import expect_option, register
 
 from .attention import AttentionSource, BackgroundScore
 from .attention_levels import choose_levels
@@ -63,7 +63,8 @@ class SeeDiff(AttentionSource):
             image_size: likewise.
             prompt_template: likewise.
             background_score: likewise; SeeDiff's when not given: 0.5, or 0.8 after PAMR. `mask` for its background
-                mask, grown once more from what the finished map leaves: what the masks of all classes share.
+                mask, grown from what the class's map leaves; of several classes what all of them leave. PAMR does not
+                finish it.
             levels: those of self-attention; when not given all that there is outside the middle block, and of a
                 transformer once, twice and four times its own.
             blocks: likewise.
@@ -74,9 +75,9 @@ class SeeDiff(AttentionSource):
         Raises:
             ValueError: as `AttentionSource`.
         """
-        if pamr_iterations < 0:
-            raise ValueError(f'pamr_iterations: expected at least 0, got {pamr_iterations}')
-        self.pamr_iterations = pamr_iterations
+        self.pamr_iterations: int = expect_option(
+            'pamr_iterations', pamr_iterations, int, 'an integer of at least 0', holds=lambda n: n >= 0
+        )
         if background_score is None:
             background_score = 0.8 if pamr_iterations else 0.5
         super().__init__(
@@ -90,6 +91,10 @@ class SeeDiff(AttentionSource):
             seed=seed,
             passes_per_batch=passes_per_batch,
         )
+        maps = self.empty_maps([side // self.prior.latent_stride for side in self.image_size])
+        rows = [maps.grid(level)[0] for level in self.levels]
+        if len({*rows}) < len(rows):
+            raise ValueError(f'image_size: {self.image_size} gives levels of {rows} rows, which must differ')
 
     def choose(
         self, layers: Sequence[AttentionLayer], levels: Sequence[int] | None
@@ -97,7 +102,8 @@ class SeeDiff(AttentionSource):
         ordered = sorted(layers, key=lambda layer: PARTS.index(layer.part))
         if layers[0].part == 'transformer':
             own = layers[0].level
-            return ordered, ordered, choose_levels(layers, levels or (own, 2 * own, 4 * own), 'attention')
+            wanted = (own, 2 * own, 4 * own) if levels is None else levels
+            return ordered, ordered, choose_levels(layers, wanted, 'attention')
         looking = [layer for layer in ordered if layer.reads_image]
         # SD 1.5's middle block alone has 8 x 8 tokens: too few for seeds
         chosen = choose_levels([layer for layer in looking if layer.part != 'middle'], levels, 'self-attention')
@@ -124,4 +130,7 @@ class SeeDiff(AttentionSource):
         if self.background_score != 'mask':
             return super().background_of(maps, image_index, found, probs)
         grown = background_mask(found, maps.self_attention(self.levels[-1], image_index))  # (h', w')
-        return min_max(F.interpolate(grown[None, None], (probs.shape[-2], probs.shape[-1]), mode='bicubic')[0, 0])
+        # without seeds all is background, and so it is told nowhere; nor where all tokens attend alike
+        if not otsu_seeds(found).any() or not grown.any():
+            return 1 - probs
+        return F.interpolate(grown[None, None], (probs.shape[-2], probs.shape[-1]), mode='bicubic')[0, 0].clamp(0, 1)

@@ -54,7 +54,7 @@ def config_needs(run: ConfigRun, config: Config, checkpoint: Path | None, *, dow
         register_mmdetection(model)
     except ImportError as error:
         needs.append(Need('package', 'MMDetection with mmcv operators', False, str(error)))
-    if model.type in names_of(CoarseSource):
+    if model.type in (*names_of(CoarseSource), 'DiffusionSegmentor'):
         needs += source_needs(model, download=download)
     return [*needs, *refiner_needs(config.model.get('refiner') or {}, download=download)]
 

@@ -137,6 +137,15 @@ class TestBackground:
         assert found.label_map.tolist() == [[0, 1, 2]]
         torch.testing.assert_close(found.probs[:, 0, 2], torch.tensor([0.1, 0.6, 0.9]) / 1.6)
 
+    def test_classes_that_no_map_finds(self, tiny):
+        """Those that can be looked for are as probable, and no other."""
+        source = DAAM(tiny, image_size=IMAGE_SIZE)
+        source.map_of = lambda *_: torch.zeros(4, 4)
+        found = source.predict(torch.rand(3, 2, 3), ClassList(['zeppelin', 'sky', 'tree'], known=['sky', 'tree']))
+        assert found.probs[:, 0, 0].tolist() == [0, 0.5, 0.5]
+        with pytest.raises(ValueError, match='classes: expected one at least, got none'):
+            source.predict(torch.rand(3, 2, 3), [])
+
     def test_none(self, tiny):
         found = self.predicted(tiny, ['sky', 'tree'])
         torch.testing.assert_close(found.probs[:, 0, 0], torch.tensor([0.6, 0.4]))
@@ -195,7 +204,13 @@ class TestExceptions:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'timesteps': []}, 'timesteps: expected at least one'),
+            ({'timesteps': []}, 'timesteps: expected integers, one at least, got'),
+            ({'timesteps': 100}, 'timesteps: expected integers, one at least, got 100'),
+            ({'timesteps': [100.5]}, 'timesteps: expected integers, one at least, got 100.5'),
+            ({'levels': []}, r'levels: expected integers, one at least, got \[\]'),
+            ({'levels': 2}, 'levels: expected integers, one at least, got 2'),
+            ({'blocks': []}, 'blocks: expected integers, one at least'),
+            ({'prompt_template': 3}, "prompt_template: expected a text with one '{name}' in it, got 3"),
             ({'timesteps': [1000]}, 'timestep: expected 0 to 999, got 1000'),
             ({'prompt_template': 'a photo'}, 'prompt_template'),
             ({'background_score': 1.0}, 'background_score'),

@@ -41,6 +41,9 @@ def test_names_weigh_as_compel_weighs_them():
     assert torch.equal(unweighed.encode_prompts([['hot air balloon']]).embeds, plain.embeds)
     with pytest.raises(ValueError, match=r'name_weight: this prior is a transformer, expected 1 or None, got 1\.21'):
         DiffSegmenter(build('flux'), image_size=IMAGE_SIZE, name_weight=1.21)
+    for wrong in (0, -1.0, float('nan'), 'x'):
+        with pytest.raises(ValueError, match='name_weight: expected a number above 0, got'):
+            DiffSegmenter(tiny, image_size=IMAGE_SIZE, name_weight=wrong)
 
 
 def test_flat_maps_say_nothing():

@@ -130,6 +130,28 @@ class TestBackgroundMask:
         assert torch.equal(found.label_map, self.UPPER + 2 * self.LOWER.long())
         assert found.probs[0][self.LEFT].eq(1).all()
 
+    def test_without_seeds_all_is_background(self):
+        """The class has no pixel; beside another it does not take any of the background."""
+        source, maps = self.source('mask')
+        nothing = torch.zeros(4, 4)
+        assert source.background_of(maps, 0, nothing, nothing).eq(1).all()
+        found = self.UPPER.float()
+        beside = source.background_of(maps, 0, found, found)
+        assert torch.equal(torch.minimum(beside, source.background_of(maps, 0, nothing, nothing)), beside)
+
+    def test_attention_that_tells_nothing_apart(self):
+        source, _ = self.source('mask')
+        alike = source.empty_maps((4, 4))
+        alike.add(source.self_layers[0], torch.zeros(1, 1, 16, 3), torch.zeros(1, 1, 16, 3))
+        found = self.UPPER.float()
+        assert torch.equal(source.background_of(alike, 0, found, found), 1 - found)
+
+    def test_a_picture_of_one_pixel(self):
+        found = SeeDiff(build('tiny'), image_size=IMAGE_SIZE, background_score='mask').predict(
+            torch.rand(3, 1, 1), ['background', 'sky', 'tree']
+        )
+        torch.testing.assert_close(found.probs.sum(), torch.tensor(1.0))
+
     def test_a_number_and_the_rest(self):
         source, maps = self.source(0.3)
         probs = torch.rand(4, 4)
@@ -166,9 +188,10 @@ class TestFinish:
             source = SeeDiff(build('tiny'), image_size=IMAGE_SIZE, pamr_iterations=iterations)
             assert source.finish(torch.zeros(4, 4), torch.rand(3, 9, 7)).eq(0).all()
 
-    def test_bad_iterations(self):
-        with pytest.raises(ValueError, match='pamr_iterations'):
-            SeeDiff('tiny', pamr_iterations=-1)
+    @pytest.mark.parametrize('iterations', [-1, 1.5, 'abc'])
+    def test_bad_iterations(self, iterations):
+        with pytest.raises(ValueError, match='pamr_iterations: expected an integer of at least 0, got'):
+            SeeDiff('tiny', pamr_iterations=iterations)
 
 
 ORACLES = pytest.mark.parametrize('name', ['seediff_sd14', 'seediff_two_tokens', 'seediff_tiny'])

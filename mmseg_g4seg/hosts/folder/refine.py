@@ -150,9 +150,11 @@ class MaskWorker(Worker):
 
     @cached_property
     def source(self) -> CoarseSource:
-        """Of coarse masks, on the task's device."""
+        """Of coarse masks, on the task's device; it can look for all classes."""
         assert self.task.coarse is not None
-        return build_source(self.task.coarse, {}).to(self.task.device)
+        source = build_source(self.task.coarse, {}).to(self.task.device)
+        source.check(self.task.classes)
+        return source
 
     @cached_property
     def classes(self) -> ClassList:
@@ -161,8 +163,9 @@ class MaskWorker(Worker):
 
     def predict(self, job: Job, image: Tensor) -> Prediction:
         """What the task's source makes of an image (3, H, W); errors as `read`."""
+        source = self.source  # built, and refused, outside: a wrong option is no image's fault
         with at_fault(job.blamed):
-            return self.source.predict(image, self.task.classes, key=job.images[0].name)
+            return source.predict(image, self.task.classes, key=job.images[0].name)
 
     def read_mask(self, job: Job, image: Tensor) -> tuple[Prediction, list[int]]:
         """Reads the coarse mask of an image (3, H, W), of its classes in play, and which these are; as `read`."""

@@ -64,12 +64,15 @@ class RunState:
         Raises:
             FileExistsError: if the folder holds results of other settings, or of unknown ones.
         """
-        if overwrite:  # the report first: a kill must not leave it to vouch for what is gone
-            (self.out / REPORT).unlink(missing_ok=True)
-            remove_tree(self.scratch)
+        if overwrite:
+            self._forget()
             for path in results:
                 path.unlink(missing_ok=True)
         known = self._known_settings()
+        if known not in (None, self.settings) and not (self._finished() or self._files('records')):
+            # a run whose options were refused at its first file, or to which every file was an error
+            self._forget()
+            known = None
         if known is None:
             there = sorted(path.name for path in existing(results))
             if there:
@@ -133,6 +136,11 @@ class RunState:
 
     def close(self) -> None:
         """Removes what only a run under way needs."""
+        remove_tree(self.scratch)
+
+    def _forget(self) -> None:
+        # the report first: a kill must not leave it to vouch for what is gone
+        (self.out / REPORT).unlink(missing_ok=True)
         remove_tree(self.scratch)
 
     def _finished(self) -> dict[str, dict[str, Any]]:

@@ -161,12 +161,13 @@ for _name in names_of(CoarseSource):
 
 @MODELS.register_module(name='DiffusionSegmentor')
 def build_diffusion_segmentor(method: str = 'seediff', **options: Any) -> SourceSegmentor:
-    """Builds the segmentor of a source that reads a prior's attention: `seediff`, `diffsegmenter` or `daam`.
+    """Builds a segmentor whose source reads a prior's attention: by `seediff`, `diffsegmenter` or `daam`.
 
     Raises:
         ValueError: if there is no such method.
     """
     methods = {name: config for part in parts_of(AttentionSource) for name, config in part.methods().items()}
-    if method not in methods:
+    name = str(method).lower()
+    if name not in methods:
         raise ValueError(f'method: expected one of {sorted(methods)}, got {method!r}')
-    return build_segmentor(methods[method], options)
+    return build_segmentor(methods[name], options)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmseg_g4seg.ops.racing import keep_leaders, pack_parts, read_answers, update_means
-from mmseg_g4seg.registry import expect_option, register
+from mmseg_g4seg.registry import expect_integers, register
 
 from .noise_errors import noise_errors
 from .passes import Passes
@@ -35,17 +35,12 @@ class Race:
         Raises:
             ValueError: if there are not one timestep more than numbers of candidates, or a number is out of range.
         """
-        for name, values in (('timesteps', timesteps), ('keep', keep)):
-            expect_option(name, values, (list, tuple), 'integers')
-        for timestep in timesteps:
-            expect_option('timesteps', timestep, int, 'integers')
-        for number in keep:
-            expect_option('keep', number, int, 'integers of at least 2', holds=lambda v: v >= 2)
+        self.timesteps = expect_integers('timesteps', timesteps, 'integers, one at least')
+        self.keep = expect_integers('keep', keep, 'integers of at least 2', holds=lambda v: v >= 2, least=0)
         if len(timesteps) != len(keep) + 1:
             raise ValueError(
                 f'keep: expected one number less than timesteps, {len(timesteps) - 1}, got {len(keep)}: {keep!r}'
             )
-        self.timesteps, self.keep = tuple(timesteps), tuple(keep)
 
     def __call__(
         self, passes: Passes, questions: Sequence[Question], draws: int, weigh: Weigh

@@ -1,5 +1,6 @@
 # The demo's coarse model, trained on generated pictures alone and validated on the held-out scenes:
-#   python tools/generate.py --prior tiny --classes data/scenes/classes.txt --count 500 --out data/generated
+#   python tools/generate.py --prior tiny --classes data/scenes/classes.txt --count 500 --out data/generated \
+#       --objects 3-4 --size 128 --steps 6 --guidance 1
 _base_ = [
     './segformer_tiny.py',
     './scenes_val.py',

@@ -208,3 +208,18 @@ class TestErrors:
     def test_workers(self, tmp_path):
         with pytest.raises(ValueError, match='workers'):
             refine_folder(make_task(tmp_path), workers=0)
+
+
+@pytest.mark.parametrize(
+    ('coarse', 'names', 'message'),
+    [
+        (dict(levels=[9]), ['background', 'sky'], 'levels: this prior has self-attention at .* got 9'),
+        (dict(levelz=[2]), ['background', 'sky'], "no option 'levelz'"),
+        ({}, ['background', 'x' * 99], r"class name 'x+' ends at token \d+ of its prompt"),
+    ],
+)
+def test_a_source_that_cannot_be_built_is_no_images_fault(tmp_path, coarse, names, message):
+    task = make_task(tmp_path)
+    source = dict(type='SeeDiff', prior='tiny', **coarse)
+    with pytest.raises(ValueError, match=message):
+        refine_folder(replace(task, masks=None, coarse=source, classes=ClassList(names)))

@@ -109,6 +109,15 @@ class TestResume:
         assert len(report['images']) == 3
         assert contents(task.out) == contents_of_a_fresh_run(replace(task, **change), tmp_path / 'fresh')
 
+    def test_what_did_nothing_holds_nothing(self, tmp_path):
+        """Options that were refused at the first file, and classes that no file fits: the next settings are free."""
+        task = make_task(tmp_path)
+        with pytest.raises(ValueError, match='iterations'):
+            refine_folder(replace(task, refiner={**PAMR, 'iterations': 0}))
+        assert len(refine_folder(replace(task, classes=ClassList(['background', 'x'])))['errors']) == 3
+        refine_folder(task)
+        assert contents(task.out) == contents_of_a_fresh_run(task, tmp_path / 'fresh')
+
     def test_the_same_settings_in_another_order(self, tmp_path, monkeypatch):
         task = make_task(tmp_path)
         refine_folder(task)

@@ -220,6 +220,24 @@ def test_arguments_that_cannot_be_read(wrong, capsys):
     assert wrong[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (['prior=animals'], '--source-options prior: another argument says it already'),
+        (['type=DAAM'], '--source-options type: another'),
+        (['image_size=64'], '--source-options image_size: another'),
+        (['levels=2'], 'levels: expected integers, one at least, got 2'),
+        (['pamr_iterations=1.5'], 'pamr_iterations: expected an integer'),
+        (['background_score=none'], "background_score: expected a number between 0 and 1, or 'rest' or 'mask'"),
+    ],
+)
+def test_options_of_the_source_that_do_not_fit(options, said, capsys, tmp_path):
+    command = ['--prior', 'tiny', '--classes', 'sky,fish', '--count', '1', '--size', '32', '--out', str(tmp_path / 'o')]
+    assert main([*command, '--source-options', *options]) == 1
+    assert f'error: {said}' in capsys.readouterr().err
+    assert not (tmp_path / 'o').exists()
+
+
 def test_an_interrupt_ends_with_a_line(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt

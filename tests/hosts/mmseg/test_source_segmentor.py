@@ -145,9 +145,7 @@ class TestByTheNameOfItsSource:
 
     @pytest.mark.parametrize('method', ['SeeDiff', 'DiffSegmenter', 'DAAM'])
     def test_by_its_method(self, method):
-        built = MODELS.build(
-            dict(type='DiffusionSegmentor', method=method.lower(), num_classes=4, prior='tiny', seed=3)
-        )
+        built = MODELS.build(dict(type='DiffusionSegmentor', method=method, num_classes=4, prior='tiny', seed=3))
         assert type(built) is SourceSegmentor
         assert type(built.source).__name__ == method
         assert (built.num_classes, built.source.seed) == (4, 3)
@@ -160,6 +158,7 @@ class TestByTheNameOfItsSource:
         [
             (dict(type='ClipSegmentor', method='sclipp'), r"method: expected one of \['clearclip', .*got 'sclipp'"),
             (dict(type='DiffusionSegmentor', method='sclip'), r"method: expected one of \['daam', .*got 'sclip'"),
+            (dict(type='DiffusionSegmentor', method=['daam']), r"method: expected one of .*got \['daam'\]"),
             (dict(type='ClipSegmentor', logit_scal=65.0), "ClipSegmentor has no option 'logit_scal': did you mean"),
             (dict(type='GroupViTSegmentor', method='sclip'), "GroupViTSegmentor has no option 'method'"),
             (dict(type='SeeDiff', source=dict(prior='tiny')), "SeeDiff has no option 'source'"),

@@ -92,9 +92,10 @@ def test_a_config_names_it():
     [
         ({'keep': (4,)}, 'keep: expected one number less than timesteps, 2, got 1'),
         ({'keep': (4, 1)}, 'keep: expected integers of at least 2, got 1'),
-        ({'keep': 3}, 'keep: expected integers, got 3'),
-        ({'timesteps': (300, 0.5, 1)}, 'timesteps: expected integers, got 0.5'),
-        ({'timesteps': (), 'keep': ()}, 'keep: expected one number less than timesteps'),
+        ({'keep': 3}, 'keep: expected integers of at least 2, got 3'),
+        ({'timesteps': (300, 0.5, 1)}, 'timesteps: expected integers, one at least, got 0.5'),
+        ({'timesteps': (), 'keep': ()}, 'timesteps: expected integers, one at least'),
+        ({'timesteps': (300,)}, 'keep: expected one number less than timesteps, 0, got 2'),
     ],
 )
 def test_options_out_of_range(options, message):

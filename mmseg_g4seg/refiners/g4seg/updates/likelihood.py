@@ -8,7 +8,7 @@ Shapes: K classes selected in an image, N candidates, c latent channels, h w lat
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from mmseg_g4seg.refiners.g4seg.passes import Passes
 from mmseg_g4seg.refiners.g4seg.questions import Answer, Evidence, Question, average_views, lay_out, split
 from mmseg_g4seg.refiners.g4seg.race import Race
 from mmseg_g4seg.refiners.g4seg.superpixels import Superpixels
-from mmseg_g4seg.registry import NUMBER, expect_option, register
+from mmseg_g4seg.registry import NUMBER, expect_integers, expect_option, register
 
 from .base import ClassProbs, Update
 
@@ -83,7 +83,7 @@ class LikelihoodUpdate(Update):
         self.timesteps: tuple[int, ...] | Race = (
             timesteps
             if isinstance(timesteps, Race)
-            else _as_integers('timesteps', timesteps, 'timesteps, one at least')
+            else expect_integers('timesteps', timesteps, 'timesteps, one at least')
         )
         self.draws = expect_option('draws', draws, int, 'an integer of at least 1', holds=lambda v: v >= 1)
         self.crops = expect_option('crops', crops, int, 'an integer of at least 1', holds=lambda v: v >= 1)
@@ -215,12 +215,4 @@ def _size(image: EncodedImage) -> tuple[int, int]:
 
 def _as_sides(smoothing: int | Sequence[int]) -> tuple[int, ...]:
     sides = [smoothing] if isinstance(smoothing, int) else smoothing
-    return _as_integers('smoothing', sides, 'odd numbers of cells', holds=lambda v: v >= 1 and v % 2 == 1)
-
-
-def _as_integers(
-    name: str, values: Sequence[int], expected: str, *, holds: Callable[[int], bool] | None = None
-) -> tuple[int, ...]:
-    """A tuple of integers, or ValueError."""
-    listed: Sequence[int] = expect_option(name, values, (list, tuple), expected, holds=lambda v: len(v) > 0)
-    return tuple(expect_option(name, value, int, expected, holds=holds) for value in listed)
+    return expect_integers('smoothing', sides, 'odd numbers of cells', holds=lambda v: v >= 1 and v % 2 == 1)
