@@ -3,8 +3,7 @@
 Shapes: C classes, K of them in play in an image, H W image size.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -23,21 +22,11 @@ from mmseg_g4seg.prediction import ClassList, Prediction
 from mmseg_g4seg.refiners.base import Refiner, Stage
 from mmseg_g4seg.refiners.build import build_refiner
 
+from .faults import BadFile, at_fault
 from .plan import Job
 from .run_state import RunState
 from .shares import Worker, fixed_threads
 from .task import FolderTask
-
-
-class BadFile(ValueError):
-    """A file that could not be used: which, and why."""
-
-    def __init__(self, path: AnyPath | str, reason: str) -> None:
-        super().__init__(path, reason)  # both, or it could not come back from another process
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return f'{self.path}: {self.reason}'
 
 
 class MaskCase(NamedTuple):
@@ -152,9 +141,9 @@ class MaskWorker(Worker):
     def source(self) -> CoarseSource:
         """Of coarse masks, on the task's device; it can look for all classes."""
         assert self.task.coarse is not None
-        source = build_source(self.task.coarse, {}).to(self.task.device)
+        source = build_source(self.task.coarse, {})
         source.check(self.task.classes)
-        return source
+        return source.to(self.task.device)
 
     @cached_property
     def classes(self) -> ClassList:
@@ -199,17 +188,6 @@ def _check_frame(maps: Tensor | None, image: AnyPath, size: tuple[int, int]) -> 
     grid = size if maps is None else (maps.shape[-2], maps.shape[-1])
     if note := frame_note(image, size, grid):
         raise ValueError(f'expected a mask of {size[0]} x {size[1]}, got {grid[0]} x {grid[1]} (height x width){note}')
-
-
-@contextmanager
-def at_fault(path: AnyPath) -> Iterator[None]:
-    """Blames a file for whatever goes wrong."""
-    try:
-        yield
-    except ImportError:  # the environment's fault, and so every file's
-        raise
-    except Exception as error:
-        raise BadFile(path, f'{type(error).__name__}: {error}') from error
 
 
 def _only_one(paths: Sequence[AnyPath], what: str, job: Job) -> AnyPath:

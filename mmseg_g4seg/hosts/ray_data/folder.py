@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from mmseg_g4seg.hosts.folder.faults import BadFile, at_fault
 from mmseg_g4seg.hosts.folder.lock import only_run
 from mmseg_g4seg.hosts.folder.plan import Job
-from mmseg_g4seg.hosts.folder.refine import BadFile, MaskWorker, at_fault
+from mmseg_g4seg.hosts.folder.refine import MaskWorker
 from mmseg_g4seg.hosts.folder.run import begin, finish
 from mmseg_g4seg.hosts.folder.task import FolderTask
 from mmseg_g4seg.io.images import opening_megapixels, to_pixels

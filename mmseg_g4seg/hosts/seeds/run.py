@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_g4seg.coarse import CoarseSource
-from mmseg_g4seg.hosts.folder.refine import BadFile
+from mmseg_g4seg.hosts.folder.faults import BadFile
 from mmseg_g4seg.hosts.folder.run_state import RunState
 from mmseg_g4seg.hosts.folder.shares import Work, Worker, fixed_threads, spread
 from mmseg_g4seg.io.background_rule import BackgroundRule

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_g4seg.hosts.folder.refine import BadFile
+from mmseg_g4seg.hosts.folder.faults import BadFile
 from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.io.formats import Reading
 from mmseg_g4seg.prediction import ClassList

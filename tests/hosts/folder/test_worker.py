@@ -9,7 +9,8 @@ import torch
 
 from mmseg_g4seg.hosts.folder import refine as refine_module
 from mmseg_g4seg.hosts.folder import run as run_module
-from mmseg_g4seg.hosts.folder.refine import BadFile, MaskWorker
+from mmseg_g4seg.hosts.folder.faults import BadFile
+from mmseg_g4seg.hosts.folder.refine import MaskWorker
 from mmseg_g4seg.hosts.folder.run import begin, finish, refine_folder
 from mmseg_g4seg.hosts.folder.shares import take_share
 from mmseg_g4seg.hosts.folder.task import FolderTask
