@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmseg_g4seg.coarse.seediff import SeeDiff
+from mmseg_g4seg.coarse.seediff import VARIANCE_FLOOR, SeeDiff
 from mmseg_g4seg.diffusion.injection.attention_layers import AttentionLayer
 from mmseg_g4seg.diffusion.injection.attention_maps import AttentionMaps
 from mmseg_g4seg.ops.pixel_affinity import pixel_adaptive_average
@@ -14,6 +14,7 @@ from mmseg_g4seg.ops.seeded_growth import min_max, seeded_growth
 from tests.coarse.priors import IMAGE_SIZE, build
 from tests.conftest import random_case
 from tests.diffusion.injection.test_attention_maps import as_query_and_key, stand_in
+from tests.ops.test_seeded_growth import check_steps
 from tests.oracle_files import load_oracle
 
 
@@ -221,7 +222,11 @@ class TestAuthorsCode:
                         maps.add(layer, *pair)
         for layer in source.cross_layers:
             maps._sums[layer] *= 2  # as_query_and_key halves what comes in
-        found = source.map_of(maps, 0, torch.tensor(meta['token_ids']).flatten())
+        tokens = torch.tensor(meta['token_ids']).flatten()
+        columns = maps.cross(source.levels[0], 0)[:, tokens].flatten(0, 1)
+        attention = {maps.grid(level)[0]: maps.self_attention(level, 0) for level in source.levels}
+        check_steps(columns, attention, VARIANCE_FLOOR, arrays)
+        found = source.map_of(maps, 0, tokens)
         torch.testing.assert_close(found, arrays['out_prob_c'], atol=1e-5, rtol=0)
         check_masks(source.finish(found, torch.zeros(3, *2 * [int(arrays['out_full_size'])])), arrays)
 

@@ -194,18 +194,24 @@ def head_sum(arrays, level, layer):
 @pytest.mark.parametrize('name', ['seediff_sd14', 'seediff_two_tokens', 'seediff_tiny'])
 def test_equals_the_authors_code(name):
     arrays, meta = load_oracle(name)
-    a, *finer = meta['levels']
+    a = meta['levels'][0]
     order = {'up': 0, 'mid': 1, 'down': 2}
     places = sorted(range(len(meta['cross_places'])), key=lambda i: order[meta['cross_places'][i]])
     sums = arrays['in_cross'].mean(0).sum(1)[places]  # (layers, N, tokens)
     columns = torch.cat([sums[..., token] for token in meta['token_ids']]).view(-1, a, a)
+    attention = {n: head_sum(arrays, n, meta['self_places'][str(n)].index('up')) for n in meta['levels']}
     close(weigh_layers(columns, meta['variance_floor']), arrays['out_cross_layers'])
-    probs = combine_cross_attention(columns, meta['variance_floor'])
+    check_steps(columns, attention, meta['variance_floor'], arrays)
+
+
+def check_steps(columns, attention, variance_floor, arrays):
+    """Each step equals the authors': (L, a, a) columns of the words, {side: (N, N)} self-attention, coarsest first."""
+    (a, *finer) = attention
+    probs = combine_cross_attention(columns, variance_floor)
     close(probs, arrays['out_cross'])
     assert otsu_threshold((255 * probs**2).floor().long()) == int(arrays['out_otsu_a'])
     seeds = otsu_seeds(probs)
     assert torch.equal(seeds, arrays['out_seeds_a'])
-    attention = {n: head_sum(arrays, n, meta['self_places'][str(n)].index('up')) for n in meta['levels']}
     total = grow(attention[a], seeds.flatten()).view(a, a)
     torch.testing.assert_close(total, arrays['out_sum_a'], rtol=1e-5, atol=0)
     probs = min_max(total)
@@ -220,7 +226,7 @@ def test_equals_the_authors_code(name):
         close(1 - min_max(background), arrays[f'out_foreground_factor_{letter}'])
         probs = suppress_background(prior, attention[level])
         close(probs, arrays[f'out_prob_{letter}'])
-    close(seeded_growth(columns, attention, meta['variance_floor']), arrays['out_prob_c'])
+    close(seeded_growth(columns, attention, variance_floor), arrays['out_prob_c'])
 
 
 TINY_CROSS = """
