@@ -7,7 +7,7 @@
     g4seg refine-masks IMAGES - OUT --coarse sclip --classes classes.txt
 
 Every mask is named after its image; with --coarse a source makes the masks. After a kill the same command resumes
-the run; a file that is newer than its result is refined again. A file that cannot be used is listed in
+the run; a local file that is newer than its result is refined again. A file that cannot be used is listed in
 OUT/report.json with the reason. The run continues, and the exit code is 1 at the end. It is also 1 if subfolders of
 MASKS hold masks, which are not read. OUT/table.txt has the pixels of every class before and after, and with
 --labels the IoU.

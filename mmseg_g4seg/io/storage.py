@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 from uuid import uuid4
 
 if TYPE_CHECKING:
@@ -165,11 +167,11 @@ def open_path(text: str) -> AnyPath:
     """
     if not text:  # a shell's variable that is not set; Path makes it the folder where the user stands
         raise ValueError('expected a path, got an empty text')
-    scheme, separator, rest = text.partition('://')
+    scheme, separator, _ = text.partition('://')
     if not separator:
         return Path(text)
-    if scheme == 'file':
-        return Path(rest)
+    if scheme == 'file':  # file:///a%20b, file://localhost/a
+        return Path(url2pathname(urlparse(text).path))
     try:
         from pyarrow.fs import FileSystem
     except ImportError as error:

@@ -96,7 +96,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--gpus', type=int, default=8, help='of a machine')
     parser.add_argument('--machines', type=int, default=4)
     parser.add_argument('--torchrun', type=float, default=0.99, help='efficiency of torchrun')
-    parser.add_argument('--ray', type=float, default=0.94, help='efficiency of Ray')
+    parser.add_argument('--ray', type=float, default=0.95, help='efficiency of Ray')
     parser.add_argument('--interruptions', type=float, default=0.05, help='of a spot GPU an hour')
     parser.add_argument('--lost', type=float, default=300.0, help='seconds of a GPU that an interruption costs')
     args = parser.parse_args(arguments)

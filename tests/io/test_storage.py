@@ -119,7 +119,8 @@ def test_an_object_appears_when_its_upload_is_complete(tmp_path):
 class TestOpenPath:
     def test_local(self, tmp_path):
         assert open_path(str(tmp_path)) == tmp_path
-        assert open_path(f'file://{tmp_path}') == tmp_path
+        assert open_path(f'file://{tmp_path}') == open_path(f'file://localhost{tmp_path}') == tmp_path
+        assert open_path('file:///a%20b') == Path('/a b')
 
     def test_a_store(self):
         path = open_path('s3://bucket/folder/?region=eu-west-1&endpoint_override=localhost:9000')

@@ -8,7 +8,8 @@ An actor that was never restarted has no earlier attempts to ask about: it sends
 death itself cuts off costs one attempt more, since the restarted actor waits for the answer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, cast
 
@@ -78,6 +79,19 @@ class Attempts:
         # those that were given up, too, and only now: the batch may be begun again for the sake of another
         self.ledger.end.remote([batch, *alone])
         return results
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Around what an actor loads before its first batch: Ray starts a process that dies of it again, without end.
+
+        Raises:
+            RuntimeError: if it did so three times.
+        """
+        what = f'{self.operator}/loading in {ray.get_runtime_context().get_actor_id()}'
+        if self._begin(what) >= MOST:
+            raise RuntimeError(f'a process that loads the models ended {MOST} times: out of memory?')
+        yield
+        self.ledger.end.remote([what])
 
     def _alone(self, name: str, do: Callable[[int], Any], give_up: Callable[[int], Any], index: int) -> Any:
         if self._begin(name) >= MOST:

@@ -50,6 +50,8 @@ def connected(
         found = ray.cluster_resources().get('GPU', 0)
         if address == LOCAL and found < gpus:
             raise ValueError(f'device: expected a GPU for each worker, {gpus:g}, got {found:g} on this machine')
+        if found < min(gpus, 1):
+            print('the cluster has no GPU yet: the run waits for one', file=sys.stderr)
         yield
     finally:
         ray.shutdown()

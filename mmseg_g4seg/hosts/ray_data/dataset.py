@@ -45,7 +45,8 @@ def refine_dataset(
     Args:
         dataset: with the columns `image`, (H, W, 3) uint8 RGB; `key`, text or integer, different for each image, which
             determines the noise; and `scores`, (C, H, W) float in [0, 1] that sum to 1, or `labels`, (H, W) integer
-            with values outside [0, C) unlabelled, or both. Other columns are kept.
+            with values outside [0, C) unlabelled, or both. Other columns are kept, as Ray's batches have them. Names
+            that begin with an underscore are the run's own.
         refiner: as for `load_refiner`: `tiny`, a config file, the folder of a prior, or `dict(type=...)`.
         classes: C names, or a `ClassList`.
         batch_size: rows per task.
@@ -61,7 +62,8 @@ def refine_dataset(
         image's `ImageRecord`, or of its `name` and `error`.
 
     Raises:
-        ValueError: if config, classes or numbers do not fit. A missing column raises it when the dataset is read.
+        ValueError: if config, classes or numbers do not fit. A missing column ends the run with Ray's
+            `RayTaskError`, when the dataset is read.
     """
     resources = Resources(batch_size=batch_size, num_gpus=num_gpus, concurrency=concurrency)
     config = read_refiner_config(refiner if isinstance(refiner, (str, Path)) else dict(refiner))

@@ -1,11 +1,13 @@
 """Jobs of a folder host as rows of a dataset, and the operators that do them."""
 
 import pickle
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 from ray.data import Dataset
+from tqdm import tqdm
 
 from mmseg_g4seg.hosts.folder.run_state import FileJob
 from mmseg_g4seg.hosts.folder.shares import Worker
@@ -43,10 +45,14 @@ def dataset_of(jobs: Sequence[FileJob], batch_size: int) -> Dataset:
     return ray.data.from_items(rows, override_num_blocks=min(-(-len(jobs) // batch_size), MOST_BLOCKS))
 
 
-def results_of(dataset: Dataset) -> Iterator[Row]:
-    """Runs a dataset; what a process of the cluster raised comes without Ray's own words around it."""
+def results_of(dataset: Dataset, total: int, unit: str) -> Iterator[Row]:
+    """Runs a dataset of `total` rows; what a process of the cluster raised comes without Ray's own words around it.
+
+    Ray shows its progress in a terminal alone; a log file has a line of tqdm's.
+    """
+    rows = dataset.iter_rows()
     try:
-        yield from dataset.iter_rows()
+        yield from tqdm(rows, desc='Ray', total=total, unit=unit, disable=sys.stderr.isatty(), mininterval=10)
     except ray.exceptions.RayError as error:
         raise cause_of(error) from error
 

@@ -80,7 +80,7 @@ def _run(worker: MaskWorker, jobs: Sequence[Job], resources: Resources, strict: 
         dataset = pipeline.in_tasks(dataset, ReadFiles, worker=worker)
         dataset = pipeline.refined(dataset, task.refiner, task.coarse)
         dataset = pipeline.in_tasks(dataset, WriteFiles, worker=worker)
-        for row in results_of(dataset):
+        for row in results_of(dataset, len(jobs), 'mask'):
             if strict and row['error']:
                 raise BadFile(row['path'], row['error'])
 

@@ -24,7 +24,7 @@ from mmseg_g4seg.refiners.build import ChainPart, build_refiner
 from mmseg_g4seg.refiners.sequential import SequentialRefiner, numbered
 
 from .attempts import Attempts
-from .rows import MAPS, STAGES, Row, RowOperator, Setting, coarse_of, columns_of, kept_of, key_of, stages_of
+from .rows import KEPT, MAPS, STAGES, Row, RowOperator, Setting, coarse_of, columns_of, kept_of, key_of, stages_of
 
 
 class PredictCoarse(RowOperator):
@@ -43,7 +43,9 @@ class PredictCoarse(RowOperator):
         """
         super().__init__(setting, attempts)
         self.setting.enter()
-        self.source: CoarseSource = build_source(config, {}).to(device)
+        with attempts.loading():
+            self.source: CoarseSource = build_source(config, {}).to(device)
+        self.source.check(setting.classes)
 
     def check(self, columns: Sequence[str]) -> None:
         _expect(columns, 'image', 'key')
@@ -97,6 +99,7 @@ class RefineStages(RowOperator):
 
     def process(self, row: Row) -> Row:
         image, key = _image(row), key_of(row)
+        _check_maps(row, len(self.classes))
         current = coarse_of(row, (image.shape[1], image.shape[2]), replace(self.setting, classes=self.classes))
         done, kept, count = stages_of(row) or {'names': [], 'seconds': []}, kept_of(row), len(self.classes)
         classes = self.classes if kept is None else self.classes.subset(kept)
@@ -127,7 +130,8 @@ class RefineStagesInActor(RefineStages):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.setting.enter()
-        self.prepare()
+        with self.attempts.loading():
+            self.prepare()
 
 
 def ended(row: Row, classes: ClassList) -> Row:
@@ -153,6 +157,14 @@ def _image(row: Row) -> Tensor:
 def _as_map(prediction: Prediction, num_classes: int, kept: Sequence[int] | None) -> np.ndarray:
     """Labels (H, W) uint16 in the data set, C where nothing is labelled."""
     return as_labels(prediction, num_classes, kept).cpu().numpy().astype(np.uint16)
+
+
+def _check_maps(row: Row, num_classes: int) -> None:
+    """Raises ValueError where a row of the user's has scores of other classes, or labels that are no integers."""
+    if 'scores' in row and len(row['scores']) != len(row[KEPT] if KEPT in row else range(num_classes)):
+        raise ValueError(f'expected scores of {num_classes} classes, got {np.shape(row["scores"])}')
+    if 'labels' in row and np.asarray(row['labels']).dtype.kind not in 'iub':
+        raise ValueError(f'expected labels of integers, got {np.asarray(row["labels"]).dtype}')
 
 
 def _expect(columns: Sequence[str], *names: str) -> None:

@@ -61,7 +61,8 @@ class DrawPairs(FileOperator):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.setting.enter()
-        assert self.worker.generator  # before the first row, so that Ray waits for it
+        with self.attempts.loading():
+            assert self.worker.generator  # before the first row, so that Ray waits for it
 
     def process(self, row: Row) -> Row:
         self.worker(pickle.loads(row['job']))
@@ -89,5 +90,5 @@ def _run(pipeline: Pipeline, worker: Any, jobs: Sequence[FileJob]) -> None:
     with quiet_execution():
         dataset = dataset_of(jobs, pipeline.resources.batch_size)
         dataset = pipeline.in_actors(dataset, DrawPairs, gpus, worker=worker)
-        for _ in results_of(dataset):
+        for _ in results_of(dataset, len(jobs), 'picture'):
             pass

@@ -68,17 +68,21 @@ class Pipeline:
         tasks = TaskPoolStrategy(size=max(1, each * self.resources.concurrency))
         return dataset.map_batches(done, compute=tasks, batch_size=self.resources.batch_size, num_cpus=TASK_CPUS)
 
-    def in_actors(self, dataset: Dataset, operator: type[RowOperator], num_gpus: float, **options: Any) -> Dataset:
-        """Adds an operator whose processes keep a model."""
+    def in_actors(
+        self, dataset: Dataset, operator: type[RowOperator], num_gpus: float, *, alone: bool = True, **options: Any
+    ) -> Dataset:
+        """Adds an operator whose processes keep a model; `alone` where it is the only one of its pipeline."""
+        most = self.resources.concurrency
+        # of several operators the first would take all that the cluster has, and the next wait for it without end:
+        # each begins with one process, and Ray adds to the one that is behind (not with more calls at a time)
+        pool: dict[str, Any] = (
+            dict(size=most, max_concurrent_calls_per_actor=CALLS) if alone else dict(min_size=1, max_size=most)
+        )
         return dataset.map_batches(
             operator,
             fn_constructor_args=(self.setting, self._attempts(operator)),
             fn_constructor_kwargs=options,
-            compute=ActorPoolStrategy(
-                size=self.resources.concurrency,
-                max_concurrent_calls_per_actor=CALLS,
-                max_tasks_in_flight_per_actor=CALLS,
-            ),
+            compute=ActorPoolStrategy(**pool, max_tasks_in_flight_per_actor=CALLS),
             batch_size=self.resources.batch_size,
             num_cpus=ACTOR_CPUS,
             num_gpus=num_gpus,
@@ -99,10 +103,11 @@ class Pipeline:
         parts, gpus = cut_chain(refiner), self.resources.num_gpus
         if not gpus:  # all of it runs in one place, and rows need not travel
             parts = [ChainPart([stage for part in parts for stage in part.stages], False)]
-        gpus /= max(1, sum(not part.on_cpu for part in parts) + (coarse is not None))
+        models = sum(not part.on_cpu for part in parts) + (coarse is not None)
+        gpus /= max(1, models)
         device = GPU_DEVICE if gpus else 'cpu'
         if coarse is not None:
-            dataset = self.in_actors(dataset, PredictCoarse, gpus, config=coarse, device=device)
+            dataset = self.in_actors(dataset, PredictCoarse, gpus, alone=models == 1, config=coarse, device=device)
         for part in parts:
             options: dict[str, Any] = dict(part=part, class_options=dict(refiner.get('classes') or {}))
             options['ends'] = ends and part is parts[-1]
@@ -111,7 +116,9 @@ class Pipeline:
                 # as many as there are CPUs: a dense CRF takes longer than a GPU's part of the image
                 dataset = dataset.map_batches(stages, batch_size=self.resources.batch_size, num_cpus=ACTOR_CPUS)
             else:
-                dataset = self.in_actors(dataset, RefineStagesInActor, gpus, **options, device=device)
+                dataset = self.in_actors(
+                    dataset, RefineStagesInActor, gpus, alone=models == 1, **options, device=device
+                )
         return dataset
 
     def _attempts(self, operator: type[RowOperator]) -> Attempts:

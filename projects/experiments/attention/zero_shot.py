@@ -42,6 +42,11 @@ METHODS = {
     'SeeDiff': dict(type='SeeDiff'),
     'DiffSegmenter': dict(type='DiffSegmenter', prompt_template='a photo of {name}'),
 }
+BACKGROUNDS = {
+    "SeeDiff, background 'rest'": dict(type='SeeDiff', background_score='rest'),
+    "SeeDiff, background 'mask'": dict(type='SeeDiff', background_score='mask'),
+}
+"""Where a data set has one; a number is what the others have."""
 
 FIXED = ('prior', 'images', 'labels', 'classes', 'timesteps', 'image_size', 'refiner')
 """Options that a run goes on with."""
@@ -79,10 +84,12 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build_sources(prior: DiffusionPrior, options: Mapping[str, Any], wanted: Sequence[str] | None) -> dict:
+def build_sources(
+    prior: DiffusionPrior, options: Mapping[str, Any], wanted: Sequence[str] | None, *, background: bool = False
+) -> dict[str, CoarseSource]:
     """Sources by name; those that have one of the wanted texts in it."""
     sources: dict[str, CoarseSource] = {'undecided': Undecided()}
-    for name, config in METHODS.items():
+    for name, config in (METHODS | (BACKGROUNDS if background else {})).items():
         sources[name] = build({**config, **options, 'prior': prior}, CoarseSource)
     return {name: s for name, s in sources.items() if wanted is None or any(part in name for part in wanted)}
 
@@ -103,7 +110,7 @@ def main() -> None:
     check_begun(args.out / 'options.json', {name: str(getattr(args, name)) for name in FIXED})
     prior, classes = load_prior(args.prior), ClassList(list(read_classes(str(args.classes))))
     options = dict(timesteps=args.timesteps, image_size=args.image_size)
-    sources = build_sources(prior, options, args.methods)
+    sources = build_sources(prior, options, args.methods, background=classes.background is not None)
     refiner = None
     if args.refiner is not None:
         refiner = build_refiner({**Config.fromfile(args.refiner).refiner.to_dict(), 'prior': prior})

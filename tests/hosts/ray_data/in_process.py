@@ -1,6 +1,7 @@
 """Operators of a pipeline on batches of this process."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mmseg_g4seg.hosts.ray_data.operators import RefineStages
@@ -11,6 +12,9 @@ from tests.hosts.folder.conftest import CLASSES
 
 class InProcess:
     """In place of `Attempts`: nothing dies."""
+
+    def loading(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def each(self, names: Sequence[str], do: Callable[[int], Any], give_up: Callable[[int], Any]) -> list[Any]:
         return [do(i) for i in range(len(names))]

@@ -102,6 +102,24 @@ def test_an_actor_asks_once_it_was_restarted(nodes):
     assert handle.ledger.begun == {}
 
 
+def test_a_process_that_dies_while_it_loads(nodes):
+    """Three times it may, which a machine that was taken away is none of; then the run ends, and says why."""
+    handle, nodes['restarts'] = Handle(), 0
+    for _ in range(module.MOST):
+        with pytest.raises(Died), module.Attempts(handle, 'refine').loading():
+            die()
+        nodes['restarts'] += 1
+    with (
+        pytest.raises(RuntimeError, match='a process that loads the models ended 3 times'),
+        module.Attempts(handle, 'refine').loading(),
+    ):
+        pass
+    handle = Handle()
+    with module.Attempts(handle, 'refine').loading():
+        pass
+    assert handle.ledger.begun == {}
+
+
 def test_one_image_is_alone_from_the_beginning(nodes):
     results, begun = repeated(['a'], {'a'}, module.Attempts(Handle(), 'refine'))
     assert (results, begun) == (['a given up'], ['a'] * 3)

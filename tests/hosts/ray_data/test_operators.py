@@ -74,6 +74,14 @@ class TestPipeline:
         assert [options.get('num_gpus') for _, options in found.added] == [1 / 3, 1 / 3, None, 1 / 3]
         assert [getattr(options.get('compute'), 'max_size', None) for _, options in found.added] == [4, 4, None, 4]
         assert {options['batch_size'] for _, options in found.added} == {2}
+        # the first must leave room for the others
+        assert [getattr(options.get('compute'), 'min_size', None) for _, options in found.added] == [1, 1, None, 1]
+
+    def test_one_model_alone_has_all_its_processes_at_once(self):
+        recorded = Recorded()
+        Pipeline(Setting(CLASSES), Resources(num_gpus=1, concurrency=4), None).refined(recorded, PAMR)
+        [(_, options)] = recorded.added
+        assert (options['compute'].min_size, options['compute'].max_size, options['num_gpus']) == (4, 4, 1)
 
     def test_on_the_cpu_nothing_is_cut(self):
         found = self.add()
@@ -120,6 +128,18 @@ class TestRows:
         del row['scores']
         alone = refining(dict(type='FillVoid'))(batch_of({**row, 'labels': labels}))
         assert alone['scores'][0].shape == (len(CLASSES), 9, 8)
+
+    @pytest.mark.parametrize(
+        ('wrong', 'said'),
+        [
+            (dict(scores=np.full((7, 9, 8), 0.2, np.float32)), f'expected scores of {len(CLASSES)} classes, got (7,'),
+            (dict(scores=np.full((2, 9, 8), 0.5, np.float32)), f'expected scores of {len(CLASSES)} classes, got (2,'),
+            (dict(labels=np.full((9, 8), 1.7)), 'expected labels of integers, got float64'),
+        ],
+    )
+    def test_maps_that_do_not_fit_the_classes(self, wrong, said):
+        rows = refining(PAMR, ends=True)(batch_of(random_row('a', **wrong)))
+        assert said in json.loads(rows['report'][0])['error']
 
     @pytest.mark.parametrize('missing', ['image', 'key', 'scores'])
     def test_a_dataset_without_a_column_is_no_rows_fault(self, missing):
