@@ -45,9 +45,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--report-every', type=int, default=defaults.reports.every, help='steps between reports')
     parser.add_argument('--seed', type=int, default=0, help='of new weights, crops and every draw')
     parser.add_argument(
-        '--attention-alone', action='store_true', help="keep the convolutions of --init's U-Net as they are"
-    )
-    parser.add_argument(
         '--max-minutes', type=float, default=defaults.max_minutes, help='of U-Net and text encoder, in all'
     )
     parser.add_argument('--half', action='store_true', help='store the result in float16')
@@ -109,7 +106,6 @@ def main() -> None:
         vae_steps=args.vae_steps,
         half=args.half,
         seed=args.seed,
-        attention_alone=args.attention_alone,
         widths=None if args.widths is None else tuple(args.widths),
     )
     train_prior(task, settings, args.out)

@@ -35,7 +35,6 @@ class PriorTraining:
         vae_steps: steps of the autoencoder; 0 keeps that of `init`.
         half: store the result in float16.
         seed: of the initial weights, the crops, and every draw of the training.
-        attention_alone: whether the U-Net's convolutions stay as they are in `init`.
         widths: channels of the U-Net's three levels; one of other widths than that of `init` is new, the rest is kept.
     """
 
@@ -47,7 +46,6 @@ class PriorTraining:
     vae_steps: int = 2000
     half: bool = False
     seed: int = 0
-    attention_alone: bool = False
     widths: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -90,8 +88,6 @@ def train_prior(task: PriorTraining, settings: DenoiserSettings, folder: Path) -
             seed=task.seed,
         )
         parts.save(stage)
-    if task.attention_alone:
-        freeze_convolutions(parts.unet)
     train_denoiser(parts, training, validation, settings, folder, seed=task.seed)
     parts.save(folder / 'prior', half=task.half)
     suited = json.dumps(refiner_settings(task, settings, training), indent=1)
@@ -110,19 +106,9 @@ def starting_parts(task: PriorTraining, classes: Sequence[str], length: int) -> 
     return replace(parts, unet=build_prior(classes, length, widths=widths).unet)
 
 
-def freeze_convolutions(unet: Any) -> None:
-    """Leaves a diffusers U-Net its transformer blocks to train, in place.
-
-    What reads names changes; what draws by them does not, so that a prior that draws well goes on drawing well.
-    """
-    unet.requires_grad_(False)
-    for name, weight in unet.named_parameters():
-        weight.requires_grad_('.attentions.' in name)
-
-
 def begun_options(task: PriorTraining, settings: DenoiserSettings, classes: Sequence[str]) -> dict[str, Any]:
     """What a training may not change on its way; its length, its device, and where its images lie it may."""
-    of_task = {name: getattr(task, name) for name in ('size', 'views', 'light', 'vae_steps', 'seed', 'attention_alone')}
+    of_task = {name: getattr(task, name) for name in ('size', 'views', 'light', 'vae_steps', 'seed')}
     names = ('batch_size', 'learning_rate', 'cross_weight', 'self_weight', 'shares')
     of_settings = {name: getattr(settings, name) for name in names}
     init, doubts = task.init and str(task.init), asdict(settings.doubts)

@@ -48,7 +48,7 @@ BACKGROUNDS = {
 }
 """Where a data set has one; a number is what the others have."""
 
-FIXED = ('prior', 'images', 'labels', 'classes', 'timesteps', 'image_size', 'refiner')
+FIXED = ('prior', 'images', 'labels', 'classes', 'timesteps', 'image_size', 'levels', 'refiner')
 """Options that a run goes on with."""
 
 
@@ -74,6 +74,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--classes', type=Path, required=True, help='names, one a line')
     parser.add_argument('--timesteps', type=int, nargs='+', default=[100])
     parser.add_argument('--image-size', type=int, nargs=2, help='height and width; default: those of the prior')
+    parser.add_argument('--levels', type=int, nargs='+', help='latent cells a token of the layers that are read')
     parser.add_argument('--refiner', type=Path, help='config of a refiner, on the same prior')
     parser.add_argument('--methods', nargs='*', help='parts of their names; all when not given')
     parser.add_argument(
@@ -109,7 +110,7 @@ def main() -> None:
     args = parse_args()
     check_begun(args.out / 'options.json', {name: str(getattr(args, name)) for name in FIXED})
     prior, classes = load_prior(args.prior), ClassList(list(read_classes(str(args.classes))))
-    options = dict(timesteps=args.timesteps, image_size=args.image_size)
+    options = dict(timesteps=args.timesteps, image_size=args.image_size, levels=args.levels)
     sources = build_sources(prior, options, args.methods, background=classes.background is not None)
     refiner = None
     if args.refiner is not None:

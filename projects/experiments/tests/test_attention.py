@@ -80,7 +80,7 @@ def test_zero_shot_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
         zero_shot.main()
         return capsys.readouterr().out
 
-    monkeypatch.setattr(zero_shot, 'build_sources', lambda *_: {'undecided': zero_shot.Undecided()})
+    monkeypatch.setattr(zero_shot, 'build_sources', lambda *_, **__: {'undecided': zero_shot.Undecided()})
     first = run()
     assert '| undecided |' in first
     areas = json.loads((tmp_path / 'out/00000.json').read_text())

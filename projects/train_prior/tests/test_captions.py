@@ -1,5 +1,7 @@
 """Captions of which one is true; B entries, h w latent grid."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -12,7 +14,6 @@ from projects.train_prior.denoiser import Denoiser, DenoiserSettings
 from projects.train_prior.doubts import DoubtSettings, doubt_loss
 from projects.train_prior.images import TrainingImages
 from projects.train_prior.listening import measure
-from projects.train_prior.prior import freeze_convolutions
 
 
 def images(label_maps=True):
@@ -78,23 +79,20 @@ class TestDraws:
 
 
 def test_training_tells_true_names_from_others(parts, latents):
-    """The embedded prior, a few steps; its convolutions stay as they are."""
-    freeze_convolutions(parts.unet)
-    kept = parts.unet.conv_in.weight.clone(), parts.unet.down_blocks[0].resnets[0].conv1.weight.clone()
+    """The embedded prior, a few steps."""
+    parts = deepcopy(parts)
     denoiser, doubts = Denoiser(parts, CLASSES, DenoiserSettings(cross_weight=3.0)), draw(latents, 2)
 
     def unlikely():
         return doubt_loss(denoiser.doubt_errors(doubts, torch.Generator().manual_seed(1)), doubts.truth, 20.0)
 
     before = unlikely().item()
-    optimizer = torch.optim.AdamW([w for w in denoiser.parameters() if w.requires_grad], 1e-3)
+    optimizer = torch.optim.AdamW(denoiser.parameters(), 1e-3)
     for _ in range(6):
         optimizer.zero_grad()
         unlikely().backward()
         optimizer.step()
     assert unlikely().item() < 0.9 * before
-    assert torch.equal(parts.unet.conv_in.weight, kept[0])
-    assert torch.equal(parts.unet.down_blocks[0].resnets[0].conv1.weight, kept[1])
 
 
 def test_the_training_loss_has_its_share_of_captions(parts, latents):
