@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from mmseg_g4seg.cli import refine_masks
+from mmseg_g4seg.hosts.folder.run import refine_folder
 from mmseg_g4seg.refiners.build import build_refiner
 from tests.conftest import ROOT
 from tests.hosts.folder.conftest import CLASSES, contents, make_task, write_pair
@@ -44,6 +46,25 @@ def test_the_command_with_damaged_inputs(nodes, tmp_path, capsys, sound, broken)
     errors = json.loads((spread / 'report.json').read_text())['errors']
     assert sorted(error['path'] for error in errors) == sorted(at_fault)
     assert f'{sound} masks refined' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_any_number_of_actors_and_any_batch(nodes, tmp_path):
+    """A real refiner: the files are those of one process, and of two that it starts."""
+    from mmseg_g4seg.hosts.ray_data.folder import refine_folder_on_cluster
+
+    refiner = dict(type='G4SegRefiner', prior='tiny', image_size=32, update=dict(type='LikelihoodUpdate'))
+    task = make_task(tmp_path, count=10, refiner=refiner)
+    refine_folder(task)
+    expected = contents(task.out)
+    assert len([name for name in expected if name.endswith('.png')]) == 10
+    spread = replace(task, out=tmp_path / 'workers')
+    refine_folder(spread, workers=2)
+    assert contents(spread.out) == expected
+    for actors, batch_size in ((1, 8), (2, 3), (4, 1)):
+        spread = replace(task, out=tmp_path / f'ray_{actors}')
+        refine_folder_on_cluster(spread, address='auto', workers=actors, batch_size=batch_size)
+        assert contents(spread.out) == expected
 
 
 @pytest.mark.slow
