@@ -23,7 +23,7 @@ from mmseg_g4seg.io.storage import open_path
 from mmseg_g4seg.registry import names_of
 
 from .interrupt import interruptible
-from .key_values import key_value
+from .key_values import key_value, value_of
 from .process_options import add_process_options
 
 
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=0, help='seed of all draws')
     parser.add_argument('--unsure', type=float, default=0.1, help='a pixel is 255 if its best score leads by less')
     scores = 'least score of a class, else background; or rest, or mask (SeeDiff); default: 0.5, or 0.8 after PAMR'
-    parser.add_argument('--background-score', type=_number_or_name, metavar='SCORE', help=scores)
+    parser.add_argument('--background-score', type=value_of, metavar='SCORE', help=scores)
     methods = sorted(name.lower() for name in names_of(AttentionSource))
     parser.add_argument(
         '--method', type=str.lower, choices=methods, default='seediff', help='how the attention is read'
@@ -131,10 +131,3 @@ def _least_and_most(text: str) -> tuple[int, int]:
         return int(least), int(most or least)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f'expected a number, or two such as 1-3, got {text!r}') from error
-
-
-def _number_or_name(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
